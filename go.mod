@@ -1,0 +1,15 @@
+module ssmlocal
+
+go 1.26
+
+require (
+	github.com/fxamacker/cbor/v2 v2.10.0
+	go.etcd.io/bbolt v1.5.0
+)
+
+require (
+	github.com/go-json-experiment/json v1.27.2
+	github.com/google/uuid v1.6.0
+	github.com/x448/float16 v0.8.4 // indirect
+	golang.org/x/sys v0.45.0 // indirect
+)

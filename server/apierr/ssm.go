@@ -1,0 +1,147 @@
+package apierr
+
+// What Secrets Manager itself refuses. Codes: the vendor's list for each action; texts: this emulator's own.
+
+// The secret or its version is not there, or there already.
+var (
+	SecretNotFound = kind("ResourceNotFound", 1,
+		"The secret `%s` does not exist in this region.",
+		"凭据 `%s` 在该地域不存在。")
+	VersionNotFound = kind("ResourceNotFound", 2,
+		"The version `%s` of the secret `%s` does not exist.",
+		"版本 `%s` 在凭据 `%s` 中不存在。")
+	SecretExists = kind("ResourceInUse.SecretExists", 2,
+		"The secret name `%s` is taken already, by a secret whose status is %s.",
+		"凭据名称 `%s` 已存在，该凭据当前状态为 %s。")
+	VersionExists = kind("ResourceInUse.VersionIdExists", 2,
+		"The version `%s` of the secret `%s` exists already.",
+		"版本 `%s` 在凭据 `%s` 中已存在。")
+)
+
+// The secret's status forbids it. See ssm.Lifecycle for the whole table.
+var (
+	WrongStatus = kind("FailedOperation", 2,
+		"The secret `%s` can't do this while its status is %s.",
+		"凭据 `%s` 当前状态为 %s，不支持该操作。")
+	ResourceDisabled = kind("ResourceUnavailable.ResourceDisabled", 2,
+		"The secret `%s` is not available: its status is %s. Enable it first.",
+		"凭据 `%s` 不可用：当前状态为 %s，请先启用。")
+	ResourcePendingDeleted = kind("ResourceUnavailable.ResourcePendingDeleted", 2,
+		"The secret `%s` is not available: its status is %s. Restore it first.",
+		"凭据 `%s` 不可用：当前状态为 %s，请先取消计划删除。")
+	ResourceUninitialized = kind("ResourceUnavailable.ResourceUninitialized", 2,
+		"The secret `%s` is not available: it is not initialized, its status is %s.",
+		"凭据 `%s` 不可用：凭据未初始化，当前状态为 %s。")
+	RotationForbidden = kind("FailedOperation.RotationForbidden", 2,
+		"Rotation of the secret `%s` is forbidden while its status is %s.",
+		"凭据 `%s` 当前状态为 %s，禁止轮换。")
+)
+
+// The secret's type forbids it. See ssm.TypeRules for the whole table.
+var (
+	WrongSecretType = kind("FailedOperation", 2,
+		"The secret `%s` is of the type %s, which does not support this.",
+		"凭据 `%s` 的类型为 %s，不支持该操作。")
+	AutoRotated = kind("OperationDenied.AutoRotatedResource", 2,
+		"The secret `%s` is of the type %s, whose value changes only by rotation.",
+		"凭据 `%s` 的类型为 %s，凭据内容只能由轮换更新。")
+	DeniedForType = kind("OperationDenied", 2,
+		"The secret `%s` is of the type %s, for which this is not available.",
+		"凭据 `%s` 的类型为 %s，不提供该操作。")
+)
+
+// A value breaks a rule of its parameter.
+var (
+	BadSecretName = kind("InvalidParameterValue", 0,
+		"The value of `SecretName` is not valid: 1 to 128 letters, digits, `-` and `_`, the first one a letter or a digit.",
+		"参数 `SecretName` 取值错误：长度1-128字节，由字母、数字、`-`、`_` 组成，首字符须为字母或数字。")
+	BadVersionID = kind("InvalidParameterValue", 0,
+		"The value of `VersionId` is not valid: 1 to 64 letters, digits, `-`, `_` and `.`, the first one a letter or a digit.",
+		"参数 `VersionId` 取值错误：长度1-64字节，由字母、数字、`-`、`_`、`.` 组成，首字符须为字母或数字。")
+	DescriptionTooLong = kind("InvalidParameterValue", 2,
+		"The value of `Description` is %d bytes long; the limit is %d.",
+		"参数 `Description` 长度为 %d 字节，超过上限 %d 字节。")
+	OneValue = kind("InvalidParameterValue", 0,
+		"Exactly one of `SecretString` and `SecretBinary` must have a value.",
+		"`SecretString` 和 `SecretBinary` 必须且只能有一个不为空。")
+	ValueTooLong = kind("InvalidParameterValue", 3,
+		"The value of `%s` is %d bytes long; the limit is %d.",
+		"参数 `%s` 长度为 %d 字节，超过上限 %d 字节。")
+	BadBase64 = kind("InvalidParameterValue", 1,
+		"The value of `%s` is not base64.",
+		"参数 `%s` 不是合法的base64编码。")
+	BadChoice = kind("InvalidParameterValue", 2,
+		"The value of `%s` is not valid; it must be %s.",
+		"参数 `%s` 取值错误，可选值：%s。")
+	BadConfig = kind("InvalidParameterValue", 1,
+		"The value of `AdditionalConfig` is not valid: %s.",
+		"参数 `AdditionalConfig` 取值错误：%s。")
+	NotForType = kind("InvalidParameterValue", 2,
+		"`%s` can't be used with the secret type %s.",
+		"参数 `%s` 不适用于凭据类型 %s。")
+	BadTag = kind("InvalidParameterValue", 1,
+		"The value of `%s` is not valid: a tag key has 1 to 127 characters, a tag value at most 255.",
+		"参数 `%s` 取值错误：标签键长度1-127字符，标签值最长255字符。")
+	TooManyTags = kind("InvalidParameterValue", 2,
+		"`Tags` has %d tags; a resource can have %d.",
+		"参数 `Tags` 包含 %d 个标签，超过上限 %d 个。")
+	TagKeysDuplicated = kind("InvalidParameterValue.TagKeysDuplicated", 1,
+		"The tag key `%s` is given more than once.",
+		"标签键 `%s` 重复。")
+	InvalidParameterValue = kind("InvalidParameterValue", 1,
+		"The value of `%s` is not valid.",
+		"参数 `%s` 取值错误。")
+)
+
+// A quota is used up.
+var (
+	TooManySecrets = kind("LimitExceeded", 1,
+		"The quota of %d secrets in this region is used up.",
+		"该地域凭据数量已达配额上限 %d。")
+	TooManyVersions = kind("LimitExceeded", 2,
+		"The secret `%s` has %d versions, as many as a secret can have; delete one first.",
+		"凭据 `%s` 已有 %d 个版本，达到上限，请先删除旧版本。")
+)
+
+// The emulator does not have it yet.
+var UnsupportedOperation = kind("UnsupportedOperation", 1,
+	"ssmlocal does not emulate the action %s yet.",
+	"ssmlocal 暂未实现接口 %s。")
+
+// Documented codes that no state of this emulator causes yet; texts after the vendor's one-line meanings.
+var (
+	FailedOperation = kind("FailedOperation", 0,
+		"The operation failed.", "操作失败。")
+	AccessKmsError = kind("FailedOperation.AccessKmsError", 0,
+		"The call to KMS failed.", "调用KMS服务失败。")
+	InvalidParameter = kind("InvalidParameter", 0,
+		"A parameter is not valid.", "参数错误。")
+	TagsNotExisted = kind("InvalidParameterValue.TagsNotExisted", 0,
+		"The tag key or the tag value does not exist.", "标签键或标签值不存在。")
+	LimitExceeded = kind("LimitExceeded", 0,
+		"A quota is exceeded.", "超过配额限制。")
+	AccessKeyOverLimit = kind("OperationDenied.AccessKeyOverLimit", 0,
+		"The user has too many access keys.", "访问密钥数量超过上限。")
+	RoleNotExist = kind("OperationDenied.RoleNotExist", 0,
+		"The role does not exist.", "角色不存在。")
+	UinNotMatch = kind("OperationDenied.UinNotMatch", 0,
+		"The key does not belong to this account.", "密钥不属于当前账号。")
+	ResourceInUse = kind("ResourceInUse", 0,
+		"The resource is in use.", "资源被占用。")
+	ResourceInsufficient = kind("ResourceInsufficient", 0,
+		"There are not enough resources.", "资源不足。")
+	ResourceNotFound = kind("ResourceNotFound", 0,
+		"The resource does not exist.", "资源不存在。")
+	SecretNotExist = kind("ResourceNotFound.SecretNotExist", 0,
+		"The secret does not exist.", "密钥不存在。")
+	ResourceUnavailable = kind("ResourceUnavailable", 0,
+		"The resource is not available.", "资源不可用。")
+	NotPurchased = kind("ResourceUnavailable.NotPurchased", 0,
+		"Secrets Manager has not been bought.", "未购买凭据管理系统服务。")
+	ResourcesSoldOut = kind("ResourcesSoldOut", 0,
+		"The resource is sold out.", "资源售罄。")
+	UnauthorizedOperation = kind("UnauthorizedOperation", 0,
+		"The operation is not authorized.", "未授权操作。")
+	UnauthorizedKms = kind("UnauthorizedOperation.AccessKmsError", 0,
+		"The use of the KMS key is not authorized.", "无权访问KMS密钥。")
+)

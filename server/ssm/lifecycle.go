@@ -1,0 +1,77 @@
+package ssm
+
+import "ssmlocal/server/apierr"
+
+// A Verb is an action as far as the type and the status of the secret decide about it.
+type Verb struct {
+	Action  string
+	types   [types]*apierr.Kind
+	refused [statuses]*apierr.Kind
+}
+
+// Shorthands for the cells of the table; ok is an allowed cell.
+var (
+	ok *apierr.Kind
+
+	fails    = apierr.WrongStatus
+	exists   = apierr.SecretExists
+	uninit   = apierr.ResourceUninitialized
+	disabled = apierr.ResourceDisabled
+	pending  = apierr.ResourcePendingDeleted
+
+	notType = apierr.WrongSecretType
+	rotated = apierr.AutoRotated
+)
+
+// The verbs. Each row has what a secret's type decides (in every status, and first), then what its status decides.
+//
+// Why a wrong status is FailedOperation: the first published error lists gave it to exactly the actions with a
+// condition on the status, and ResourceUnavailable.* to GetSecretValue alone. Putting or updating a value that the
+// service rotates is denied in every status (1078/38645). Rows of cells nobody can reach say FailedOperation.
+var (
+	//                                        custom product  ssh      api key  redis
+	anyType   = [types]*apierr.Kind{Custom: ok, Product: ok, SSHKeyPair: ok, AccessKey: ok, Redis: ok}
+	notSSH    = [types]*apierr.Kind{Custom: ok, Product: ok, SSHKeyPair: notType, AccessKey: ok, Redis: ok}
+	byHand    = [types]*apierr.Kind{Custom: ok, Product: rotated, SSHKeyPair: notType, AccessKey: rotated, Redis: rotated}
+	customers = [types]*apierr.Kind{Custom: ok, Product: notType, SSHKeyPair: notType, AccessKey: notType, Redis: notType}
+
+	//                                                                              Creating Enabled Disabled Pending  Failed
+	Create            = &Verb{"CreateSecret", anyType, [statuses]*apierr.Kind{exists, exists, exists, exists, exists}}
+	Describe          = &Verb{"DescribeSecret", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
+	List              = &Verb{"ListSecrets", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
+	ListVersions      = &Verb{"ListSecretVersionIds", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
+	GetValue          = &Verb{"GetSecretValue", notSSH, [statuses]*apierr.Kind{uninit, ok, disabled, pending, uninit}}
+	PutValue          = &Verb{"PutSecretValue", byHand, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	UpdateValue       = &Verb{"UpdateSecret", byHand, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	DeleteVersion     = &Verb{"DeleteSecretVersion", customers, [statuses]*apierr.Kind{fails, ok, ok, ok, fails}}
+	UpdateDescription = &Verb{"UpdateDescription", anyType, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	Enable            = &Verb{"EnableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
+	Disable           = &Verb{"DisableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
+	Delete            = &Verb{"DeleteSecret", anyType, [statuses]*apierr.Kind{uninit, fails, ok, fails, ok}}
+	Restore           = &Verb{"RestoreSecret", anyType, [statuses]*apierr.Kind{fails, fails, fails, ok, fails}}
+)
+
+// Verbs returns every row of the table.
+func Verbs() []*Verb {
+	return []*Verb{
+		Create, Describe, List, ListVersions, GetValue, PutValue, UpdateValue, DeleteVersion, UpdateDescription,
+		Enable, Disable, Delete, Restore,
+	}
+}
+
+// Refuse returns why the secret's type or status forbids the verb, or nil.
+func (v *Verb) Refuse(s *Secret) error {
+	if k := v.ForType(s.Type); k != nil {
+		return k.With(s.Name, s.Type)
+	}
+	if k := v.InStatus(s.Status()); k != nil {
+		return k.With(s.Name, s.Status())
+	}
+	return nil
+}
+
+// ForType returns the refusal that the type decides, nil where the type allows the verb.
+func (v *Verb) ForType(t Type) *apierr.Kind { return v.types[t] }
+
+// InStatus returns the refusal that the status decides, nil where the status allows the verb.
+func (v *Verb) InStatus(s Status) *apierr.Kind { return v.refused[s] }

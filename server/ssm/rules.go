@@ -1,0 +1,119 @@
+package ssm
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"ssmlocal/server/apierr"
+)
+
+// Quotas and sizes.
+const (
+	MaxSecrets     = 1000  // secrets in a region, of every type and status (1140/40529)
+	MaxVersions    = 10    // versions of a custom secret at the same time (1078/38645)
+	MaxValue       = 32768 // bytes of a value; 4096 until 2023-12, as older pages still say (1140/40529)
+	MaxDescription = 2048  // bytes (1078/38656)
+	MaxWindow      = 30    // days between DeleteSecret and the end (1078/38655)
+	MaxTags        = 50    // tags of a resource, and the sizes of a tag: the tag service's rules
+	maxTagKey      = 127
+	maxTagValue    = 255
+)
+
+// CheckName tells whether name can be a SecretName: 1 to 128 bytes, ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
+func CheckName(name string) error {
+	if !isName(name, 128, "-_") {
+		return apierr.BadSecretName.With()
+	}
+	return nil
+}
+
+// CheckVersionID tells whether id can be a VersionId: 1 to 64 bytes, ^[A-Za-z0-9][A-Za-z0-9_.-]*$ (1140/40529).
+func CheckVersionID(id string) error {
+	if !isName(id, 64, "-_.") {
+		return apierr.BadVersionID.With()
+	}
+	return nil
+}
+
+func isName(s string, most int, others string) bool {
+	if len(s) == 0 || len(s) > most {
+		return false
+	}
+	for i := range len(s) {
+		if !isAlnum(s[i]) && (i == 0 || strings.IndexByte(others, s[i]) < 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlnum(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// CheckDescription holds a description to its size.
+func CheckDescription(text string) error {
+	if len(text) > MaxDescription {
+		return apierr.DescriptionTooLong.With(len(text), MaxDescription)
+	}
+	return nil
+}
+
+// CheckValue holds a new value to the rules: one of text and binary, base64 for binary, 32 KB at most. A binary is
+// measured decoded, since the limit speaks of the plaintext.
+func CheckValue(text, binary string) error {
+	if (text == "") == (binary == "") {
+		return apierr.OneValue.With()
+	}
+	if len(text) > MaxValue {
+		return apierr.ValueTooLong.With("SecretString", len(text), MaxValue)
+	}
+	plain, err := base64.StdEncoding.DecodeString(binary)
+	if err != nil {
+		return apierr.BadBase64.With("SecretBinary")
+	}
+	if len(plain) > MaxValue {
+		return apierr.ValueTooLong.With("SecretBinary", len(plain), MaxValue)
+	}
+	return nil
+}
+
+// CheckTags holds the tags of one resource to the tag service's rules.
+func CheckTags(tags []Tag) error {
+	if len(tags) > MaxTags {
+		return apierr.TooManyTags.With(len(tags), MaxTags)
+	}
+	seen := make(map[string]bool, len(tags))
+	for _, t := range tags {
+		if n := utf8.RuneCountInString(t.TagKey); n == 0 || n > maxTagKey {
+			return apierr.BadTag.With("TagKey")
+		}
+		if utf8.RuneCountInString(t.TagValue) > maxTagValue {
+			return apierr.BadTag.With("TagValue")
+		}
+		if seen[t.TagKey] {
+			return apierr.TagKeysDuplicated.With(t.TagKey)
+		}
+		seen[t.TagKey] = true
+	}
+	return nil
+}
+
+// CheckRedisConfig holds the AdditionalConfig of a Redis secret to what the service needs to make the account: a JSON
+// object that names the instance. The vendor's Terraform provider sends Region, Privilege, InstanceId,
+// ReadonlyPolicy and Remark.
+func CheckRedisConfig(config string) error {
+	var c struct{ Region, Privilege, InstanceId string }
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return apierr.BadConfig.With("it must be a JSON object with Region, Privilege and InstanceId")
+	}
+	switch {
+	case c.InstanceId == "":
+		return apierr.BadConfig.With("InstanceId is missing")
+	case c.Privilege != "r" && c.Privilege != "rw":
+		return apierr.BadConfig.With("Privilege must be r or rw")
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package tc3
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"ssmlocal/server/apierr"
+)
+
+// contentType is exactly this: the Python SDK looks for an error only if nothing follows.
+var contentType = []string{"application/json"}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// Write writes the answer to q: reply, a struct of the action's output fields, or the error if there is one. The
+// status is 200 either way, as every SDK expects.
+func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failure *apierr.Error) error {
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
+	b.Reset()
+	b.WriteString(`{"Response":`)
+	if failure != nil {
+		reply = errorReply{errorBody{failure.Kind.Code, failure.Message(q.Lang)}}
+	}
+	// Messages can quote what a client sent, so bytes that are no UTF-8 are replaced, never a reason to fail.
+	if err := json.MarshalWrite(b, reply, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // the closing brace: RequestId goes before it
+	if last := b.Bytes()[b.Len()-1]; last != '{' {
+		b.WriteByte(',')
+	}
+	b.WriteString(`"RequestId":"` + requestID + `"}}`)
+
+	h := w.Header()
+	h["Content-Type"] = contentType
+	h["Content-Length"] = []string{strconv.Itoa(b.Len())}
+	if q.TraceID != "" {
+		h.Set("X-TC-TraceId", q.TraceID)
+	}
+	_, _ = w.Write(b.Bytes()) // a client that is gone can't be told
+	return nil
+}
+
+type errorReply struct{ Error errorBody }
+
+type errorBody struct{ Code, Message string }

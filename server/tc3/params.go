@@ -1,0 +1,234 @@
+package tc3
+
+import (
+	"bytes"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"ssmlocal/server/apierr"
+)
+
+// A node is a parameter's value before its type is known. Its methods tell whether it can be read as a type; the two
+// encodings, JSON and pairs, differ only in them.
+type node interface {
+	absent() bool // a JSON null counts as not given
+	text() (string, bool)
+	integer() (string, bool)
+	boolean() (value, ok bool)
+	list(path string) ([]node, error)
+	fields() ([]field, bool)
+}
+
+type field struct {
+	name string
+	node node
+}
+
+// jsonNode is a JSON value, not yet taken apart. What it holds is valid JSON.
+type jsonNode jsontext.Value
+
+// parseJSON reads a body: an object, or null or nothing for no parameters.
+func parseJSON(body []byte) ([]field, error) {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 || string(body) == "null" {
+		return nil, nil
+	}
+	fields, err := jsonFields(body)
+	if e, ok := duplicateName(err); ok {
+		return nil, apierr.RepeatedParameter.With(e)
+	}
+	if err != nil {
+		return nil, apierr.BadJSON.With()
+	}
+	return fields, nil
+}
+
+// jsonFields takes one object apart and checks all that is in it.
+func jsonFields(object []byte) ([]field, error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(object))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return nil, errNotObject
+	}
+	fields := make([]field, 0, 4)
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		f := field{name: name.String()}
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		f.node = jsonNode(bytes.Clone(value)) // the decoder may reuse its memory
+		fields = append(fields, f)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, err
+	}
+	if _, err := d.ReadToken(); !isEOF(err) {
+		return nil, errNotObject
+	}
+	return fields, nil
+}
+
+func (n jsonNode) kind() jsontext.Kind { return jsontext.Value(n).Kind() }
+
+func (n jsonNode) absent() bool { return n.kind() == 'n' }
+
+func (n jsonNode) text() (string, bool) {
+	if n.kind() != '"' {
+		return "", false
+	}
+	s, err := jsontext.AppendUnquote(nil, n)
+	return string(s), err == nil
+}
+
+func (n jsonNode) integer() (string, bool) { return string(n), n.kind() == '0' }
+
+func (n jsonNode) boolean() (value, ok bool) {
+	k := n.kind()
+	return k == 't', k == 't' || k == 'f'
+}
+
+func (n jsonNode) list(string) ([]node, error) {
+	if n.kind() != '[' {
+		return nil, nil
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(n))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, apierr.BadJSON.With()
+	}
+	items := []node{}
+	for d.PeekKind() != ']' {
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, apierr.BadJSON.With()
+		}
+		items = append(items, jsonNode(bytes.Clone(value)))
+	}
+	return items, nil
+}
+
+func (n jsonNode) fields() ([]field, bool) {
+	fields, err := jsonFields(n)
+	return fields, err == nil
+}
+
+// pair is one key and value of a query or a form, decoded.
+type pair struct{ key, value string }
+
+// parsePairs reads a query or a form body.
+func parsePairs(text string) ([]pair, error) {
+	var pairs []pair
+	seen := map[string]bool{}
+	for part := range strings.SplitSeq(text, "&") {
+		if part == "" {
+			continue
+		}
+		rawKey, rawValue, ok := strings.Cut(part, "=")
+		if !ok {
+			return nil, apierr.PairWithoutEquals.With()
+		}
+		key, err := url.QueryUnescape(rawKey)
+		if err != nil || !utf8.ValidString(key) {
+			return nil, apierr.PairWithoutEquals.With()
+		}
+		value, err := url.QueryUnescape(rawValue)
+		switch {
+		case key == "":
+			return nil, apierr.EmptyKey.With()
+		case err != nil || !utf8.ValidString(value):
+			return nil, apierr.BadFormat.With(key)
+		case seen[key]:
+			return nil, apierr.RepeatedParameter.With(key)
+		}
+		seen[key] = true
+		pairs = append(pairs, pair{key, value})
+	}
+	return pairs, nil
+}
+
+// pairNode is a value in pairs: a text, or the nodes under the next part of the key, as in Tags.0.TagKey.
+type pairNode struct {
+	value string
+	leaf  bool
+	names []string
+	nodes map[string]*pairNode
+}
+
+// parseTree makes a tree of the keys' dotted paths.
+func parseTree(pairs []pair) []field {
+	root := &pairNode{}
+	for _, p := range pairs {
+		n := root
+		for name := range strings.SplitSeq(p.key, ".") {
+			n = n.under(name)
+		}
+		n.leaf, n.value = true, p.value
+	}
+	fields, _ := root.fields()
+	return fields
+}
+
+func (n *pairNode) under(name string) *pairNode {
+	next := n.nodes[name]
+	if next == nil {
+		next = &pairNode{}
+		if n.nodes == nil {
+			n.nodes = map[string]*pairNode{}
+		}
+		n.nodes[name] = next
+		n.names = append(n.names, name)
+	}
+	return next
+}
+
+func (n *pairNode) absent() bool { return false }
+
+func (n *pairNode) text() (string, bool) { return n.value, n.leaf && n.nodes == nil }
+
+func (n *pairNode) integer() (string, bool) { return n.text() }
+
+// boolean reads what the SDKs send: Python's str(True), everyone else's true, and 1.
+func (n *pairNode) boolean() (value, ok bool) {
+	switch s, leaf := n.text(); {
+	case !leaf:
+		return false, false
+	case s == "true" || s == "True" || s == "1":
+		return true, true
+	case s == "false" || s == "False" || s == "0":
+		return false, true
+	}
+	return false, false
+}
+
+func (n *pairNode) list(path string) ([]node, error) {
+	if n.leaf {
+		return nil, nil
+	}
+	items := make([]node, len(n.names))
+	for i := range items {
+		item, ok := n.nodes[strconv.Itoa(i)]
+		if !ok {
+			return nil, apierr.BadArray.With(path)
+		}
+		items[i] = item
+	}
+	return items, nil
+}
+
+func (n *pairNode) fields() ([]field, bool) {
+	if n.leaf {
+		return nil, false
+	}
+	fields := make([]field, len(n.names))
+	for i, name := range n.names {
+		fields[i] = field{name, n.nodes[name]}
+	}
+	return fields, true
+}

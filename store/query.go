@@ -1,0 +1,213 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"go.etcd.io/bbolt"
+)
+
+// A Query asks for a page of the records that stand in certain lists.
+type Query struct {
+	// All has groups of list names. A record answers if it stands in one list of every group. The lists of one group
+	// must have no record in common, and all must order their records alike.
+	All [][]string
+	// Match, if not nil, must also hold for the record's key.
+	Match func(key []byte) bool
+	// Reverse puts the highest order first.
+	Reverse bool
+	// Offset records are skipped, and at most Limit are returned.
+	Offset, Limit uint64
+}
+
+// A Page is a Query's answer: keys in order, and how many records answer in all.
+type Page struct {
+	Keys  [][]byte
+	Total uint64
+}
+
+// Select answers a query from the lists alone, without reading a record. The group with the fewest entries is walked;
+// membership in the others is one look-up an entry. With a single group and no Match nothing is walked but the page
+// and what lies between it and the nearer end.
+func (t *Table[T]) Select(tx *Tx, q Query) Page {
+	l := t.lists(tx)
+	groups := make([]group, len(q.All))
+	for i, names := range q.All {
+		for _, name := range names {
+			groups[i].add(l.find(name))
+		}
+	}
+	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.count, b.count) })
+	if len(groups) == 0 || groups[0].count == 0 {
+		return Page{}
+	}
+	if len(groups) == 1 && q.Match == nil {
+		return l.page(groups[0], q)
+	}
+	return l.sift(groups[0], groups[1:], q)
+}
+
+// First returns the first entry of a list: the lowest order, and the key of the record that has it.
+func (t *Table[T]) First(tx *Tx, name string) (order uint64, key []byte, ok bool) {
+	l := t.lists(tx)
+	x := l.find(name)
+	if x.count == 0 {
+		return 0, nil, false
+	}
+	e := l.walk(group{lists: []list{x}}, false).next()
+	return binary.BigEndian.Uint64(e), bytes.Clone(e[8:]), true
+}
+
+// Count returns the number of records in a list.
+func (t *Table[T]) Count(tx *Tx, name string) uint64 { return t.lists(tx).find(name).count }
+
+// group is lists without a common record, as one.
+type group struct {
+	lists []list
+	count uint64
+}
+
+func (g *group) add(x list) {
+	if x.count > 0 {
+		g.lists = append(g.lists, x)
+		g.count += x.count
+	}
+}
+
+// page takes a page out of one group, from whichever end is nearer.
+func (l lists) page(g group, q Query) Page {
+	p := Page{Total: g.count}
+	if q.Offset >= p.Total || q.Limit == 0 {
+		return p
+	}
+	n := min(q.Limit, p.Total-q.Offset)
+	skip, backwards := q.Offset, false
+	if rest := p.Total - q.Offset - n; rest < skip {
+		skip, backwards = rest, true
+	}
+	w := l.walk(g, q.Reverse != backwards)
+	w.skip(skip)
+	p.Keys = make([][]byte, 0, n)
+	for range n {
+		p.Keys = append(p.Keys, bytes.Clone(w.next()[8:]))
+	}
+	if backwards {
+		slices.Reverse(p.Keys)
+	}
+	return p
+}
+
+// sift walks one group whole and keeps what stands in the others too and matches.
+func (l lists) sift(g group, others []group, q Query) Page {
+	var p Page
+	w := l.walk(g, q.Reverse)
+	for e := w.next(); e != nil; e = w.next() {
+		if q.Match != nil && !q.Match(e[8:]) || !l.inAll(others, e) {
+			continue
+		}
+		if p.Total >= q.Offset && uint64(len(p.Keys)) < q.Limit {
+			p.Keys = append(p.Keys, bytes.Clone(e[8:]))
+		}
+		p.Total++
+	}
+	return p
+}
+
+func (l lists) inAll(groups []group, e []byte) bool {
+	for _, g := range groups {
+		in := func(x list) bool { return l.has(x, binary.BigEndian.Uint64(e), e[8:]) }
+		if !slices.ContainsFunc(g.lists, in) {
+			return false
+		}
+	}
+	return true
+}
+
+// walk merges the lists of a group into one order.
+type walk struct {
+	heads   []head
+	reverse bool
+}
+
+// head is a cursor in one list. entry is the entry's key without the list number, nil at the end of the list.
+type head struct {
+	cursor *bbolt.Cursor
+	number uint32
+	entry  []byte
+}
+
+func (l lists) walk(g group, reverse bool) *walk {
+	w := &walk{reverse: reverse}
+	for _, x := range g.lists {
+		h := head{cursor: l.entries.Cursor(), number: x.number}
+		if reverse {
+			h.set(h.last())
+		} else {
+			k, _ := h.cursor.Seek(binary.BigEndian.AppendUint32(nil, x.number))
+			h.set(k)
+		}
+		w.heads = append(w.heads, h)
+	}
+	return w
+}
+
+// last moves to the last entry of the list: the one before where the next list would start.
+func (h *head) last() []byte {
+	if k, _ := h.cursor.Seek(binary.BigEndian.AppendUint32(nil, h.number+1)); k == nil {
+		k, _ = h.cursor.Last()
+		return k
+	}
+	k, _ := h.cursor.Prev()
+	return k
+}
+
+func (h *head) set(k []byte) {
+	h.entry = nil
+	if len(k) >= 12 && binary.BigEndian.Uint32(k) == h.number {
+		h.entry = k[4:]
+	}
+}
+
+func (h *head) advance(reverse bool) {
+	var k []byte
+	if reverse {
+		k, _ = h.cursor.Prev()
+	} else {
+		k, _ = h.cursor.Next()
+	}
+	h.set(k)
+}
+
+// next returns the next entry, order (8) ‖ record key, or nil at the end. It is valid until the transaction ends.
+func (w *walk) next() []byte {
+	var best *head
+	for i := range w.heads {
+		h := &w.heads[i]
+		if h.entry == nil {
+			continue
+		}
+		if best == nil || bytes.Compare(h.entry, best.entry) < 0 != w.reverse {
+			best = h
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	e := best.entry
+	best.advance(w.reverse)
+	return e
+}
+
+func (w *walk) skip(n uint64) {
+	if len(w.heads) == 1 {
+		for range n {
+			w.heads[0].advance(w.reverse)
+		}
+		return
+	}
+	for range n {
+		w.next()
+	}
+}

@@ -1,0 +1,266 @@
+// Package store keeps typed records in one bbolt file.
+//
+// The promise: a write that was acknowledged is on disk (unless the store is temporary), a write that failed left
+// nothing behind, and concurrent writes share one sync of the disk.
+//
+// Layout of the file, format 1. Every name below is a bucket at the root:
+//
+//	meta           "format" → the format's number in decimal
+//	<table>        record key → the record in CBOR, its fields under the integer keys that their struct tags give
+//	<table>.lists  list number (4) ‖ order (8) ‖ record key → nothing: the entries of every list, in order
+//	<table>.index  list name → list number (4) ‖ how many entries the list has (8)
+//
+// All integers are big-endian, so that byte order is their order. The package knows tables and lists; what a record
+// means is the business of those who declare the tables.
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Format is the number of the file layout that this build writes and reads.
+const Format = 1
+
+// FileName is the name of the one file in a data directory.
+const FileName = "ssmlocal.db"
+
+// The ways in which a data file is refused. The error that carries one says what to do.
+var (
+	ErrLocked  = errors.New("the data file is in use by another process")
+	ErrDamaged = errors.New("the data file is damaged")
+	ErrNewer   = errors.New("the data file has a newer format")
+	ErrForeign = errors.New("the data file belongs to another program")
+)
+
+var (
+	metaBucket = []byte("meta")
+	formatKey  = []byte("format")
+)
+
+// A Bucketer names the buckets that must exist for it and checks what they hold; a Table is one.
+type Bucketer interface {
+	buckets() [][]byte
+	check(*Tx) error
+}
+
+// DB is an open store. It is safe for concurrent use.
+type DB struct {
+	bolt   *bbolt.DB
+	tables []Bucketer
+	temp   string // the directory of a temporary store, removed by Close
+
+	mu         sync.Mutex
+	waiting    []*write // writers that the next commit will take along
+	committing bool     // a leader is at work and will look at waiting before it stops
+}
+
+// OpenDir opens the store in the directory dir, which it makes (0700) if need be; the file is made with mode 0600.
+// An error wraps ErrLocked, ErrDamaged, ErrNewer or ErrForeign where one of these is the reason, and the file is then
+// left as it was.
+func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data directory: %w", err)
+	}
+	file := filepath.Join(dir, FileName)
+	_, err := os.Stat(file)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	db, err := open(file, false, tables)
+	if err != nil {
+		return nil, err
+	}
+	if fresh {
+		if err := syncDir(dir); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, nil
+}
+
+// OpenTemp opens an empty store that leaves nothing behind. Its file is unlinked as soon as it is open where the
+// system allows that, so even a killed process leaves no file; nothing is synced.
+func OpenTemp(tables ...Bucketer) (*DB, error) {
+	dir, err := os.MkdirTemp("", "ssmlocal-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a temporary directory (set TMPDIR or use --data): %w", err)
+	}
+	db, err := open(filepath.Join(dir, FileName), true, tables)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if os.RemoveAll(dir) != nil {
+		db.temp = dir // an open file can't be unlinked on this system: Close does it
+	}
+	return db, nil
+}
+
+// Close waits for running transactions and closes the file.
+func (d *DB) Close() error {
+	err := d.bolt.Close()
+	if d.temp != "" {
+		err = errors.Join(err, os.RemoveAll(d.temp))
+	}
+	return err
+}
+
+func open(file string, temporary bool, tables []Bucketer) (_ *DB, err error) {
+	if err := probe(file); err != nil {
+		return nil, err
+	}
+	defer guard(file, &err)()
+	b, err := bbolt.Open(file, 0o600, &bbolt.Options{
+		Timeout:      time.Second,
+		FreelistType: bbolt.FreelistMapType,
+		NoSync:       temporary,
+		NoGrowSync:   temporary,
+		NoStatistics: true,
+	})
+	if err != nil {
+		return nil, explain(file, err)
+	}
+	d := &DB{bolt: b, tables: tables}
+	if err := d.prepare(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), b.Close())
+	}
+	return d, nil
+}
+
+// probe looks at an existing file without writing to it: bbolt itself would extend or initialise a short one.
+func probe(file string) error {
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot open the data file: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("cannot open the data file: %s is a directory", file)
+	case info.Size() == 0:
+		return damaged(file, "it is empty")
+	}
+	return nil
+}
+
+// guard turns the fault of a damaged page, a panic or a memory fault beyond the end of the file, into ErrDamaged.
+func guard(file string, err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if p := recover(); p != nil {
+			*err = damaged(file, fmt.Sprint(p))
+		}
+	}
+}
+
+func damaged(file, why string) error {
+	return fmt.Errorf("%w: %s: %s; move it away to start empty, or put a backup in its place", ErrDamaged, file, why)
+}
+
+func explain(file string, err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("%w: %s; stop that process or choose another --data directory", ErrLocked, file)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return damaged(file, err.Error())
+	}
+	return fmt.Errorf("cannot open the data file: %w", err)
+}
+
+// prepare checks that the file is whole and ours, and makes the buckets that are missing: all of them in a new file,
+// none in most.
+func (d *DB) prepare() error {
+	var missing [][]byte
+	err := d.bolt.View(func(tx *bbolt.Tx) error {
+		info, err := os.Stat(d.bolt.Path())
+		if err != nil {
+			return err
+		}
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%w: %d bytes where %d are recorded; put a backup in its place", ErrDamaged, info.Size(), tx.Size())
+		}
+		if err := checkFormat(tx); err != nil {
+			return err
+		}
+		for _, t := range d.tables {
+			for _, name := range t.buckets() {
+				if tx.Bucket(name) == nil {
+					missing = append(missing, name)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return d.bolt.Update(func(tx *bbolt.Tx) error {
+		for _, name := range missing {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta, err := tx.CreateBucketIfNotExists(metaBucket)
+		if err != nil {
+			return err
+		}
+		return meta.Put(formatKey, []byte(strconv.Itoa(Format)))
+	})
+}
+
+// checkFormat refuses a file that another program made or whose format this build can't read. A file without any
+// bucket is a new one.
+func checkFormat(tx *bbolt.Tx) error {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		if name, _ := tx.Cursor().First(); name != nil {
+			return fmt.Errorf("%w: it has no format number; choose another --data directory", ErrForeign)
+		}
+		return nil
+	}
+	n, err := strconv.Atoi(string(meta.Get(formatKey)))
+	switch {
+	case err != nil || n < 1:
+		return fmt.Errorf("%w: its format number is not a number; put a backup in its place", ErrDamaged)
+	case n > Format:
+		return fmt.Errorf("%w: format %d, this build reads up to %d; use a newer ssmlocal or another --data directory", ErrNewer, n, Format)
+	}
+	return nil
+}
+
+// syncDir makes the name of a new file as durable as what is written to the file.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// Check walks the whole file: bbolt's own structure, and every list against the records it lists. It is for tests and
+// for doubt; it costs as much as reading everything.
+func (d *DB) Check() error {
+	return d.View(func(tx *Tx) error {
+		var errs []error
+		for err := range tx.bolt.Check() {
+			errs = append(errs, err)
+		}
+		for _, t := range d.tables {
+			if err := t.check(tx); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", bytes.Join(t.buckets(), []byte(", ")), err))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
