@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// target is a running emulator that a command talks to.
+type target struct {
+	URL string `default:"http://127.0.0.1:9023" placeholder:"URL" help:"Where the emulator is."`
+}
+
+func (t target) parse() (*url.URL, error) {
+	u, err := url.Parse(t.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" {
+		return nil, usageError{fmt.Errorf("--url is %q, it must be such as http://127.0.0.1:9023", t.URL)}
+	}
+	return u, nil
+}
+
+// get asks a running emulator for a path of its own.
+func (t target) get(ctx context.Context, path string) error {
+	u, err := t.parse()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
+	if err != nil {
+		return err
+	}
+	// The environment's proxy is for the outside; the emulator is not there.
+	client := http.Client{Transport: &http.Transport{}}
+	answer, err := client.Do(r)
+	if err != nil {
+		return fmt.Errorf("no emulator answers at %s: %w; start one with ssmlocal serve or set --url", u, err)
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, answer.Body)
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s, so it is no ssmlocal, or not a ready one", u, answer.Status)
+	}
+	return nil
+}
+
+type healthCommand struct{ target }
+
+// Run succeeds if the emulator is ready.
+func (c *healthCommand) Run(ctx context.Context, t terminal) error {
+	if err := c.get(ctx, "/_ssmlocal/health"); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(t.out, "ready")
+	return err
+}

@@ -1,0 +1,93 @@
+// Command ssmlocal is a local emulator of Tencent Cloud Secrets Manager (SSM, API version 2019-09-23).
+//
+// Exit codes: 0 for success, 1 for what failed while running, 2 for a command line that can't be understood.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker in releases.
+var version string
+
+// commands is the whole command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
+	Health  healthCommand  `cmd:"" help:"Exit with 0 if the emulator at --url is ready, else with 1."`
+	Env     envCommand     `cmd:"" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// terminal is where a command writes.
+type terminal struct{ out, err io.Writer }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], terminal{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run runs one command line and returns the exit code.
+func run(ctx context.Context, args []string, t terminal) (code int) {
+	exited := false
+	parser, err := kong.New(&commands{},
+		kong.Name("ssmlocal"),
+		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Every flag can also be set by the environment variable behind it."),
+		kong.DefaultEnvars("SSMLOCAL"),
+		kong.Writers(t.out, t.err),
+		kong.Exit(func(c int) { exited, code = true, c }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(t),
+	)
+	if err != nil {
+		panic(err) // the command line's own definition is wrong
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case exited: // --help
+		return code
+	case err != nil:
+		fmt.Fprintf(t.err, "ssmlocal: %v; see ssmlocal --help\n", err)
+		return 2
+	}
+	if err := command.Run(); err != nil {
+		fmt.Fprintf(t.err, "ssmlocal: %v\n", err)
+		var usage usageError
+		if errors.As(err, &usage) {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}
+
+// usageError is a mistake in the command line that only the command itself could find.
+type usageError struct{ error }
+
+type versionCommand struct{}
+
+// Run prints the version of the build.
+func (versionCommand) Run(t terminal) error {
+	_, err := fmt.Fprintln(t.out, "ssmlocal", buildVersion())
+	return err
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,79 @@
+package action
+
+import (
+	"fmt"
+	"time"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+)
+
+// A secret's life: enabled, disabled, deleted, restored. What is allowed when is ssm's table.
+
+// toStatus is an action that only moves a secret to another status.
+func toStatus(name string, verb *ssm.Verb, change func(*ssm.Secret)) *Action {
+	return command(spec[NameRequest, NameReply]{
+		Name: name, Rate: 50,
+		Check: checkName,
+		Do: func(c *Call, q *NameRequest) (*NameReply, error) {
+			s, err := c.change(verb, q.SecretName, change)
+			if err != nil {
+				return nil, err
+			}
+			return &NameReply{s.Name}, nil
+		},
+	})
+}
+
+// 1078/38651, 1078/38652 (1140/40525) and 1078/38644.
+var (
+	enableSecret  = toStatus("EnableSecret", ssm.Enable, func(s *ssm.Secret) { s.Disabled = false })
+	disableSecret = toStatus("DisableSecret", ssm.Disable, func(s *ssm.Secret) { s.Disabled = true })
+	restoreSecret = toStatus("RestoreSecret", ssm.Restore, (*ssm.Secret).Restore)
+)
+
+// DeleteSecretRequest has the parameters of DeleteSecret.
+type DeleteSecretRequest struct {
+	SecretName           string `tc3:"required"`
+	RecoveryWindowInDays uint64 // 0 at once, 1 to 30 days
+	CleanSSHKey          bool   // SSH key pairs: delete the pair in CVM too
+	DeleteMode           uint64 // 0 the secret, 1 also the database accounts of a product secret
+}
+
+// DeleteSecretReply is the answer of DeleteSecret. DeleteTime is in unix seconds; FlowID is the task that deletes the
+// accounts, absent where there is none.
+type DeleteSecretReply struct {
+	SecretName string
+	DeleteTime int64
+	FlowID     *int64 `json:",omitempty"`
+}
+
+// 1078/38655, 1140/40528.
+var deleteSecret = command(spec[DeleteSecretRequest, DeleteSecretReply]{
+	Name: "DeleteSecret", Rate: 50,
+	Check: func(q *DeleteSecretRequest) error {
+		if err := ssm.CheckName(q.SecretName); err != nil {
+			return err
+		}
+		if q.RecoveryWindowInDays > ssm.MaxWindow {
+			return apierr.BadChoice.With("RecoveryWindowInDays", fmt.Sprintf("0 to %d", ssm.MaxWindow))
+		}
+		return checkChoice("DeleteMode", q.DeleteMode, 1)
+	},
+	Do: func(c *Call, q *DeleteSecretRequest) (*DeleteSecretReply, error) {
+		s, err := c.find(ssm.Delete, q.SecretName)
+		if err != nil {
+			return nil, err
+		}
+		if s.Type == ssm.SSHKeyPair && q.RecoveryWindowInDays != 0 {
+			return nil, apierr.NotForType.With("RecoveryWindowInDays", s.Type)
+		}
+		key := secretKey(c.Owner, s.Name)
+		if q.RecoveryWindowInDays == 0 {
+			return &DeleteSecretReply{SecretName: s.Name, DeleteTime: c.Now.Unix()}, remove(c.tx, key)
+		}
+		s.Schedule(c.Now, q.RecoveryWindowInDays)
+		c.Due = time.Unix(0, s.DeleteAt)
+		return &DeleteSecretReply{SecretName: s.Name, DeleteTime: c.Due.Unix()}, secrets.Put(c.tx, key, s)
+	},
+})

@@ -1,0 +1,232 @@
+package action
+
+import (
+	"fmt"
+	"io"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+)
+
+// Secrets as such: made, described, described anew.
+
+// CreateSecretRequest has the parameters of CreateSecret.
+type CreateSecretRequest struct {
+	SecretName       string `tc3:"required"`
+	VersionId        string // SSM_Current if absent, and always for the types whose value the service makes
+	Description      string
+	KmsKeyId         string
+	SecretType       uint64 // 0 custom, 4 Redis
+	SecretBinary     string // base64
+	SecretString     string
+	AdditionalConfig string // JSON, Redis only
+	Tags             []ssm.Tag
+	KmsHsmClusterId  string // where a new default key would be made: accepted, without effect
+	EncryptType      uint64 // 0 KMS, 1 software key
+}
+
+// CreateSecretReply is the answer of CreateSecret. TagCode is 0 and TagMsg "ok" also where no tag was given.
+type CreateSecretReply struct {
+	SecretName, VersionId string
+	TagCode               uint64
+	TagMsg                string
+}
+
+// 1078/38656, 1140/40529.
+var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
+	Name: "CreateSecret", Rate: 100,
+	Check: func(q *CreateSecretRequest) error {
+		if err := ssm.CheckName(q.SecretName); err != nil {
+			return err
+		}
+		if q.VersionId == "" {
+			q.VersionId = ssm.CurrentVersion
+		}
+		if err := ssm.CheckVersionID(q.VersionId); err != nil {
+			return err
+		}
+		if err := ssm.CheckDescription(q.Description); err != nil {
+			return err
+		}
+		if err := checkChoice("EncryptType", q.EncryptType, 1); err != nil {
+			return err
+		}
+		if err := checkContent(q); err != nil {
+			return err
+		}
+		return ssm.CheckTags(q.Tags)
+	},
+	Do: func(c *Call, q *CreateSecretRequest) (*CreateSecretReply, error) {
+		s := &ssm.Secret{
+			Name: q.SecretName, Type: ssm.Type(q.SecretType), Description: q.Description, KmsKeyID: q.KmsKeyId,
+			SoftwareKey: q.EncryptType == 1, AdditionalConfig: q.AdditionalConfig, Tags: q.Tags,
+		}
+		if err := c.create(s); err != nil {
+			return nil, err
+		}
+		v := &ssm.Version{CreatedAt: s.CreatedAt, String: q.SecretString, Binary: q.SecretBinary}
+		if s.Type == ssm.Redis {
+			q.VersionId, v.String = ssm.CurrentVersion, c.newAccount("ssm")
+		}
+		if err := c.putVersion(s.Name, q.VersionId, v); err != nil {
+			return nil, err
+		}
+		return &CreateSecretReply{SecretName: s.Name, VersionId: q.VersionId, TagMsg: "ok"}, nil
+	},
+})
+
+// checkContent checks what a new secret of each type needs and can't have.
+func checkContent(q *CreateSecretRequest) error {
+	switch t := ssm.Type(q.SecretType); t {
+	case ssm.Custom:
+		if q.AdditionalConfig != "" {
+			return apierr.NotForType.With("AdditionalConfig", t)
+		}
+		return ssm.CheckValue(q.SecretString, q.SecretBinary)
+	case ssm.Redis:
+		if q.SecretString != "" || q.SecretBinary != "" {
+			return apierr.NotForType.With("SecretString", t)
+		}
+		return ssm.CheckRedisConfig(q.AdditionalConfig)
+	}
+	return apierr.BadChoice.With("SecretType", "0 or 4; other types have actions of their own")
+}
+
+// checkChoice checks a parameter that is a number up to most.
+func checkChoice(name string, value, most uint64) error {
+	if value > most {
+		return apierr.BadChoice.With(name, fmt.Sprintf("0 to %d", most))
+	}
+	return nil
+}
+
+// create stores a new secret, if its name is free and the quota allows it. The secret's times and ids are filled in.
+func (c *Call) create(s *ssm.Secret) error {
+	key := secretKey(c.Owner, s.Name)
+	switch old, err := secrets.Get(c.tx, key); {
+	case err != nil:
+		return err
+	case old != nil:
+		return ssm.Create.Refuse(old)
+	case c.held() >= c.SecretLimit:
+		return apierr.TooManySecrets.With(c.SecretLimit)
+	}
+	s.CreatedAt = c.Now.UnixNano()
+	if s.ResourceID == "" {
+		s.ResourceID = c.Owner.ResourceID(c.Now, c.random(alphanumeric, 3))
+	}
+	return secrets.Put(c.tx, key, s)
+}
+
+const (
+	alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+	// dsnSafe is what passwords are made of: the rotation SDKs put them into a DSN.
+	dsnSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+)
+
+// random returns n characters of an alphabet.
+func (c *Call) random(alphabet string, n int) string {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(c.Random, b); err != nil {
+		panic(err) // a source of random bytes has no end
+	}
+	for i := range b {
+		b[i] = alphabet[int(b[i])%len(alphabet)]
+	}
+	return string(b)
+}
+
+// newAccount makes an account's value as secrets of cloud products have it.
+func (c *Call) newAccount(prefix string) string {
+	return fmt.Sprintf(`{"UserName":"%s_SSM_%s","Password":"%s"}`, prefix, c.random(alphanumeric, 3), c.random(dsnSafe, 24))
+}
+
+// NameRequest has the one parameter of the actions that need only a secret's name.
+type NameRequest struct {
+	SecretName string `tc3:"required"`
+}
+
+func checkName(q *NameRequest) error { return ssm.CheckName(q.SecretName) }
+
+// NameReply is the answer of actions that only echo the secret's name.
+type NameReply struct{ SecretName string }
+
+// An AccountInfo is one database account of a product secret.
+type AccountInfo struct {
+	AccountName string
+	Host        []string
+	Version     string // SSM_Current, or the history version that has it
+	RotatedTime string // YYYY-MM-DD hh:mm:ss, UTC+8
+}
+
+// DescribeSecretReply is the answer of DescribeSecret. Times are unix seconds.
+type DescribeSecretReply struct {
+	SecretName            string
+	Description           string
+	KmsKeyId              string
+	CreateUin             uint64
+	Status                string
+	DeleteTime            uint64 // 0 unless a deletion is scheduled
+	CreateTime            uint64
+	SecretType            int64
+	ProductName           string
+	ResourceID            string
+	RotationStatus        bool
+	RotationFrequency     int64
+	ResourceName          string
+	ProjectID             int64
+	AssociatedInstanceIDs []string
+	TargetUin             uint64
+	AdditionalConfig      string
+	EncryptType           uint64
+	EncryptSwitching      bool
+	CreateUinString       string
+	TargetUinString       string
+	AccountInfoList       []AccountInfo `json:",omitempty"`
+	NextRotationTime      string        `json:",omitempty"`
+}
+
+// 1078/38653, 1140/40526.
+var describeSecret = query(spec[NameRequest, DescribeSecretReply]{
+	Name: "DescribeSecret", Rate: 40,
+	Check: checkName,
+	Do: func(c *Call, q *NameRequest) (*DescribeSecretReply, error) {
+		s, err := c.find(ssm.Describe, q.SecretName)
+		if err != nil {
+			return nil, err
+		}
+		m := c.metadata(s)
+		return &DescribeSecretReply{
+			SecretName: m.SecretName, Description: m.Description, KmsKeyId: m.KmsKeyId,
+			CreateUin: m.CreateUin, CreateUinString: m.CreateUinString,
+			Status: m.Status, DeleteTime: m.DeleteTime, CreateTime: m.CreateTime,
+			SecretType: m.SecretType, ProductName: m.ProductName, ResourceID: m.ResourceID,
+			TargetUin: m.TargetUin, TargetUinString: m.TargetUinString,
+			AdditionalConfig: s.AdditionalConfig, EncryptType: m.EncryptType,
+		}, nil
+	},
+})
+
+// UpdateDescriptionRequest has the parameters of UpdateDescription. An empty description is one.
+type UpdateDescriptionRequest struct {
+	SecretName  string `tc3:"required"`
+	Description string `tc3:"required"`
+}
+
+// 1078/38643, 1140/40516.
+var updateDescription = command(spec[UpdateDescriptionRequest, NameReply]{
+	Name: "UpdateDescription", Rate: 20,
+	Check: func(q *UpdateDescriptionRequest) error {
+		if err := ssm.CheckName(q.SecretName); err != nil {
+			return err
+		}
+		return ssm.CheckDescription(q.Description)
+	},
+	Do: func(c *Call, q *UpdateDescriptionRequest) (*NameReply, error) {
+		s, err := c.change(ssm.UpdateDescription, q.SecretName, func(s *ssm.Secret) { s.Description = q.Description })
+		if err != nil {
+			return nil, err
+		}
+		return &NameReply{s.Name}, nil
+	},
+})

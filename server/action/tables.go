@@ -1,0 +1,175 @@
+package action
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// The tables, and their keys. A secret's key is its account (8 bytes, big-endian), its region, a zero byte and its
+// name; a version's key is the secret's, a zero byte and the VersionId. Neither regions nor names contain a zero byte.
+var (
+	secrets  = &store.Table[ssm.Secret]{Name: "secrets", Places: places}
+	versions = &store.Table[ssm.Version]{Name: "versions"}
+)
+
+// Tables returns all tables, for store.Open.
+func Tables() []store.Bucketer { return []store.Bucketer{secrets, versions} }
+
+// scope is what the keys of all secrets of one owner start with.
+func scope(o ssm.Owner) []byte {
+	b := make([]byte, 0, 128)
+	b = binary.BigEndian.AppendUint64(b, o.Uin)
+	return append(append(b, o.Region...), 0)
+}
+
+func secretKey(o ssm.Owner, name string) []byte { return append(scope(o), name...) }
+
+func versionPrefix(o ssm.Owner, name string) []byte { return append(secretKey(o, name), 0) }
+
+func versionKey(o ssm.Owner, name, id string) []byte { return append(versionPrefix(o, name), id...) }
+
+// The lists that ListSecrets reads. All are within one owner and one SecretType, which ListSecrets always names, and
+// all are ordered by creation. There is one for each combination of status and key type, with each of them left out,
+// so that any of these filters is answered by one list and its length.
+
+// byType is the list of a type's secrets with a status and a key type; nil stands for any.
+func byType(t ssm.Type, status *ssm.Status, software *bool) string {
+	name := "t" + strconv.FormatUint(uint64(t), 10)
+	if status != nil {
+		name += "s" + strconv.Itoa(int(*status))
+	}
+	if software != nil {
+		name += "e" + strconv.FormatBool(*software)
+	}
+	return name
+}
+
+func byProduct(t ssm.Type, product string) string { return byType(t, nil, nil) + "p" + product }
+
+func byResource(t ssm.Type, id string) string { return byType(t, nil, nil) + "r" + id }
+
+func byTagKey(t ssm.Type, key string) string { return byType(t, nil, nil) + "k" + key }
+
+func byTag(t ssm.Type, key, value string) string {
+	return byType(t, nil, nil) + "v" + key + "\x00" + value
+}
+
+// due is the list of all secrets whose deletion is scheduled, of every owner, ordered by when.
+const due = "due"
+
+// places says in which lists a secret stands.
+func places(key []byte, s *ssm.Secret) []store.Place {
+	scope, status := string(key[:len(key)-len(s.Name)]), s.Status()
+	names := []string{
+		byType(s.Type, nil, nil), byType(s.Type, &status, nil),
+		byType(s.Type, nil, &s.SoftwareKey), byType(s.Type, &status, &s.SoftwareKey),
+		byResource(s.Type, s.ResourceID),
+	}
+	if s.ProductName != "" {
+		names = append(names, byProduct(s.Type, s.ProductName))
+	}
+	for _, t := range s.Tags {
+		names = append(names, byTagKey(s.Type, t.TagKey), byTag(s.Type, t.TagKey, t.TagValue))
+	}
+	at := make([]store.Place, 0, len(names)+1)
+	for _, name := range names {
+		at = append(at, store.Place{List: scope + name, Order: uint64(s.CreatedAt)})
+	}
+	if s.DeleteAt != 0 {
+		at = append(at, store.Place{List: due, Order: uint64(s.DeleteAt)})
+	}
+	return at
+}
+
+// find returns the secret that an action is about, if it exists and allows the action.
+func (c *Call) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
+	s, err := secrets.Get(c.tx, secretKey(c.Owner, name))
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return nil, apierr.SecretNotFound.With(name)
+	}
+	return s, v.Refuse(s)
+}
+
+// change finds a secret, changes it and writes it back.
+func (c *Call) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.Secret, error) {
+	s, err := c.find(v, name)
+	if err != nil {
+		return nil, err
+	}
+	change(s)
+	return s, secrets.Put(c.tx, secretKey(c.Owner, name), s)
+}
+
+func (c *Call) version(name, id string) (*ssm.Version, error) {
+	return versions.Get(c.tx, versionKey(c.Owner, name, id))
+}
+
+func (c *Call) putVersion(name, id string, v *ssm.Version) error {
+	return versions.Put(c.tx, versionKey(c.Owner, name, id), v)
+}
+
+// held counts the owner's secrets of every type and status.
+func (c *Call) held() (n uint64) {
+	for _, t := range ssm.Types() {
+		n += secrets.Count(c.tx, string(scope(c.Owner))+byType(t, nil, nil))
+	}
+	return n
+}
+
+// remove deletes the secret under a key, with its versions.
+func remove(tx *store.Tx, key []byte) error {
+	for _, k := range versions.Keys(tx, append(key[:len(key):len(key)], 0)) {
+		if err := versions.Delete(tx, k); err != nil {
+			return err
+		}
+	}
+	return secrets.Delete(tx, key)
+}
+
+// settleAtOnce bounds how many secrets one transaction removes.
+const settleAtOnce = 500
+
+// Settle does what is due at now, in order of time: it removes the secrets whose deletion was scheduled. It returns
+// when more is due, the zero time for never.
+func Settle(db *store.DB, now time.Time) (next time.Time, err error) {
+	for {
+		var at uint64
+		more := false
+		look := func(tx *store.Tx) (key []byte) {
+			at, key, more = secrets.First(tx, due)
+			return key
+		}
+		if err := db.View(func(tx *store.Tx) error { look(tx); return nil }); err != nil {
+			return time.Time{}, err
+		}
+		switch {
+		case !more:
+			return time.Time{}, nil
+		case at > uint64(now.UnixNano()):
+			return time.Unix(0, int64(at)), nil
+		}
+		err := db.Update(func(tx *store.Tx) error {
+			for range settleAtOnce {
+				key := look(tx)
+				if !more || at > uint64(now.UnixNano()) {
+					return nil
+				}
+				if err := remove(tx, key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return time.Time{}, err
+		}
+	}
+}

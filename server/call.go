@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/limit"
+	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
+)
+
+// A record is all that can be said about one call. It never holds a parameter's value but the secret's name.
+type record struct {
+	at         time.Time // wall time
+	took       time.Duration
+	requestID  string
+	action     string
+	region     string
+	uin        uint64
+	secretID   string
+	secretName string
+	client     string // RequestClient
+	code       string // "" for success
+	mismatch   string // which part of a signature was wrong
+	err        error  // what is behind an InternalError
+}
+
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// largestKept is the capacity up to which a body's memory is kept for the next call.
+const largestKept = 64 << 10
+
+// call answers one API request, whatever becomes of it.
+func (s *Server) call(w http.ResponseWriter, r *http.Request) {
+	body := bodies.Get().(*bytes.Buffer)
+	body.Reset()
+	rec := &record{at: s.clock.Wall(), requestID: s.random.uuid()}
+
+	q, reply, err := s.answer(r, body, rec)
+	failure := s.failure(rec, err)
+	if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
+		failure = s.failure(rec, fmt.Errorf("cannot encode the answer: %w", err))
+		_ = tc3.Write(w, q, rec.requestID, nil, failure)
+	}
+
+	rec.took = s.clock.Wall().Sub(rec.at)
+	s.tell(rec)
+	if body.Cap() <= largestKept {
+		bodies.Put(body)
+	}
+}
+
+// answer is the straight line: read, find, verify, limit, decode, check, do. The order of its lines is the order in
+// which mistakes are told.
+func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, reply any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	q, err = tc3.Read(r, body, s.directory.Unsigned())
+	rec.action, rec.region, rec.client = q.Action, q.Region, q.Client
+	if err != nil {
+		return q, nil, err
+	}
+	a, err := s.find(q)
+	if err != nil {
+		return q, nil, err
+	}
+	caller, err := s.verify(q, rec)
+	if err != nil {
+		return q, nil, err
+	}
+	region, err := checkRegion(q)
+	if err != nil {
+		return q, nil, err
+	}
+	rec.uin, rec.region = caller.Uin, region
+	if err := s.limit(caller, region, a, rec.at); err != nil {
+		return q, nil, err
+	}
+	request := a.NewRequest()
+	err = tc3.Decode(q, request)
+	rec.secretName = a.SecretName(request)
+	if err != nil {
+		return q, nil, err
+	}
+	c := &action.Call{
+		Owner: ssm.Owner{Uin: caller.Uin, AppID: caller.AppID(), Region: region},
+		Now:   s.clock.At(rec.at), Random: s.random, SecretLimit: s.secretLimit,
+	}
+	if err := s.worker.CatchUp(c.Now); err != nil {
+		return q, nil, err
+	}
+	reply, err = a.Run(s.db, c, request)
+	if err == nil && !c.Due.IsZero() {
+		s.worker.Notice(c.Due)
+	}
+	return q, reply, err
+}
+
+// find returns the action that a request names.
+func (s *Server) find(q *tc3.Request) (*action.Action, error) {
+	if q.Version != action.Version {
+		return nil, apierr.NoSuchVersion.With(q.Version, action.Service)
+	}
+	a, ok := s.actions[q.Action]
+	if !ok {
+		return nil, apierr.InvalidAction.With(q.Action, action.Service, action.Version)
+	}
+	return a, nil
+}
+
+// verify finds out who calls.
+func (s *Server) verify(q *tc3.Request, rec *record) (account.Caller, error) {
+	claim, err := q.Claim()
+	rec.secretID = claim.SecretID
+	if s.directory.Unsigned() {
+		if err != nil || claim.SecretID == "" {
+			return s.directory.Anonymous(), nil
+		}
+		return s.directory.Find(claim.SecretID)
+	}
+	if err != nil {
+		return account.Caller{}, err
+	}
+	if err := q.CheckFresh(rec.at); err != nil {
+		return account.Caller{}, err
+	}
+	caller, err := s.directory.Find(claim.SecretID)
+	switch {
+	case err != nil:
+		return caller, err
+	case !caller.Known:
+		return caller, nil
+	case caller.Token != q.Token:
+		return caller, apierr.TokenFailure.With()
+	}
+	err = s.verifier.Verify(q, claim, caller.SecretKey)
+	if errors.Is(err, apierr.SignatureFailure.With()) {
+		rec.mismatch = tc3.Explain(q, claim, caller.SecretKey, s.directory.OtherKeys(claim.SecretID))
+	}
+	return caller, err
+}
+
+// checkRegion returns the region that a call is for.
+func checkRegion(q *tc3.Request) (string, error) {
+	if !q.RegionGiven {
+		return ssm.DefaultRegion, nil
+	}
+	exists, offers := ssm.FindRegion(q.Region)
+	switch {
+	case !exists:
+		return "", apierr.CommonValue.With(q.Name("Region"))
+	case !offers:
+		return "", apierr.UnsupportedRegion.With()
+	}
+	return q.Region, nil
+}
+
+func (s *Server) limit(caller account.Caller, region string, a *action.Action, now time.Time) error {
+	perSecond := s.rates[a.Name]
+	if perSecond == 0 {
+		return nil
+	}
+	return s.limiter.Check(limit.Key{Uin: caller.Uin, Region: region, Action: a.Name}, perSecond, now)
+}
+
+// failure makes an API error of any error. What isn't one becomes InternalError, and its cause goes to the log.
+func (s *Server) failure(rec *record, err error) *apierr.Error {
+	if err == nil {
+		return nil
+	}
+	var failure *apierr.Error
+	if !errors.As(err, &failure) {
+		rec.err = err
+		failure = apierr.InternalError.With()
+	}
+	rec.code = failure.Kind.Code
+	return failure
+}
+
+// tell writes the log line of a call.
+func (s *Server) tell(rec *record) {
+	level, message := slog.LevelDebug, "call"
+	switch {
+	case rec.err != nil:
+		level, message = slog.LevelError, "internal error"
+	case rec.mismatch != "":
+		level, message = slog.LevelWarn, "the signature is wrong in "+rec.mismatch
+	}
+	if !s.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("action", rec.action), slog.String("code", rec.code), slog.Duration("took", rec.took),
+		slog.String("secretName", rec.secretName), slog.String("region", rec.region), slog.Uint64("uin", rec.uin),
+		slog.String("secretId", rec.secretID), slog.String("client", rec.client), slog.String("requestId", rec.requestID),
+	}
+	if rec.err != nil {
+		attrs = append(attrs, slog.Any("error", rec.err))
+	}
+	s.log.LogAttrs(context.Background(), level, message, attrs...)
+}

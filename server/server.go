@@ -1,0 +1,222 @@
+// Package server is the emulator between a socket and a transaction: Config says how it behaves, New puts the parts
+// together, Serve serves. A request's whole way is in call.go; every URL is in routes.go.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/limit"
+	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
+	"ssmlocal/server/worker"
+	"ssmlocal/store"
+)
+
+// DefaultListen is the address of an emulator that is told none.
+const DefaultListen = "127.0.0.1:9023"
+
+// A Config says how an emulator behaves. Its zero value works: signatures are verified, the documented rates hold,
+// and the state is temporary.
+type Config struct {
+	// Listen has addresses as host:port; port 0 takes a free one. None is DefaultListen.
+	Listen []string
+	// Data is the directory of the data file; without one the state is temporary.
+	Data string
+	// Auth is how far callers must prove who they are; "" is account.Verify.
+	Auth account.Mode
+	// Credentials are the known key pairs; none is account.Default.
+	Credentials []account.Credential
+	// Unlimited lifts the documented request rates.
+	Unlimited bool
+	// Rates sets the calls a second of single actions, by name, documented or not, also if Unlimited.
+	Rates map[string]int
+	// SecretLimit is how many secrets a region of an account may hold; 0 is the documented 1,000.
+	SecretLimit uint64
+	// Clock, if not nil, is a clock that the caller moves.
+	Clock *clock.Clock
+	// Log gets one line a call at debug level, and what needs attention above that; nil is slog.Default().
+	Log *slog.Logger
+}
+
+// A Server is an emulator, listening since New and serving while Serve runs.
+type Server struct {
+	listeners   []net.Listener
+	db          *store.DB
+	directory   *account.Directory
+	actions     map[string]*action.Action
+	rates       map[string]int // calls a second, by action; an action that isn't there has no limit
+	secretLimit uint64
+	limiter     *limit.Limiter
+	verifier    tc3.Verifier
+	clock       *clock.Clock
+	worker      *worker.Worker
+	random      *random
+	log         *slog.Logger
+	http        *http.Server
+}
+
+// New checks the configuration, listens, and opens the data file, in this order: if one fails, nothing of the next is
+// touched.
+func New(c Config) (*Server, error) {
+	s := &Server{
+		actions: map[string]*action.Action{}, limiter: limit.New(), secretLimit: c.SecretLimit,
+		clock: c.Clock, random: newRandom(), log: c.Log,
+	}
+	if s.clock == nil {
+		s.clock = new(clock.Clock)
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.secretLimit == 0 {
+		s.secretLimit = ssm.MaxSecrets
+	}
+	for _, a := range action.All() {
+		s.actions[a.Name] = a
+	}
+	var err error
+	if s.rates, err = rates(c, s.actions); err != nil {
+		return nil, err
+	}
+	if s.directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
+		return nil, err
+	}
+	if s.listeners, err = listen(c.Listen); err != nil {
+		return nil, err
+	}
+	if c.Data == "" {
+		s.db, err = store.OpenTemp(action.Tables()...)
+	} else {
+		s.db, err = store.OpenDir(c.Data, action.Tables()...)
+	}
+	if err != nil {
+		closeAll(s.listeners)
+		return nil, err
+	}
+	s.worker = worker.New(s.clock.Now, func(now time.Time) (time.Time, error) { return action.Settle(s.db, now) })
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: 30 * time.Second,
+		ReadTimeout:       2 * time.Minute,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       5 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// rates returns the calls a second that each limited action may have.
+func rates(c Config, actions map[string]*action.Action) (map[string]int, error) {
+	rates := map[string]int{}
+	for name, a := range actions {
+		if !c.Unlimited {
+			rates[name] = a.Rate
+		}
+	}
+	for name, perSecond := range c.Rates {
+		switch {
+		case actions[name] == nil:
+			return nil, fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names(actions), ", "))
+		case perSecond < 1:
+			return nil, fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)
+		}
+		rates[name] = perSecond
+	}
+	return rates, nil
+}
+
+func names(actions map[string]*action.Action) []string {
+	var names []string
+	for name := range actions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func listen(addresses []string) ([]net.Listener, error) {
+	if len(addresses) == 0 {
+		addresses = []string{DefaultListen}
+	}
+	var all []net.Listener
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			closeAll(all)
+			return nil, fmt.Errorf("cannot listen on %s: %w; stop what uses the address or choose another with --listen", address, cause(err))
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// cause is what is behind a network error, without the words that name the address again.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
+// Addrs returns the addresses that the server listens on, as host:port.
+func (s *Server) Addrs() []string {
+	var addresses []string
+	for _, l := range s.listeners {
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses
+}
+
+// patience is how long requests in flight may take to end once the server is told to stop.
+const patience = 10 * time.Second
+
+// Serve serves until ctx ends, lets the requests in flight finish, and closes the data file.
+func (s *Server) Serve(ctx context.Context) error {
+	working, stopWorking := context.WithCancel(context.Background())
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		s.worker.Run(working, func(err error) { s.log.Error("due work failed", "error", err) })
+	}()
+	failed := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		go func() { failed <- s.http.Serve(l) }()
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+		stopping, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err = s.http.Shutdown(stopping)
+	case err = <-failed:
+		_ = s.http.Close()
+	}
+	stopWorking()
+	<-worked
+	return errors.Join(err, s.Close())
+}
+
+// Close closes the listeners and the data file of a server that doesn't serve.
+func (s *Server) Close() error {
+	closeAll(s.listeners)
+	return s.db.Close()
+}
