@@ -147,7 +147,7 @@ func (s *Server) verify(q *tc3.Request, rec *record) (account.Caller, error) {
 		return caller, apierr.TokenFailure.With()
 	}
 	err = s.verifier.Verify(q, claim, caller.SecretKey)
-	if errors.Is(err, apierr.SignatureFailure.With()) {
+	if err != nil {
 		rec.mismatch = tc3.Explain(q, claim, caller.SecretKey, s.directory.OtherKeys(claim.SecretID))
 	}
 	return caller, err

@@ -14,7 +14,7 @@ func (s *Server) routes() http.Handler {
 	r.Head("/_ssmlocal/health", health)
 	r.HandleFunc("/_ssmlocal/*", http.NotFound)
 
-	r.HandleFunc("/*", s.call)
+	r.HandleFunc("/", s.call)
 	r.NotFound(s.call)
 	r.MethodNotAllowed(s.call)
 	return r

@@ -145,37 +145,6 @@ func names(actions map[string]*action.Action) []string {
 	return names
 }
 
-func listen(addresses []string) ([]net.Listener, error) {
-	if len(addresses) == 0 {
-		addresses = []string{DefaultListen}
-	}
-	var all []net.Listener
-	for _, address := range addresses {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			closeAll(all)
-			return nil, fmt.Errorf("cannot listen on %s: %w; stop what uses the address or choose another with --listen", address, cause(err))
-		}
-		all = append(all, l)
-	}
-	return all, nil
-}
-
-// cause is what is behind a network error, without the words that name the address again.
-func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		_ = l.Close()
-	}
-}
-
 // Addrs returns the addresses that the server listens on, as host:port.
 func (s *Server) Addrs() []string {
 	var addresses []string
@@ -214,6 +183,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	<-worked
 	return errors.Join(err, s.Close())
 }
+
+// Check walks the whole store and returns what is wrong with it. It costs as much as reading everything.
+func (s *Server) Check() error { return s.db.Check() }
 
 // Close closes the listeners and the data file of a server that doesn't serve.
 func (s *Server) Close() error {

@@ -1,7 +1,5 @@
 package action
 
-import "ssmlocal/server/ssm"
-
 // Product secrets: made, rotated, watched. Not built yet: their parameters are checked, then they answer
 // UnsupportedOperation.
 
@@ -15,7 +13,7 @@ type CreateProductSecretRequest struct {
 	PrivilegesList    []PrivilegeUnit `tc3:"required"`
 	Description       string
 	KmsKeyId          string
-	Tags              []ssm.Tag
+	Tags              []Tag
 	RotationBeginTime string // YYYY-MM-DD hh:mm:ss, UTC+8
 	EnableRotation    bool
 	RotationFrequency int64 // days

@@ -20,9 +20,23 @@ type CreateSecretRequest struct {
 	SecretBinary     string // base64
 	SecretString     string
 	AdditionalConfig string // JSON, Redis only
-	Tags             []ssm.Tag
+	Tags             []Tag
 	KmsHsmClusterId  string // where a new default key would be made: accepted, without effect
 	EncryptType      uint64 // 0 KMS, 1 software key
+}
+
+// A Tag is what a new secret is tagged with.
+type Tag struct {
+	TagKey   string `tc3:"required"`
+	TagValue string `tc3:"required"`
+}
+
+func modelTags(tags []Tag) []ssm.Tag {
+	var out []ssm.Tag
+	for _, t := range tags {
+		out = append(out, ssm.Tag(t))
+	}
+	return out
 }
 
 // CreateSecretReply is the answer of CreateSecret. TagCode is 0 and TagMsg "ok" also where no tag was given.
@@ -54,12 +68,12 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		if err := checkContent(q); err != nil {
 			return err
 		}
-		return ssm.CheckTags(q.Tags)
+		return ssm.CheckTags(modelTags(q.Tags))
 	},
 	Do: func(c *Call, q *CreateSecretRequest) (*CreateSecretReply, error) {
 		s := &ssm.Secret{
 			Name: q.SecretName, Type: ssm.Type(q.SecretType), Description: q.Description, KmsKeyID: q.KmsKeyId,
-			SoftwareKey: q.EncryptType == 1, AdditionalConfig: q.AdditionalConfig, Tags: q.Tags,
+			SoftwareKey: q.EncryptType == 1, AdditionalConfig: q.AdditionalConfig, Tags: modelTags(q.Tags),
 		}
 		if err := c.create(s); err != nil {
 			return nil, err

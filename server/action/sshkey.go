@@ -1,7 +1,5 @@
 package action
 
-import "ssmlocal/server/ssm"
-
 // SSH key pairs. Not built yet: their parameters are checked, then they answer UnsupportedOperation.
 
 // CreateSSHKeyPairSecretRequest has the parameters of CreateSSHKeyPairSecret.
@@ -10,7 +8,7 @@ type CreateSSHKeyPairSecretRequest struct {
 	ProjectId       int64  `tc3:"required"` // 0 is the default project
 	Description     string
 	KmsKeyId        string
-	Tags            []ssm.Tag
+	Tags            []Tag
 	SSHKeyName      string
 	KmsHsmClusterId string
 	EncryptType     uint64

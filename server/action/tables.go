@@ -21,17 +21,22 @@ var (
 func Tables() []store.Bucketer { return []store.Bucketer{secrets, versions} }
 
 // scope is what the keys of all secrets of one owner start with.
-func scope(o ssm.Owner) []byte {
-	b := make([]byte, 0, 128)
-	b = binary.BigEndian.AppendUint64(b, o.Uin)
-	return append(append(b, o.Region...), 0)
+func scope(o ssm.Owner) []byte { return secretKey(o, "") }
+
+func secretKey(o ssm.Owner, name string) []byte { return key(o, 0, name) }
+
+func versionPrefix(o ssm.Owner, name string) []byte { return append(key(o, 1, name), 0) }
+
+func versionKey(o ssm.Owner, name, id string) []byte {
+	return append(append(key(o, 1+len(id), name), 0), id...)
 }
 
-func secretKey(o ssm.Owner, name string) []byte { return append(scope(o), name...) }
-
-func versionPrefix(o ssm.Owner, name string) []byte { return append(secretKey(o, name), 0) }
-
-func versionKey(o ssm.Owner, name, id string) []byte { return append(versionPrefix(o, name), id...) }
+// key is a secret's key, with room for more.
+func key(o ssm.Owner, room int, name string) []byte {
+	b := make([]byte, 8, 8+len(o.Region)+1+len(name)+room)
+	binary.BigEndian.PutUint64(b, o.Uin)
+	return append(append(append(b, o.Region...), 0), name...)
+}
 
 // The lists that ListSecrets reads. All are within one owner and one SecretType, which ListSecrets always names, and
 // all are ordered by creation. There is one for each combination of status and key type, with each of them left out,

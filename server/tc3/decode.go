@@ -2,31 +2,13 @@ package tc3
 
 import (
 	"cmp"
-	"errors"
-	"io"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"ssmlocal/server/apierr"
 )
-
-var errNotObject = errors.New("not one JSON object")
-
-func isEOF(err error) bool { return errors.Is(err, io.EOF) }
-
-// duplicateName returns the name that an object has twice, if that is what is wrong with it.
-func duplicateName(err error) (string, bool) {
-	var e *jsontext.SyntacticError
-	if errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &e) {
-		return strings.ReplaceAll(strings.TrimPrefix(string(e.JSONPointer), "/"), "/", "."), true
-	}
-	return "", false
-}
 
 // Decode reads the action's parameters into a pointer to a struct whose fields are the parameters: string, bool, int64
 // and uint64, pointers to these for parameters whose absence means something else than their zero value, slices of

@@ -41,7 +41,7 @@ func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failu
 	h["Content-Type"] = contentType
 	h["Content-Length"] = []string{strconv.Itoa(b.Len())}
 	if q.TraceID != "" {
-		h.Set("X-TC-TraceId", q.TraceID)
+		h.Set(headerTraceID, q.TraceID)
 	}
 	_, _ = w.Write(b.Bytes()) // a client that is gone can't be told
 	return nil

@@ -45,7 +45,7 @@ func vary[M any](set func(*M, string), values ...string) []func(*M) {
 func explainV3(q *Request, c Claim, secretKey string, others map[string]string) string {
 	m, err := q.message(c)
 	if err != nil {
-		return ""
+		return "X-TC-Content-SHA256, which is not the hash of the body"
 	}
 	for _, d := range doubtsV3(q, c) {
 		for _, change := range d.meant {

@@ -2,9 +2,12 @@ package tc3
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,6 +34,17 @@ type field struct {
 // jsonNode is a JSON value, not yet taken apart. What it holds is valid JSON.
 type jsonNode jsontext.Value
 
+var errNotObject = errors.New("not one JSON object")
+
+// duplicateName returns the name that an object has twice, if that is what is wrong with it.
+func duplicateName(err error) (string, bool) {
+	var e *jsontext.SyntacticError
+	if errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &e) {
+		return strings.ReplaceAll(strings.TrimPrefix(string(e.JSONPointer), "/"), "/", "."), true
+	}
+	return "", false
+}
+
 // parseJSON reads a body: an object, or null or nothing for no parameters.
 func parseJSON(body []byte) ([]field, error) {
 	body = bytes.TrimSpace(body)
@@ -38,18 +52,22 @@ func parseJSON(body []byte) ([]field, error) {
 		return nil, nil
 	}
 	fields, err := jsonFields(body)
-	if e, ok := duplicateName(err); ok {
-		return nil, apierr.RepeatedParameter.With(e)
+	if err == nil {
+		return fields, nil
 	}
-	if err != nil {
-		return nil, apierr.BadJSON.With()
+	if name, ok := duplicateName(err); ok {
+		return nil, apierr.RepeatedParameter.With(name)
 	}
-	return fields, nil
+	return nil, apierr.BadJSON.With()
 }
 
-// jsonFields takes one object apart and checks all that is in it.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// jsonFields takes one object apart and checks all that is in it. The nodes share the object's memory.
 func jsonFields(object []byte) ([]field, error) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(object))
+	d := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(d)
+	d.Reset(bytes.NewBuffer(object))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return nil, errNotObject
 	}
@@ -64,16 +82,22 @@ func jsonFields(object []byte) ([]field, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.node = jsonNode(bytes.Clone(value)) // the decoder may reuse its memory
+		f.node = jsonNode(part(object, d, value))
 		fields = append(fields, f)
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
-	if _, err := d.ReadToken(); !isEOF(err) {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, errNotObject
 	}
 	return fields, nil
+}
+
+// part is where in the text the decoder has just read a value; the value itself may be the decoder's own memory.
+func part(text []byte, d *jsontext.Decoder, value jsontext.Value) []byte {
+	end := d.InputOffset()
+	return text[end-int64(len(value)) : end]
 }
 
 func (n jsonNode) kind() jsontext.Kind { return jsontext.Value(n).Kind() }
@@ -99,7 +123,9 @@ func (n jsonNode) list(string) ([]node, error) {
 	if n.kind() != '[' {
 		return nil, nil
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(n))
+	d := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(d)
+	d.Reset(bytes.NewBuffer(n))
 	if _, err := d.ReadToken(); err != nil {
 		return nil, apierr.BadJSON.With()
 	}
@@ -109,7 +135,7 @@ func (n jsonNode) list(string) ([]node, error) {
 		if err != nil {
 			return nil, apierr.BadJSON.With()
 		}
-		items = append(items, jsonNode(bytes.Clone(value)))
+		items = append(items, jsonNode(part(n, d, value)))
 	}
 	return items, nil
 }

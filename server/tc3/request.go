@@ -11,10 +11,10 @@ package tc3
 import (
 	"bytes"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ssmlocal/server/apierr"
 )
@@ -24,6 +24,19 @@ const (
 	MaxQuery  = 32 << 10 // the query of a GET
 	MaxBodyV1 = 1 << 20  // the body of a POST in parameter style
 	MaxBodyV3 = 10 << 20 // the body of a POST in header style
+)
+
+// The headers of a call, as net/http spells them: a look-up under another spelling would cost a conversion each.
+const (
+	headerAction        = "X-Tc-Action"
+	headerVersion       = "X-Tc-Version"
+	headerRegion        = "X-Tc-Region"
+	headerTimestamp     = "X-Tc-Timestamp"
+	headerLanguage      = "X-Tc-Language"
+	headerToken         = "X-Tc-Token"
+	headerClient        = "X-Tc-Requestclient"
+	headerTraceID       = "X-Tc-Traceid"
+	headerContentSHA256 = "X-Tc-Content-Sha256"
 )
 
 // A Request is a call as it came in, with its common parameters read.
@@ -52,10 +65,10 @@ type Request struct {
 func Read(r *http.Request, body *bytes.Buffer, unsigned bool) (*Request, error) {
 	q := &Request{
 		Method: r.Method, Host: r.Host, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header,
-		Lang:    language(r.Header.Get("X-TC-Language")),
-		TraceID: r.Header.Get("X-TC-TraceId"),
+		Lang:    language(r.Header.Get(headerLanguage)),
+		TraceID: r.Header.Get(headerTraceID),
 	}
-	q.headers = r.Header.Get("Authorization") != "" || unsigned && r.Header.Get("X-TC-Action") != ""
+	q.headers = r.Header.Get("Authorization") != "" || unsigned && r.Header.Get(headerAction) != ""
 	if q.Method != http.MethodGet && q.Method != http.MethodPost {
 		return q, apierr.UnsupportedProtocol.With()
 	}
@@ -102,15 +115,13 @@ func (q *Request) readBody(r io.Reader, into *bytes.Buffer) error {
 // readHeaders reads the common parameters of a request in header style.
 func (q *Request) readHeaders(unsigned bool) error {
 	h := q.Header
-	q.Action, q.Version, q.Token = h.Get("X-TC-Action"), h.Get("X-TC-Version"), h.Get("X-TC-Token")
-	q.Region, q.Client = h.Get("X-TC-Region"), h.Get("X-TC-RequestClient")
-	q.RegionGiven = len(h["X-Tc-Region"]) > 0
-	switch media, _, _ := mime.ParseMediaType(h.Get("Content-Type")); {
-	case q.Method == http.MethodGet:
+	q.Action, q.Version, q.Token = h.Get(headerAction), h.Get(headerVersion), h.Get(headerToken)
+	q.Region, q.Client = h.Get(headerRegion), h.Get(headerClient)
+	q.RegionGiven = len(h[headerRegion]) > 0
+	switch media := mediaType(h.Get("Content-Type")); {
+	case q.Method == http.MethodGet || strings.EqualFold(media, "application/x-www-form-urlencoded"):
 		q.form = true
-	case media == "application/x-www-form-urlencoded":
-		q.form = true
-	case media == "multipart/form-data":
+	case strings.EqualFold(media, "multipart/form-data"):
 		return apierr.InvalidRequest.With() // only products that take files know it
 	}
 	if q.form {
@@ -119,7 +130,7 @@ func (q *Request) readHeaders(unsigned bool) error {
 			return err
 		}
 	}
-	timestamp := h.Get("X-TC-Timestamp")
+	timestamp := h.Get(headerTimestamp)
 	for _, p := range []struct{ name, value string }{
 		{"X-TC-Action", q.Action}, {"X-TC-Timestamp", timestamp}, {"X-TC-Version", q.Version},
 	} {
@@ -127,7 +138,13 @@ func (q *Request) readHeaders(unsigned bool) error {
 			return apierr.MissingHeader.With(p.name)
 		}
 	}
-	return q.readTypes("X-TC-", timestamp, h.Get("X-TC-Language"), len(h["X-Tc-Language"]) > 0)
+	return q.readTypes("X-TC-", timestamp, h.Get(headerLanguage), len(h[headerLanguage]) > 0)
+}
+
+// mediaType is a content type without its parameters, such as the charset that Java's SDK adds.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.TrimSpace(media)
 }
 
 // payload is where the pairs of a request are: the query of a GET, the body of a POST.

@@ -19,8 +19,9 @@ import (
 const Algorithm = "TC3-HMAC-SHA256"
 
 const (
-	scopeEnd = "tc3_request"
-	unsigned = "UNSIGNED-PAYLOAD" // X-TC-Content-SHA256 of a payload that is not part of the signature
+	scopeEnd     = "tc3_request"
+	usualHeaders = "content-type;host" // what every official SDK signs
+	unsigned     = "UNSIGNED-PAYLOAD"  // X-TC-Content-SHA256 of a payload that is not part of the signature
 )
 
 // message is everything that a v3 signature covers.
@@ -65,39 +66,38 @@ func (m *message) header(name string) string {
 }
 
 // signature is the lower-case hex signature of the message under a signing key.
-func (m *message) signature(k *signingKey) [sha256.Size * 2]byte {
-	var memory [512]byte
-	sum := sha256.Sum256(m.canonical(memory[:0]))
-	b := append(memory[:0], Algorithm...)
+func (m *message) signature(k *signingKey) (out [sha256.Size * 2]byte) {
+	w := k.writers.Get().(*macWriter)
+	sum := sha256.Sum256(m.canonical(w.memory[:0]))
+	b := append(w.memory[:0], Algorithm...)
 	b = append(append(b, '\n'), m.timestamp...)
 	b = append(append(b, '\n'), m.date...)
 	b = append(append(b, '/'), m.service...)
 	b = append(b, "/"+scopeEnd+"\n"...)
 	b = hex.AppendEncode(b, sum[:])
-	var out [sha256.Size * 2]byte
-	hex.Encode(out[:], k.mac(b, sum[:0]))
+	w.hash.Reset()
+	w.hash.Write(b)
+	hex.Encode(out[:], w.hash.Sum(w.memory[:0]))
+	k.writers.Put(w)
 	return out
 }
 
-// signingKey computes MACs under the key of one secret, date and service. Its hashes keep the key's state, which saves
-// deriving it for every call.
-type signingKey struct{ hashes sync.Pool }
+// signingKey is the key of one secret, date and service. Its hashes keep the key's state, which saves deriving it for
+// every call.
+type signingKey struct{ writers sync.Pool }
+
+// macWriter computes MACs, one at a time.
+type macWriter struct {
+	hash   hash.Hash
+	memory [512]byte
+}
 
 func newSigningKey(secretKey, date, service string) *signingKey {
 	key := []byte("TC3" + secretKey)
 	for _, part := range []string{date, service, scopeEnd} {
 		key = sum(sha256.New, key, part)
 	}
-	return &signingKey{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
-}
-
-func (k *signingKey) mac(message, into []byte) []byte {
-	h := k.hashes.Get().(hash.Hash)
-	h.Reset()
-	h.Write(message)
-	into = h.Sum(into)
-	k.hashes.Put(h)
-	return into
+	return &signingKey{sync.Pool{New: func() any { return &macWriter{hash: hmac.New(sha256.New, key)} }}}
 }
 
 func sum(h func() hash.Hash, key []byte, message string) []byte {
@@ -151,7 +151,7 @@ func (m *messageV1) signature(secretKey string) string {
 func Sign(r *http.Request, body []byte, secretID, secretKey, service string, t time.Time) {
 	m := message{
 		method: r.Method, uri: "/", query: r.URL.RawQuery,
-		signedHeaders: "content-type;host", host: r.Host, contentType: r.Header.Get("Content-Type"),
+		signedHeaders: usualHeaders, host: r.Host, contentType: r.Header.Get("Content-Type"),
 		payload: hexSum(body), timestamp: strconv.FormatInt(t.Unix(), 10), date: day(t.Unix()), service: service,
 	}
 	if m.host == "" {

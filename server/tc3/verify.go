@@ -65,9 +65,11 @@ func parseAuthorization(header string) (c Claim, err error) {
 	if c.service == "" {
 		return invalid("`Service` in Credential")
 	}
-	names := strings.Split(c.headers, ";")
-	if !slices.Contains(names, "content-type") || !slices.Contains(names, "host") {
-		return invalid("`SignedHeaders`")
+	if c.headers != usualHeaders {
+		names := strings.Split(c.headers, ";")
+		if !slices.Contains(names, "content-type") || !slices.Contains(names, "host") {
+			return invalid("`SignedHeaders`")
+		}
 	}
 	if len(c.signature) != 64 {
 		return invalid("`Signature`")
@@ -135,6 +137,10 @@ func (v *Verifier) Verify(q *Request, c Claim, secretKey string) error {
 	}
 	scope := keyScope{secretKey, c.date, c.service}
 	key := v.key(scope)
+	if m.signed(key, c.signature) {
+		v.keep(scope, key)
+		return nil
+	}
 	for _, uri := range q.uris() {
 		for _, host := range hosts(q.Host, c.service) {
 			for _, raw := range []bool{false, true} {
@@ -158,12 +164,12 @@ func (m *message) signed(k *signingKey, signature string) bool {
 func (q *Request) message(c Claim) (*message, error) {
 	m := &message{
 		method: q.Method, uri: "/", signedHeaders: c.headers, host: q.Host, contentType: q.Header.Get("Content-Type"),
-		others: q.Header, timestamp: q.Header.Get("X-TC-Timestamp"), date: c.date, service: c.service,
+		others: q.Header, timestamp: q.Header.Get(headerTimestamp), date: c.date, service: c.service,
 	}
 	if q.Method == "GET" {
 		m.query = q.Query // as sent: clients differ in order and escapes
 	}
-	switch given := q.Header.Get("X-TC-Content-SHA256"); given {
+	switch given := q.Header.Get(headerContentSHA256); given {
 	case unsigned:
 		m.payload = hexSum([]byte(unsigned))
 	default:

@@ -1,0 +1,151 @@
+// Package servertest runs an emulator inside a Go test.
+package servertest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/tc3"
+)
+
+// A Server is a running emulator with a state of its own. It ends with the test.
+type Server struct {
+	// URL is where it is, such as http://127.0.0.1:40123, and Host the same without the scheme, as SDKs want it.
+	URL, Host string
+	// Clock is its clock; Advance moves the time that its data goes by.
+	Clock *clock.Clock
+	// Credential is the key pair that Call signs with.
+	Credential account.Credential
+
+	t    testing.TB
+	stop func() error
+}
+
+// New starts an emulator on a free port. Listen, Clock and, if nil, Log of the configuration are its own.
+func New(t testing.TB, c server.Config) *Server {
+	t.Helper()
+	s := &Server{t: t, Clock: new(clock.Clock), Credential: account.Default}
+	c.Listen, c.Clock = []string{"127.0.0.1:0"}, s.Clock
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if len(c.Credentials) > 0 {
+		s.Credential = c.Credentials[0]
+	}
+	emulator, err := server.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Host = emulator.Addrs()[0]
+	s.URL = "http://" + s.Host
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- emulator.Serve(ctx) }()
+	s.stop = func() error {
+		damage := emulator.Check()
+		cancel()
+		return errors.Join(damage, <-ended)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Stop checks the whole store and ends the emulator. The test's end does it too.
+func (s *Server) Stop() {
+	if s.stop == nil {
+		return
+	}
+	stop := s.stop
+	s.stop = nil
+	if err := stop(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// An Error is an API error as a client sees it.
+type Error struct{ Code, Message string }
+
+// Error returns code and message.
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Call calls an action in the region ap-guangzhou, signed with the server's credential, and reads the answer into
+// reply, a pointer or nil. params is marshaled to JSON; nil means none. An API error comes back as *Error.
+func (s *Server) Call(action string, params, reply any) error {
+	s.t.Helper()
+	return s.CallIn("ap-guangzhou", s.Credential, action, params, reply)
+}
+
+// CallIn calls an action in a region with a credential.
+func (s *Server) CallIn(region string, c account.Credential, action string, params, reply any) error {
+	s.t.Helper()
+	body := []byte("{}")
+	if params != nil {
+		var err error
+		if body, err = json.Marshal(params); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	r := NewRequest(s.URL, region, c, action, body)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return parse(text, reply)
+}
+
+// NewRequest returns a signed request for an action.
+func NewRequest(url, region string, c account.Credential, action string, body []byte) *http.Request {
+	r, err := http.NewRequest(http.MethodPost, url+"/", bytes.NewReader(body))
+	if err != nil {
+		panic(err) // the URL is a test's own
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-TC-Action", action)
+	r.Header.Set("X-TC-Version", "2019-09-23")
+	if region != "" {
+		r.Header.Set("X-TC-Region", region)
+	}
+	tc3.Sign(r, body, c.SecretID, c.SecretKey, "ssm", time.Now())
+	return r
+}
+
+func parse(text []byte, reply any) error {
+	var envelope struct{ Response json.RawMessage }
+	if err := json.Unmarshal(text, &envelope); err != nil {
+		return fmt.Errorf("not an answer of the API: %q: %w", text, err)
+	}
+	var failure struct {
+		Error     *Error
+		RequestId string
+	}
+	if err := json.Unmarshal(envelope.Response, &failure); err != nil {
+		return fmt.Errorf("not an answer of the API: %q: %w", text, err)
+	}
+	if len(strings.Split(failure.RequestId, "-")) != 5 {
+		return fmt.Errorf("an answer without a RequestId: %q", text)
+	}
+	if failure.Error != nil {
+		return failure.Error
+	}
+	if reply == nil {
+		return nil
+	}
+	return json.Unmarshal(envelope.Response, reply)
+}
