@@ -136,7 +136,8 @@ func open(file string, temporary bool, tables []Bucketer) (_ *DB, err error) {
 	return d, nil
 }
 
-// probe looks at an existing file without writing to it: bbolt itself would extend or initialise a short one.
+// probe looks at what stands under the file's name. An empty file is a new one: a process that was killed in its first
+// moment leaves it.
 func probe(file string) error {
 	info, err := os.Stat(file)
 	switch {
@@ -146,8 +147,6 @@ func probe(file string) error {
 		return fmt.Errorf("cannot open the data file: %w", err)
 	case info.IsDir():
 		return fmt.Errorf("cannot open the data file: %s is a directory", file)
-	case info.Size() == 0:
-		return damaged(file, "it is empty")
 	}
 	return nil
 }

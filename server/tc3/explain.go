@@ -107,9 +107,10 @@ func otherBodies(body []byte) []string {
 
 func otherHosts(q *Request, service string) []string {
 	bare := withoutPort(q.Host)
+	port := q.Host[len(bare):]
 	return []string{
 		"ssm.tencentcloudapi.com", service + "." + q.Region + ".tencentcloudapi.com", "ssm.intl.tencentcloudapi.com",
-		service + ".internal.tencentcloudapi.com", q.Header.Get("X-Forwarded-Host"), "localhost", "127.0.0.1",
+		service + ".internal.tencentcloudapi.com", q.Header.Get("X-Forwarded-Host"), "localhost" + port, "127.0.0.1" + port,
 		bare + ":80", bare + ":443", bare + ":9023", "",
 	}
 }

@@ -172,7 +172,9 @@ func (q *Request) readPairs(unsigned bool) error {
 	if q.pairs, err = parsePairs(text); err != nil {
 		return err
 	}
-	q.Lang = language(q.param("Language"))
+	if q.has("Language") {
+		q.Lang = language(q.param("Language"))
+	}
 	q.Action, q.Version, q.Token = q.param("Action"), q.param("Version"), q.param("Token")
 	q.Region, q.Client = q.param("Region"), q.param("RequestClient")
 	q.RegionGiven = q.has("Region")

@@ -26,7 +26,8 @@ type Claim struct {
 // Claim reads the Authorization header, or SecretId and Signature in parameter style.
 func (q *Request) Claim() (Claim, error) {
 	if !q.headers {
-		return Claim{SecretID: q.param("SecretId"), signature: strings.TrimSpace(q.param("Signature"))}, nil
+		// Ruby's base64 ends in a line end. A space is a + that was not escaped: Explain tells.
+		return Claim{SecretID: q.param("SecretId"), signature: strings.Trim(q.param("Signature"), "\r\n")}, nil
 	}
 	return parseAuthorization(q.Header.Get("Authorization"))
 }
