@@ -111,6 +111,7 @@ func New(c Config) (*Server, error) {
 		ReadTimeout:       2 * time.Minute,
 		WriteTimeout:      2 * time.Minute,
 		IdleTimeout:       5 * time.Minute,
+		MaxHeaderBytes:    tc3.MaxBodyV3, // a query can be as long as a body, and is refused in the API's own words
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return s, nil

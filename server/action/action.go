@@ -121,13 +121,13 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 	return a
 }
 
-// DryRun is embedded in the parameters of the actions whose documented codes list DryRunOperation. With it, everything
+// DryRunnable is embedded in the parameters of the actions whose documented codes list DryRunOperation. With it, everything
 // is done and taken back, and the answer is that code, or the error that would have come.
-type DryRun struct{ DryRun bool }
+type DryRunnable struct{ DryRun bool }
 
 type dryRunner interface{ dryRun() bool }
 
-func (d *DryRun) dryRun() bool { return d.DryRun }
+func (d *DryRunnable) dryRun() bool { return d.DryRun }
 
 // All returns the table: every action of the API's version, built or not, in alphabetical order.
 func All() []*Action {

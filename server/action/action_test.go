@@ -1,14 +1,19 @@
 package action
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+	"ssmlocal/store/storetest"
 )
 
 // TestTableIsTheDocumentedOne compares the table with the documented facts, both ways: actions, rates, every field of
@@ -67,6 +72,48 @@ func TestEveryDocumentedCodeHasAText(t *testing.T) {
 		}
 	}
 }
+
+// TestDryRunLeavesNothing runs a writing action with and without DryRun, and one that fails.
+func TestDryRunLeavesNothing(t *testing.T) {
+	type request struct {
+		SecretName string
+		DryRunnable
+	}
+	write := command(spec[request, NameReply]{Name: "Write", Do: func(c *Call, q *request) (*NameReply, error) {
+		if q.SecretName == "taken" {
+			return nil, apierr.SecretExists.With("taken", ssm.Enabled)
+		}
+		return &NameReply{q.SecretName}, c.create(&ssm.Secret{Name: q.SecretName})
+	}})
+	db := storetest.Open(t, Tables()...)
+	c := &Call{Owner: ssm.Owner{Uin: 1, Region: "r"}, Now: time.Unix(1, 0), Random: zeros{}, SecretLimit: 10}
+	for _, step := range []struct {
+		name   string
+		dryRun bool
+		want   *apierr.Kind
+		held   uint64
+	}{
+		{"a", true, apierr.DryRunOperation, 0}, {"taken", true, apierr.SecretExists, 0}, {"a", false, nil, 1},
+		{"a", true, apierr.SecretExists, 1}, {"b", true, apierr.DryRunOperation, 1},
+	} {
+		_, err := write.Run(db, c, &request{step.name, DryRunnable{step.dryRun}})
+		var got *apierr.Error
+		if step.want == nil && err != nil || step.want != nil && (!errors.As(err, &got) || got.Kind != step.want) {
+			t.Errorf("%+v: %v", step, err)
+		}
+		_ = db.View(func(tx *store.Tx) error {
+			c.tx = tx
+			if held := c.held(); held != step.held {
+				t.Errorf("%+v: %d secrets are there", step, held)
+			}
+			return nil
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func facts(t *testing.T) fixtures.API {
 	t.Helper()

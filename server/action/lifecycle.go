@@ -1,7 +1,6 @@
 package action
 
 import (
-	"fmt"
 	"time"
 
 	"ssmlocal/server/apierr"
@@ -55,8 +54,8 @@ var deleteSecret = command(spec[DeleteSecretRequest, DeleteSecretReply]{
 		if err := ssm.CheckName(q.SecretName); err != nil {
 			return err
 		}
-		if q.RecoveryWindowInDays > ssm.MaxWindow {
-			return apierr.BadChoice.With("RecoveryWindowInDays", fmt.Sprintf("0 to %d", ssm.MaxWindow))
+		if err := checkChoice("RecoveryWindowInDays", q.RecoveryWindowInDays, ssm.MaxWindow); err != nil {
+			return err
 		}
 		return checkChoice("DeleteMode", q.DeleteMode, 1)
 	},

@@ -48,7 +48,7 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 // RotationRequest has the parameters of the actions on a product secret's rotation.
 type RotationRequest struct {
 	SecretName string `tc3:"required"`
-	DryRun
+	DryRunnable
 }
 
 // FlowReply is the answer of RotateProductSecret.
@@ -63,7 +63,7 @@ type RotationStatusRequest struct {
 	EnableRotation    bool   `tc3:"required"`
 	Frequency         int64  // days
 	RotationBeginTime string // YYYY-MM-DD hh:mm:ss, UTC+8
-	DryRun
+	DryRunnable
 }
 
 // EmptyReply is an answer of RequestId alone.
@@ -96,7 +96,7 @@ var describeRotationHistory = query(spec[RotationRequest, RotationHistoryReply]{
 // FlowRequest has the parameters of DescribeAsyncRequestInfo.
 type FlowRequest struct {
 	FlowID int64 `tc3:"required"`
-	DryRun
+	DryRunnable
 }
 
 // TaskReply is the answer of DescribeAsyncRequestInfo.

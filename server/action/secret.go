@@ -75,6 +75,9 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 			Name: q.SecretName, Type: ssm.Type(q.SecretType), Description: q.Description, KmsKeyID: q.KmsKeyId,
 			SoftwareKey: q.EncryptType == 1, AdditionalConfig: q.AdditionalConfig, Tags: modelTags(q.Tags),
 		}
+		if s.Type == ssm.Redis {
+			s.ResourceID, _ = ssm.RedisInstance(q.AdditionalConfig) // checked
+		}
 		if err := c.create(s); err != nil {
 			return nil, err
 		}
@@ -101,15 +104,16 @@ func checkContent(q *CreateSecretRequest) error {
 		if q.SecretString != "" || q.SecretBinary != "" {
 			return apierr.NotForType.With("SecretString", t)
 		}
-		return ssm.CheckRedisConfig(q.AdditionalConfig)
+		_, err := ssm.RedisInstance(q.AdditionalConfig)
+		return err
 	}
-	return apierr.BadChoice.With("SecretType", "0 or 4; other types have actions of their own")
+	return apierr.BadChoice.With("SecretType", "0, 4")
 }
 
 // checkChoice checks a parameter that is a number up to most.
 func checkChoice(name string, value, most uint64) error {
 	if value > most {
-		return apierr.BadChoice.With(name, fmt.Sprintf("0 to %d", most))
+		return apierr.BadChoice.With(name, fmt.Sprintf("0-%d", most))
 	}
 	return nil
 }

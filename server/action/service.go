@@ -51,7 +51,7 @@ var getRegions = query(spec[NoRequest, RegionsReply]{
 })
 
 // DryRunRequest is for actions whose only parameter is DryRun.
-type DryRunRequest struct{ DryRun }
+type DryRunRequest struct{ DryRunnable }
 
 // ProductsReply is the answer of DescribeSupportedProducts.
 type ProductsReply struct {

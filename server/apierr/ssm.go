@@ -73,9 +73,9 @@ var (
 	BadChoice = kind("InvalidParameterValue", 2,
 		"The value of `%s` is not valid; it must be %s.",
 		"参数 `%s` 取值错误，可选值：%s。")
-	BadConfig = kind("InvalidParameterValue", 1,
-		"The value of `AdditionalConfig` is not valid: %s.",
-		"参数 `AdditionalConfig` 取值错误：%s。")
+	BadRedisConfig = kind("InvalidParameterValue", 0,
+		"The value of `AdditionalConfig` is not valid: a JSON object with InstanceId and a Privilege of `r` or `rw`.",
+		"参数 `AdditionalConfig` 取值错误：应为JSON对象，包含 InstanceId，且 Privilege 为 `r` 或 `rw`。")
 	NotForType = kind("InvalidParameterValue", 2,
 		"`%s` can't be used with the secret type %s.",
 		"参数 `%s` 不适用于凭据类型 %s。")

@@ -1,6 +1,11 @@
 package ssm
 
-import "ssmlocal/server/apierr"
+import (
+	"fmt"
+	"strings"
+
+	"ssmlocal/server/apierr"
+)
 
 // A Verb is an action as far as the type and the status of the secret decide about it.
 type Verb struct {
@@ -75,3 +80,34 @@ func (v *Verb) ForType(t Type) *apierr.Kind { return v.types[t] }
 
 // InStatus returns the refusal that the status decides, nil where the status allows the verb.
 func (v *Verb) InStatus(s Status) *apierr.Kind { return v.refused[s] }
+
+// Lifecycle prints the table: for each verb and status what happens, then the types that the verb is refused for.
+func Lifecycle() string {
+	var b strings.Builder
+	b.WriteString("| Action |")
+	for _, s := range Statuses() {
+		b.WriteString(" " + s.String() + " |")
+	}
+	b.WriteString(" in every status, for the types |\n|---|" + strings.Repeat("---|", len(Statuses())+1) + "\n")
+	for _, v := range Verbs() {
+		b.WriteString("| " + v.Action + " |")
+		for _, s := range Statuses() {
+			b.WriteString(" " + cell(v.InStatus(s)) + " |")
+		}
+		var refused []string
+		for _, t := range Types() {
+			if k := v.ForType(t); k != nil {
+				refused = append(refused, fmt.Sprintf("%d: %s", uint64(t), k.Code))
+			}
+		}
+		b.WriteString(" " + strings.Join(refused, "<br>") + " |\n")
+	}
+	return b.String()
+}
+
+func cell(k *apierr.Kind) string {
+	if k == nil {
+		return "ok"
+	}
+	return k.Code
+}

@@ -101,19 +101,13 @@ func CheckTags(tags []Tag) error {
 	return nil
 }
 
-// CheckRedisConfig holds the AdditionalConfig of a Redis secret to what the service needs to make the account: a JSON
-// object that names the instance. The vendor's Terraform provider sends Region, Privilege, InstanceId,
-// ReadonlyPolicy and Remark.
-func CheckRedisConfig(config string) error {
-	var c struct{ Region, Privilege, InstanceId string }
-	if err := json.Unmarshal([]byte(config), &c); err != nil {
-		return apierr.BadConfig.With("it must be a JSON object with Region, Privilege and InstanceId")
+// RedisInstance returns the instance that the AdditionalConfig of a Redis secret names. The config is a JSON object; the
+// vendor's Terraform provider sends Region, Privilege, InstanceId, ReadonlyPolicy and Remark.
+func RedisInstance(config string) (id string, err error) {
+	var c struct{ Privilege, InstanceId string }
+	err = json.Unmarshal([]byte(config), &c)
+	if err != nil || c.InstanceId == "" || c.Privilege != "r" && c.Privilege != "rw" {
+		return "", apierr.BadRedisConfig.With()
 	}
-	switch {
-	case c.InstanceId == "":
-		return apierr.BadConfig.With("InstanceId is missing")
-	case c.Privilege != "r" && c.Privilege != "rw":
-		return apierr.BadConfig.With("Privilege must be r or rw")
-	}
-	return nil
+	return c.InstanceId, nil
 }

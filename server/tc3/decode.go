@@ -76,18 +76,20 @@ func note(first *error, err error) {
 
 // object reads fields into the struct v. path is the struct's own path with a trailing dot, "" at the top.
 func (m *mistakes) object(v reflect.Value, p *plan, fields []field, path string) {
+	given := make([]string, 0, 8)
 	for _, f := range fields {
 		index, known := p.index[f.name]
-		switch {
-		case !known:
+		if !known {
 			note(&m.unknown, apierr.UnknownParameter.With(path+f.name))
-		case !f.node.absent():
-			m.value(v.FieldByIndex(index), f.node, path+f.name)
+			continue
+		}
+		if to := v.FieldByIndex(index); !f.node.absent(to.Kind() == reflect.String) {
+			given = append(given, f.name)
+			m.value(to, f.node, path+f.name)
 		}
 	}
 	for _, name := range p.required {
-		given := func(f field) bool { return f.name == name && !f.node.absent() }
-		if !slices.ContainsFunc(fields, given) {
+		if !slices.Contains(given, name) {
 			note(&m.missing, apierr.MissingParameter.With(path+name))
 		}
 	}

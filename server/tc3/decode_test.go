@@ -116,6 +116,7 @@ func TestDecodePairs(t *testing.T) {
 		{"On=False&Name=%E4%B8%AD+%26%20x&Extra=0", `"中 & x" false 0 0 - [] [] false`},
 		{"Name=a&Words.1=y&Words.0=x", `"a" false 0 0 - ["x" "y"] [] false`},
 		{"Name=a&Tags.0.Key=k&Tags.0.Values.0=v&Tags.1.Key=l", `"a" false 0 0 - [] [{"k" ["v"]} {"l" []}] false`},
+		{"Name=a&On=&Count=&Maybe=&Words=&Tags=", `"a" false 0 0 - [] [] false`},
 		{"Name=", `"" false 0 0 - [] [] false`},
 		{"&Name=a&", `"a" false 0 0 - [] [] false`},
 

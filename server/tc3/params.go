@@ -18,7 +18,9 @@ import (
 // A node is a parameter's value before its type is known. Its methods tell whether it can be read as a type; the two
 // encodings, JSON and pairs, differ only in them.
 type node interface {
-	absent() bool // a JSON null counts as not given
+	// absent tells whether the value counts as not given: a JSON null, and, for all but a text, an empty value in
+	// pairs, which is what Node's SDK makes of undefined.
+	absent(isText bool) bool
 	text() (string, bool)
 	integer() (string, bool)
 	boolean() (value, ok bool)
@@ -102,7 +104,7 @@ func part(text []byte, d *jsontext.Decoder, value jsontext.Value) []byte {
 
 func (n jsonNode) kind() jsontext.Kind { return jsontext.Value(n).Kind() }
 
-func (n jsonNode) absent() bool { return n.kind() == 'n' }
+func (n jsonNode) absent(bool) bool { return n.kind() == 'n' }
 
 func (n jsonNode) text() (string, bool) {
 	if n.kind() != '"' {
@@ -214,7 +216,9 @@ func (n *pairNode) under(name string) *pairNode {
 	return next
 }
 
-func (n *pairNode) absent() bool { return false }
+func (n *pairNode) absent(isText bool) bool {
+	return !isText && n.leaf && n.value == "" && n.nodes == nil
+}
 
 func (n *pairNode) text() (string, bool) { return n.value, n.leaf && n.nodes == nil }
 

@@ -1,0 +1,49 @@
+package apierr
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var verb = regexp.MustCompile(`%[a-z]`)
+
+// TestKinds holds every kind to the form: texts in both languages with the same details, no kind twice.
+func TestKinds(t *testing.T) {
+	seen := map[string]bool{}
+	code := regexp.MustCompile(`^[A-Z][A-Za-z0-9]+(\.[A-Z][A-Za-z]+)?$`)
+	for _, k := range Kinds() {
+		if !code.MatchString(k.Code) {
+			t.Errorf("%q is no code", k.Code)
+		}
+		if seen[k.Code+k.en] {
+			t.Errorf("%s stands twice: %s", k.Code, k.en)
+		}
+		seen[k.Code+k.en] = true
+		en, zh := verb.FindAllString(k.en, -1), verb.FindAllString(k.zh, -1)
+		if fmt.Sprint(en) != fmt.Sprint(zh) || len(en) != k.details {
+			t.Errorf("%s: details %v and %v, declared %d", k.Code, en, zh, k.details)
+		}
+		if !strings.HasSuffix(k.en, ".") || !strings.HasSuffix(strings.TrimSpace(k.zh), "。") {
+			t.Errorf("%s: a text is no sentence: %q, %q", k.Code, k.en, k.zh)
+		}
+	}
+}
+
+func TestMessages(t *testing.T) {
+	e := RequestLimitExceeded.With(7, 5)
+	if got, want := e.Message(English), "Your current request times equals to `7` in a second, which exceeds the frequency limit `5` for a second. Please reduce the frequency of calls."; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got, want := e.Message(Chinese), "您当前每秒请求 `7` 次，超过了每秒频率上限 `5`，请稍后重试。"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got := e.Message("fr-FR"); got != e.Message(English) {
+		t.Errorf("another language reads %s", got)
+	}
+	if !errors.Is(fmt.Errorf("x: %w", e), RequestLimitExceeded.With(0, 0)) || errors.Is(e, InternalError.With()) {
+		t.Error("errors.Is does not go by kind")
+	}
+}

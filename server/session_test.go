@@ -1,0 +1,169 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
+)
+
+var update = flag.Bool("update", false, "write the sessions' answers anew")
+
+// TestSessions replays the files of testdata/sessions. A line that starts with "> " is a call, an action and its
+// parameters in JSON; the line after it is what must come back. "> advance 72h" moves the clock, "> region X" and
+// "> account ID" say where the following calls go. Times, ids and KMS keys are replaced by what they are.
+func TestSessions(t *testing.T) {
+	files, err := filepath.Glob("testdata/sessions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sessions: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newSession(t).replay(string(want))
+			if *update {
+				err = os.WriteFile(file, []byte(got), 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !*update && got != string(want) {
+				t.Error(difference(got, string(want)))
+			}
+		})
+	}
+}
+
+// session is where a replay stands.
+type session struct {
+	t      *testing.T
+	server *servertest.Server
+	region string
+	caller account.Credential
+}
+
+func newSession(t *testing.T) *session {
+	s := servertest.New(t, server.Config{Unlimited: true, Auth: account.Any, SecretLimit: 5})
+	return &session{t: t, server: s, region: "ap-guangzhou", caller: s.Credential}
+}
+
+// replay runs every call of a session and returns the session with the answers that came.
+func (s *session) replay(text string) string {
+	var out strings.Builder
+	skip := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		call, isCall := strings.CutPrefix(line, "> ")
+		if !isCall {
+			if !skip || line == "" || line[0] == '#' {
+				out.WriteString(line + "\n")
+			}
+			skip = false
+			continue
+		}
+		out.WriteString(line + "\n")
+		if answer := s.do(call); answer != "" {
+			out.WriteString(answer + "\n")
+			skip = true
+		}
+	}
+	return out.String()
+}
+
+func (s *session) do(call string) string {
+	s.t.Helper()
+	verb, rest, _ := strings.Cut(call, " ")
+	switch verb {
+	case "advance":
+		by, err := time.ParseDuration(rest)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.server.Clock.Advance(by)
+		return ""
+	case "region":
+		s.region = rest
+		return ""
+	case "account":
+		s.caller = account.Credential{SecretID: rest, SecretKey: "any"}
+		return ""
+	}
+	return s.call(verb, rest)
+}
+
+func (s *session) call(action, params string) string {
+	s.t.Helper()
+	if params == "" {
+		params = "{}"
+	}
+	var reply json.RawMessage
+	err := s.server.CallIn(s.region, s.caller, action, json.RawMessage(expand(params)), &reply)
+	var failure *servertest.Error
+	switch {
+	case errors.As(err, &failure):
+		return failure.Error()
+	case err != nil:
+		s.t.Fatalf("%s %s: %v", action, params, err)
+	}
+	return mask(string(reply))
+}
+
+// expand replaces {1000 x} by a thousand x.
+func expand(params string) string {
+	return regexp.MustCompile(`\{(\d+) (.+?)\}`).ReplaceAllStringFunc(params, func(s string) string {
+		var n int
+		var what string
+		if _, err := fmt.Sscanf(s, "{%d %s", &n, &what); err != nil {
+			panic(err)
+		}
+		return strings.Repeat(strings.TrimSuffix(what, "}"), n)
+	})
+}
+
+// mask replaces what differs from run to run.
+func mask(reply string) string {
+	for pattern, with := range map[string]string{
+		`,?"RequestId":"[^"]*"`:                ``,
+		`"(Create|Delete)Time":1\d{9}`:         `"${1}Time":TIME`,
+		`"ExpireTime":"\d{4}-12-31 23:59:59"`:  `"ExpireTime":"NEXT YEAR"`,
+		`_customize_\d{19}_[a-z0-9]{3}"`:       `_customize_TIME_XXX"`,
+		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}"`: `"UUID"`,
+		`_SSM_[a-z0-9]{3}\\"`:                  `_SSM_XXX\"`,
+		`Password\\":\\"[A-Za-z0-9_-]{24}\\"`:  `Password\":\"PASSWORD\"`,
+	} {
+		reply = regexp.MustCompile(pattern).ReplaceAllString(reply, with)
+	}
+	return reply
+}
+
+func difference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	var out strings.Builder
+	for i := range max(len(g), len(w)) {
+		var a, b string
+		if i < len(g) {
+			a = g[i]
+		}
+		if i < len(w) {
+			b = w[i]
+		}
+		if a != b {
+			fmt.Fprintf(&out, "line %d\n got %s\nwant %s\n", i+1, a, b)
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,155 @@
+package ssm
+
+import (
+	"encoding/base64"
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmlocal/server/apierr"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+func TestLifecycle(t *testing.T) {
+	const golden = "testdata/lifecycle.md"
+	if *update {
+		if err := os.WriteFile(golden, []byte(Lifecycle()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Lifecycle(); got != string(want) {
+		t.Errorf("the table is\n%s\nwant, from %s:\n%s", got, golden, want)
+	}
+}
+
+// TestRefuse looks at what decides first, and that a refusal names the secret and what it is.
+func TestRefuse(t *testing.T) {
+	for _, c := range []struct {
+		verb   *Verb
+		secret Secret
+		want   string
+	}{
+		{GetValue, Secret{Name: "a"}, ""},
+		{GetValue, Secret{Name: "a", Disabled: true}, "ResourceUnavailable.ResourceDisabled: The secret `a` is not available: its status is Disabled. Enable it first."},
+		{GetValue, Secret{Name: "a", DeleteAt: 1, Disabled: true}, "ResourceUnavailable.ResourcePendingDeleted: The secret `a` is not available: its status is PendingDelete. Restore it first."},
+		{Delete, Secret{Name: "a"}, "FailedOperation: The secret `a` can't do this while its status is Enabled."},
+		{PutValue, Secret{Name: "a", Type: Redis, Disabled: true}, "OperationDenied.AutoRotatedResource: The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
+		{PutValue, Secret{Name: "a", Type: Redis, DeleteAt: 1}, "OperationDenied.AutoRotatedResource: The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
+	} {
+		err := c.verb.Refuse(&c.secret)
+		if got := text(err); got != c.want {
+			t.Errorf("%s on %+v:\n got %s\nwant %s", c.verb.Action, c.secret, got, c.want)
+		}
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestRules(t *testing.T) {
+	long := strings.Repeat("a", 128)
+	redis := func(config string) error { _, err := RedisInstance(config); return err }
+	binary := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
+	for name, c := range map[string]struct {
+		err  error
+		want *apierr.Kind
+	}{
+		"name":                     {CheckName("a"), nil},
+		"name of all characters":   {CheckName("0aZ_-"), nil},
+		"longest name":             {CheckName(long), nil},
+		"empty name":               {CheckName(""), apierr.BadSecretName},
+		"too long name":            {CheckName(long + "a"), apierr.BadSecretName},
+		"name that starts with -":  {CheckName("-a"), apierr.BadSecretName},
+		"name that starts with _":  {CheckName("_a"), apierr.BadSecretName},
+		"name with a dot":          {CheckName("a.b"), apierr.BadSecretName},
+		"name with a slash":        {CheckName("a/b"), apierr.BadSecretName},
+		"name with a zero":         {CheckName("a\x00b"), apierr.BadSecretName},
+		"Chinese name":             {CheckName("凭据"), apierr.BadSecretName},
+		"version":                  {CheckVersionID("v1.0-a_B"), nil},
+		"longest version":          {CheckVersionID(long[:64]), nil},
+		"empty version":            {CheckVersionID(""), apierr.BadVersionID},
+		"too long version":         {CheckVersionID(long[:65]), apierr.BadVersionID},
+		"version after a dot":      {CheckVersionID(".1"), apierr.BadVersionID},
+		"longest description":      {CheckDescription(strings.Repeat("中", 682) + "ab"), nil},
+		"too long description":     {CheckDescription(strings.Repeat("中", 683)), apierr.DescriptionTooLong},
+		"text":                     {CheckValue("x", ""), nil},
+		"binary":                   {CheckValue("", "eA=="), nil},
+		"neither":                  {CheckValue("", ""), apierr.OneValue},
+		"both":                     {CheckValue("x", "eA=="), apierr.OneValue},
+		"longest text":             {CheckValue(strings.Repeat("x", MaxValue), ""), nil},
+		"too long text":            {CheckValue(strings.Repeat("x", MaxValue+1), ""), apierr.ValueTooLong},
+		"longest binary":           {CheckValue("", binary(MaxValue)), nil},
+		"too long binary":          {CheckValue("", binary(MaxValue+1)), apierr.ValueTooLong},
+		"binary that is no base64": {CheckValue("", "x"), apierr.BadBase64},
+		"tags":                     {CheckTags([]Tag{{"k", "v"}, {"K", ""}}), nil},
+		"empty tag key":            {CheckTags([]Tag{{"", "v"}}), apierr.BadTag},
+		"long tag key":             {CheckTags([]Tag{{long, ""}}), apierr.BadTag},
+		"long tag value":           {CheckTags([]Tag{{"k", strings.Repeat("中", 256)}}), apierr.BadTag},
+		"tag key twice":            {CheckTags([]Tag{{"k", "v"}, {"k", "w"}}), apierr.TagKeysDuplicated},
+		"51 tags":                  {CheckTags(make([]Tag, 51)), apierr.TooManyTags},
+		"Redis":                    {redis(`{"Region":"ap-guangzhou","Privilege":"r","InstanceId":"crs-1","ReadonlyPolicy":["master"]}`), nil},
+		"Redis with a list":        {redis(`["crs-1"]`), apierr.BadRedisConfig},
+		"Redis without JSON":       {redis("crs-1"), apierr.BadRedisConfig},
+		"Redis without instance":   {redis(`{"Privilege":"r"}`), apierr.BadRedisConfig},
+		"Redis that may all":       {redis(`{"Privilege":"all","InstanceId":"crs-1"}`), apierr.BadRedisConfig},
+	} {
+		var got *apierr.Error
+		if c.want == nil && c.err != nil || c.want != nil && (!errors.As(c.err, &got) || got.Kind != c.want) {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	a, b := Owner{1, 2, "ap-guangzhou"}, Owner{1, 2, "ap-beijing"}
+	if a.DefaultKmsKeyID() != a.DefaultKmsKeyID() || a.DefaultKmsKeyID() == b.DefaultKmsKeyID() {
+		t.Error("the default key is not one for each region")
+	}
+	if id := (&Secret{}).KeyID(a); len(id) != 36 {
+		t.Errorf("the default key's id is %q", id)
+	}
+	if id := (&Secret{KmsKeyID: "mine"}).KeyID(a); id != "mine" {
+		t.Errorf("the user's key reads back as %q", id)
+	}
+	if id := (&Secret{KmsKeyID: "mine", SoftwareKey: true}).KeyID(a); id != "" {
+		t.Errorf("a software key reads back as %q", id)
+	}
+}
+
+func TestResourceID(t *testing.T) {
+	got := Owner{Uin: 100000000001, AppID: 1250000001}.ResourceID(time.Unix(1700000000, 5), "a1b")
+	if want := "1250000001_100000000001_customize_1700000000000000005_a1b"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestRegionsAreTold(t *testing.T) {
+	seen := map[int64]bool{}
+	for _, r := range regions {
+		if seen[r.number] || r.number == 0 {
+			t.Errorf("%s: the number %d stands twice", r.name, r.number)
+		}
+		seen[r.number] = true
+	}
+	if exists, offers := FindRegion("eu-moscow"); !exists || offers {
+		t.Error("eu-moscow must exist without the service")
+	}
+	if exists, _ := FindRegion("us-east-1"); exists || RegionNumber("us-east-1") != 0 {
+		t.Error("us-east-1 exists")
+	}
+	if len(Regions()) != len(regions)-2 || RegionNumber("ap-guangzhou") != 1 {
+		t.Error("the regions are not all there")
+	}
+}

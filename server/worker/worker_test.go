@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+// plan is work to come: the times at which something is due.
+type plan struct {
+	mu   sync.Mutex
+	due  []time.Time
+	done []time.Time
+	err  error
+}
+
+func (p *plan) work(now time.Time) (time.Time, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return time.Time{}, p.err
+	}
+	for len(p.due) > 0 && !p.due[0].After(now) {
+		p.done, p.due = append(p.done, p.due[0]), p.due[1:]
+	}
+	if len(p.due) == 0 {
+		return time.Time{}, nil
+	}
+	return p.due[0], nil
+}
+
+func (p *plan) add(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due = append(p.due, at)
+}
+
+func TestCatchUp(t *testing.T) {
+	p := &plan{due: []time.Time{start, start.Add(time.Hour)}}
+	w := New(func() time.Time { return start }, p.work)
+	for _, step := range []struct {
+		at   time.Duration
+		done int
+	}{{0, 1}, {time.Hour - 1, 1}, {time.Hour, 2}, {time.Hour, 2}} {
+		if err := w.CatchUp(start.Add(step.at)); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.done) != step.done {
+			t.Errorf("after %v %d are done, want %d", step.at, len(p.done), step.done)
+		}
+	}
+}
+
+func TestNotice(t *testing.T) {
+	p := &plan{}
+	w := New(func() time.Time { return start }, p.work)
+	if err := w.CatchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	p.add(start.Add(time.Minute))
+	w.Notice(start.Add(time.Minute))
+	w.Notice(start.Add(time.Hour)) // later than what is known: changes nothing
+	if err := w.CatchUp(start.Add(time.Minute)); err != nil || len(p.done) != 1 {
+		t.Errorf("%d are done, %v", len(p.done), err)
+	}
+}
+
+func TestFailureIsToldAndTriedAgain(t *testing.T) {
+	broken := errors.New("broken")
+	p := &plan{due: []time.Time{start}, err: broken}
+	w := New(func() time.Time { return start }, p.work)
+	for range 2 {
+		if err := w.CatchUp(start); !errors.Is(err, broken) {
+			t.Errorf("caught up with %v", err)
+		}
+	}
+	p.err = nil
+	if err := w.CatchUp(start); err != nil || len(p.done) != 1 {
+		t.Errorf("%d are done, %v", len(p.done), err)
+	}
+}
+
+// TestNobodyIsServedEarly lets many callers meet while work is under way: each returns only when it is done.
+func TestNobodyIsServedEarly(t *testing.T) {
+	var done atomic.Bool
+	begun, finish := make(chan struct{}), make(chan struct{})
+	w := New(func() time.Time { return start }, func(time.Time) (time.Time, error) {
+		close(begun)
+		<-finish
+		done.Store(true)
+		return time.Time{}, nil
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = w.CatchUp(start) })
+	<-begun
+	for range 8 {
+		wg.Go(func() {
+			if _ = w.CatchUp(start); !done.Load() {
+				t.Error("a caller was served before the work was done")
+			}
+		})
+	}
+	close(finish)
+	wg.Wait()
+}
+
+// TestRun lets the worker work by itself.
+func TestRun(t *testing.T) {
+	worked := make(chan time.Time, 10)
+	p := &plan{due: []time.Time{start}}
+	w := New(func() time.Time { return start }, func(now time.Time) (time.Time, error) {
+		next, err := p.work(now)
+		worked <- now
+		return next, err
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx, func(err error) { t.Error(err) }) }()
+	<-worked
+	p.add(start)
+	w.Notice(start) // due at once: Run must wake for it
+	<-worked
+	stop()
+	<-ended
+	if len(p.done) != 2 {
+		t.Errorf("%d are done", len(p.done))
+	}
+}
