@@ -91,7 +91,9 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 	}
 	request := a.NewRequest()
 	err = tc3.Decode(q, request)
-	rec.secretName = a.SecretName(request)
+	if name := a.SecretName(request); ssm.CheckName(name) == nil {
+		rec.secretName = name // else it may be anything, a value in the wrong place too
+	}
 	if err != nil {
 		return q, nil, err
 	}

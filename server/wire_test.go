@@ -1,0 +1,434 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
+	"ssmlocal/server/tc3"
+)
+
+// send sends a request and returns the status and the body.
+func send(t *testing.T, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(b)
+}
+
+// refusal returns what an answer says, "" for success. Whatever it says, it must be an answer of the API.
+func refusal(t *testing.T, r *http.Request) string {
+	t.Helper()
+	answer, body := send(t, r)
+	if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("status %s, content type %q", answer.Status, answer.Header.Get("Content-Type"))
+	}
+	var envelope struct {
+		Response struct {
+			Error     *servertest.Error
+			RequestId string
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &envelope); err != nil || len(envelope.Response.RequestId) != 36 {
+		t.Fatalf("no answer of the API: %q, %v", body, err)
+	}
+	if envelope.Response.Error == nil {
+		return ""
+	}
+	return envelope.Response.Error.Error()
+}
+
+// request returns a signed GetRegions with changes made to it after it was signed.
+func request(s *servertest.Server, change func(*http.Request)) *http.Request {
+	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
+	if change != nil {
+		change(r)
+	}
+	return r
+}
+
+// resign makes changes and signs again, so that they are part of what is signed.
+func resign(s *servertest.Server, body string, change func(*http.Request)) *http.Request {
+	r := request(s, change)
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	tc3.Sign(r, []byte(body), s.Credential.SecretID, s.Credential.SecretKey, "ssm", time.Now())
+	return r
+}
+
+// TestOrderOfChecks makes two mistakes at a time: the one that the gateway finds first is told.
+func TestOrderOfChecks(t *testing.T) {
+	s := servertest.New(t, server.Config{Rates: map[string]int{"GetServiceStatus": 1}})
+	set := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	both := func(a, b func(*http.Request)) func(*http.Request) {
+		return func(r *http.Request) { a(r); b(r) }
+	}
+	method := func(r *http.Request) { r.Method = http.MethodDelete }
+	noAction := func(r *http.Request) { r.Header.Del("X-TC-Action") }
+	foreign := set("Authorization", "AWS4-HMAC-SHA256 Credential=x")
+	version, action := set("X-TC-Version", "2020-01-01"), set("X-TC-Action", "Nope")
+	old := set("X-TC-Timestamp", "1551113065")
+	unknown := func(r *http.Request) {
+		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "AKIDssmlocal", "AKIDnobody", 1))
+	}
+	region := set("X-TC-Region", "nowhere")
+	forged := set("Content-Type", "text/plain")
+	for _, c := range []struct {
+		name string
+		r    *http.Request
+		want string
+	}{
+		{"method before common parameters", request(s, both(method, noAction)), "UnsupportedProtocol"},
+		{"common parameters before the scheme", request(s, both(noAction, foreign)), "MissingParameter: The request header is missing a required common parameter `X-TC-Action`."},
+		{"types before the version", request(s, both(set("X-TC-Timestamp", "x"), version)), "InvalidParameter: Parameter `X-TC-Timestamp` type error."},
+		{"version before action", request(s, both(version, action)), "NoSuchVersion: The specified api version=`2020-01-01` does not exist in service=`ssm`."},
+		{"action before authorization", request(s, both(action, foreign)), "InvalidAction: The request action=`Nope` is invalid or not found in service=`ssm` and version=`2019-09-23`."},
+		{"authorization before freshness", request(s, both(foreign, old)), "AuthFailure.InvalidAuthorization: The request `Authorization` header does not conform to tencentcloud standards: `Algorithm` not valid."},
+		{"freshness before the id", request(s, both(old, unknown)), "AuthFailure.SignatureExpire: The signature is expired, please request again."},
+		{"the id before the signature", request(s, both(unknown, forged)), "AuthFailure.SecretIdNotFound: The SecretId is not found, please ensure that your SecretId is correct."},
+		{"the token before the signature", request(s, both(set("X-TC-Token", "x"), forged)), "AuthFailure.TokenFailure"},
+		{"the signature before the region", request(s, both(forged, region)), "AuthFailure.SignatureFailure: The provided credentials could not be validated. Please check your signature is correct."},
+		{"the region before the body", resign(s, "{", region), "InvalidParameterValue: A value specified in `X-TC-Region` is not valid, is unsupported, or cannot be used."},
+		{"an empty region", request(s, set("X-TC-Region", "")), "InvalidParameterValue: A value specified in `X-TC-Region` is not valid, is unsupported, or cannot be used."},
+		{"no region", request(s, func(r *http.Request) { r.Header.Del("X-TC-Region") }), ""},
+		{"the first call of the second", resign(s, "{}", set("X-TC-Action", "GetServiceStatus")), ""},
+		{"the rate before the body", resign(s, "{", set("X-TC-Action", "GetServiceStatus")), "RequestLimitExceeded: Your current request times equals to `2` in a second, which exceeds the frequency limit `1` for a second. Please reduce the frequency of calls."},
+		{"the body", resign(s, "{", nil), "InvalidParameter: The request content not valid json format for specified content-type=application/json."},
+	} {
+		if got := refusal(t, c.r); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestLanguages asks for Chinese in each style.
+func TestLanguages(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	v3 := request(s, func(r *http.Request) {
+		r.Header.Set("X-TC-Language", "zh-CN")
+		r.Header.Set("X-TC-Action", "Nope")
+	})
+	v1, _ := http.NewRequest(http.MethodGet, s.URL+"/?Language=zh-CN&Timestamp=1", nil)
+	for want, r := range map[string]*http.Request{
+		"InvalidAction: 请求的接口 action=`Nope` 无效，或在 service=`ssm` 和 version=`2019-09-23` 中不存在。": v3,
+		"MissingParameter: 请求缺少必传参数 `Nonce`。":                                                 v1,
+	} {
+		if got := refusal(t, r); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestModes calls with known and unknown keys, right and wrong ones, in each mode.
+func TestModes(t *testing.T) {
+	known := account.Default
+	forged := account.Credential{SecretID: known.SecretID, SecretKey: "wrong"}
+	stranger := account.Credential{SecretID: "AKIDstranger", SecretKey: "x"}
+	for _, c := range []struct {
+		mode                    account.Mode
+		known, forged, stranger string
+	}{
+		{account.Verify, "", "AuthFailure.SignatureFailure", "AuthFailure.SecretIdNotFound"},
+		{account.Any, "", "AuthFailure.SignatureFailure", ""},
+		{account.Off, "", "", ""},
+	} {
+		s := servertest.New(t, server.Config{Auth: c.mode})
+		for who, want := range map[account.Credential]string{known: c.known, forged: c.forged, stranger: c.stranger} {
+			var failure *servertest.Error
+			err := s.CallIn("ap-guangzhou", who, "GetRegions", nil, nil)
+			if errors.As(err, &failure) && failure.Code != want || err == nil && want != "" {
+				t.Errorf("%s, %s: %v, want %q", c.mode, who.SecretID, err, want)
+			}
+		}
+	}
+}
+
+// TestAnyChecksForm lets a stranger in only with a signature that is well formed and fresh.
+func TestAnyChecksForm(t *testing.T) {
+	s := servertest.New(t, server.Config{Auth: account.Any})
+	s.Credential = account.Credential{SecretID: "AKIDstranger", SecretKey: "x"}
+	for want, change := range map[string]func(*http.Request){
+		"AuthFailure.SignatureExpire":      func(r *http.Request) { r.Header.Set("X-TC-Timestamp", "1551113065") },
+		"AuthFailure.InvalidAuthorization": func(r *http.Request) { r.Header.Set("Authorization", "SKIP") },
+	} {
+		if got := refusal(t, request(s, change)); !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestOffNeedsNothing calls without any signature, as from a shell.
+func TestOffNeedsNothing(t *testing.T) {
+	s := servertest.New(t, server.Config{Auth: account.Off})
+	create := strings.NewReader("Action=CreateSecret&Version=2019-09-23&SecretName=a&SecretString=x")
+	form, _ := http.NewRequest(http.MethodPost, s.URL, create)
+	get, _ := http.NewRequest(http.MethodGet, s.URL+"/?Action=GetSecretValue&Version=2019-09-23&SecretName=a&VersionId=SSM_Current", nil)
+	body, _ := http.NewRequest(http.MethodPost, s.URL, strings.NewReader(`{"SecretName":"a"}`))
+	body.Header.Set("X-TC-Action", "DescribeSecret")
+	body.Header.Set("X-TC-Version", "2019-09-23")
+	for _, r := range []*http.Request{form, get, body} {
+		if got := refusal(t, r); got != "" {
+			t.Error(got)
+		}
+	}
+	if err := s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil); err != nil {
+		t.Errorf("the default account is not the default key's: %v", err)
+	}
+	missing, _ := http.NewRequest(http.MethodGet, s.URL+"/?Version=2019-09-23", nil)
+	if got := refusal(t, missing); got != "MissingParameter: The request is missing a required parameter `Action`." {
+		t.Error(got)
+	}
+}
+
+// TestWhatClientsSend sends what net/http alone would refuse or read otherwise, byte by byte.
+func TestWhatClientsSend(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	head := func(r *http.Request, target, host string) string {
+		text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n", r.Method, target, host)
+		for name := range r.Header {
+			text += name + ": " + r.Header.Get(name) + "\r\n"
+		}
+		return text
+	}
+	signedFor := func(host string) *http.Request {
+		return resign(s, "{}", func(r *http.Request) { r.Host = host })
+	}
+	for name, text := range map[string]string{
+		"absolute form through a proxy setting": head(signedFor("ssm.tencentcloudapi.com"), "http://ssm.tencentcloudapi.com/", "ssm.tencentcloudapi.com"),
+		"a scheme in the Host header":           head(signedFor("http://"+s.Host), "/", "http://"+s.Host) + "Connection: keep-alive\r\n",
+		"a scheme in capitals of header":        strings.Replace(head(signedFor("https://"+s.Host), "/", "https://"+s.Host), "Host:", "HOST:", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, chunk := range []int{1, 7, 1 << 20} {
+				if got := exchange(t, s.Host, text+"\r\n{}", chunk); !strings.Contains(got, `"Regions":["ap-guangzhou"`) {
+					t.Errorf("in chunks of %d: %s", chunk, got)
+				}
+			}
+		})
+	}
+}
+
+// exchange writes text to the server in chunks and returns what it answers.
+func exchange(t *testing.T, host, text string, chunk int) string {
+	t.Helper()
+	c, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for len(text) > 0 {
+		n := min(chunk, len(text))
+		if _, err := c.Write([]byte(text[:n])); err != nil {
+			t.Fatal(err)
+		}
+		text = text[n:]
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Status + " " + string(b)
+}
+
+// TestSizes sends the largest there is and one byte more.
+func TestSizes(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	pad := func(n int) string { return "{}" + strings.Repeat(" ", n-2) }
+	for _, c := range []struct {
+		name string
+		r    *http.Request
+		want string
+	}{
+		{"v3 body", resign(s, pad(tc3.MaxBodyV3), nil), ""},
+		{"larger v3 body", resign(s, pad(tc3.MaxBodyV3+1), nil), "RequestSizeLimitExceeded"},
+		{"large v3 query", resign(s, "", func(r *http.Request) {
+			r.Method, r.URL.RawQuery = http.MethodGet, "a="+strings.Repeat("x", tc3.MaxQuery)
+		}), "RequestSizeLimitExceeded"},
+		{"huge query", resign(s, "", func(r *http.Request) {
+			r.Method, r.URL.RawQuery = http.MethodGet, "a="+strings.Repeat("x", 2<<20)
+		}), "RequestSizeLimitExceeded"},
+	} {
+		if got := refusal(t, c.r); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s: %s", c.name, got)
+		}
+	}
+}
+
+// TestOutsideTheAPI looks at what is not the API, and at the echo of the trace id.
+func TestOutsideTheAPI(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		r, _ := http.NewRequest(method, s.URL+"/_ssmlocal/health", nil)
+		if answer, _ := send(t, r); answer.StatusCode != 200 {
+			t.Errorf("%s health: %s", method, answer.Status)
+		}
+	}
+	r, _ := http.NewRequest(http.MethodGet, s.URL+"/_ssmlocal/nothing", nil)
+	if answer, _ := send(t, r); answer.StatusCode != 404 {
+		t.Errorf("nothing: %s", answer.Status)
+	}
+	answer, _ := send(t, request(s, func(r *http.Request) { r.Header.Set("X-TC-TraceId", "trace") }))
+	if answer.Header.Get("X-TC-TraceId") != "trace" {
+		t.Error("the trace id is not echoed")
+	}
+	elsewhere := request(s, func(r *http.Request) { r.URL.Path = "/some/where" })
+	if got := refusal(t, elsewhere); got != "" {
+		t.Errorf("another path: %s", got)
+	}
+}
+
+// TestLogKeepsSecrets plants values everywhere a caller can put one and looks for them in a log of everything. It also
+// looks for what the log must have: which part of a signature is wrong.
+func TestLogKeepsSecrets(t *testing.T) {
+	var log safeBuffer
+	planted, key := "planted-value", "planted-key"
+	s := servertest.New(t, server.Config{
+		Log:         slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Credentials: []account.Credential{{SecretID: "AKIDa", SecretKey: key, Uin: 1}, {SecretID: "AKIDb", SecretKey: key + "2", Uin: 2}},
+	})
+	params := func(extra string) json.RawMessage {
+		return json.RawMessage(`{"SecretName":"a","SecretString":"` + planted + `"` + extra + `}`)
+	}
+	calls := []struct {
+		action string
+		params any
+	}{
+		{"CreateSecret", params("")}, {"CreateSecret", params("")}, {"CreateSecret", params(`,"Nope":"` + planted + `"`)},
+		{"CreateSecret", params(`,"SecretType":"` + planted + `"`)}, {"GetSecretValue", json.RawMessage(`{"SecretName":"a","VersionId":"SSM_Current"}`)},
+		{"DescribeSecret", map[string]string{"SecretName": planted + " with more"}},
+	}
+	for _, c := range calls {
+		_ = s.Call(c.action, c.params, nil)
+	}
+	_ = s.CallIn("ap-guangzhou", account.Credential{SecretID: "AKIDa", SecretKey: key + "2"}, "CreateSecret", params(""), nil)
+	refusal(t, request(s, func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=utf-8") }))
+	s.Stop()
+	for _, secret := range []string{planted, key} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s is in the log:\n%s", secret, log.String())
+		}
+	}
+	for _, line := range []string{
+		`msg="the signature is wrong in the key: the signature was made with the SecretKey of AKIDb"`,
+		`msg="the signature is wrong in the content type`,
+		`level=DEBUG msg=call action=CreateSecret code=ResourceInUse.SecretExists`,
+	} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log has no line with %s:\n%s", line, log.String())
+		}
+	}
+}
+
+// safeBuffer is a buffer that a server may write to while a test reads.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// TestConfigIsChecked starts with what can't be, and looks at what the error tells.
+func TestConfigIsChecked(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free := []string{"127.0.0.1:0"}
+	for _, c := range []struct {
+		config server.Config
+		want   []string
+	}{
+		{server.Config{Listen: []string{taken.Addr().String()}}, []string{taken.Addr().String(), "address already in use", "--listen"}},
+		{server.Config{Listen: []string{"nonsense"}}, []string{"nonsense", "--listen"}},
+		{server.Config{Listen: free, Rates: map[string]int{"GetSecret": 5}}, []string{"no action GetSecret", "GetSecretValue"}},
+		{server.Config{Listen: free, Rates: map[string]int{"GetSecretValue": 0}}, []string{"GetSecretValue is 0", "--limits off"}},
+		{server.Config{Listen: free, Credentials: []account.Credential{account.Default, account.Default}}, []string{"AKIDssmlocal", "twice"}},
+	} {
+		_, err := server.New(c.config)
+		for _, part := range c.want {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%+v: %v, want %q in it", c.config, err, part)
+			}
+		}
+	}
+}
+
+// TestStopLetsCallsFinish stops the server while a call is under way.
+func TestStopLetsCallsFinish(t *testing.T) {
+	s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+
+	body := `{"SecretName":"a","SecretString":"x"}`
+	r := servertest.NewRequest("http://"+s.Addrs()[0], "ap-guangzhou", account.Default, "CreateSecret", []byte(body))
+	r.Header.Set("Expect", "100-continue")
+	rest, begin := io.Pipe()
+	r.Body, r.ContentLength = rest, int64(len(body))
+	reading := make(chan struct{}) // closed once the server reads the body, so the call is under way
+	r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(reading) }}))
+	client := http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+	answered := make(chan string, 1)
+	go func() {
+		answer, err := client.Do(r)
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer answer.Body.Close()
+		b, _ := io.ReadAll(answer.Body)
+		answered <- string(b)
+	}()
+	<-reading
+	stop()
+	_, _ = begin.Write([]byte(body))
+	_ = begin.Close()
+	if got := <-answered; !strings.Contains(got, `"TagMsg":"ok"`) {
+		t.Errorf("the call under way got %s", got)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+}
