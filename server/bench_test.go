@@ -2,8 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -100,6 +98,3 @@ func BenchmarkStart(b *testing.B) {
 		_ = s.Close()
 	}
 }
-
-var _ = context.Background
-var _ = fmt.Sprint

@@ -1,0 +1,73 @@
+package server_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// mayImport says which packages of this module each package may import; tests may import any.
+var mayImport = map[string][]string{
+	"cmd/ssmlocal": {"server", "server/account", "server/ssm"},
+	"server": {
+		"server/account", "server/action", "server/apierr", "server/clock", "server/limit", "server/ssm", "server/tc3",
+		"server/worker", "store",
+	},
+	"server/action":     {"server/apierr", "server/ssm", "store"},
+	"server/account":    {"server/apierr"},
+	"server/limit":      {"server/apierr"},
+	"server/ssm":        {"server/apierr"},
+	"server/tc3":        {"server/apierr"},
+	"server/apierr":     {},
+	"server/clock":      {},
+	"server/worker":     {},
+	"server/servertest": {"server", "server/account", "server/clock", "server/tc3"},
+	"store":             {},
+	"store/storetest":   {"store"},
+	"fixtures":          {},
+}
+
+// TestImports holds every package to the list, and the reading of the clock to package clock.
+func TestImports(t *testing.T) {
+	err := filepath.WalkDir("..", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		if strings.Contains(file, "node_modules") {
+			return nil
+		}
+		folder := path.Dir(strings.TrimPrefix(filepath.ToSlash(file), "../"))
+		allowed, known := mayImport[folder]
+		if !known {
+			t.Errorf("%s: the folder is not in the list", file)
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(text), "time.Now(") && !slices.Contains([]string{"server/clock", "server/servertest"}, folder) {
+			t.Errorf("%s reads the clock, which only server/clock may", file)
+		}
+		for _, i := range f.Imports {
+			name, _ := strconv.Unquote(i.Path.Value)
+			if own, ok := strings.CutPrefix(name, "ssmlocal/"); ok && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s, which its package may not", file, own)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,292 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/servertest"
+)
+
+// TestRandomRun does thousands of random steps on an emulator and on a plain model of the service, and compares every
+// answer. The model is written from the documentation, without the server's tables.
+func TestRandomRun(t *testing.T) {
+	for range 4 {
+		seed := uint64(time.Now().UnixNano())
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			run := &randomRun{
+				T: t, r: rand.New(rand.NewPCG(seed, 0)), server: servertest.New(t, server.Config{Unlimited: true, SecretLimit: 8}),
+				secrets: map[string]*modelSecret{},
+			}
+			for range 1500 {
+				run.step()
+			}
+		})
+	}
+}
+
+type randomRun struct {
+	*testing.T
+	r       *rand.Rand
+	server  *servertest.Server
+	now     time.Duration // by how much the clock was moved
+	secrets map[string]*modelSecret
+	created int // counts creations: the order of lists
+}
+
+type modelSecret struct {
+	name, description string
+	status            string
+	ends              time.Duration // of a pending deletion
+	tag               string
+	order             int
+	versions          []modelVersion // oldest first
+}
+
+type modelVersion struct{ id, value string }
+
+func (m *modelSecret) find(id string) int {
+	return slices.IndexFunc(m.versions, func(v modelVersion) bool { return v.id == id })
+}
+
+// step does one random thing.
+func (run *randomRun) step() {
+	run.Helper()
+	name := fmt.Sprintf("secret-%d", run.r.IntN(12))
+	version := fmt.Sprintf("v%d", run.r.IntN(12))
+	value := fmt.Sprintf("value %d", run.r.IntN(1000))
+	s := run.secrets[name]
+	switch run.r.IntN(13) {
+	case 0:
+		run.move()
+	case 1, 2:
+		run.create(name, version, value)
+	case 3:
+		run.check("UpdateDescription", object{"SecretName": name, "Description": value}, run.mutable(s), func() { s.description = value })
+	case 4:
+		run.check("DisableSecret", object{"SecretName": name}, run.notPending(s), func() { s.status = "Disabled" })
+	case 5:
+		run.check("EnableSecret", object{"SecretName": name}, run.notPending(s), func() { s.status = "Enabled" })
+	case 6:
+		run.delete(name, uint64(run.r.IntN(4)))
+	case 7:
+		run.check("RestoreSecret", object{"SecretName": name}, run.only(s, "PendingDelete"), func() { s.status = "Disabled" })
+	case 8:
+		run.put(name, version, value)
+	case 9:
+		run.update(name, version, value)
+	case 10:
+		run.deleteVersion(name, version)
+	case 11:
+		run.read(name, version)
+	case 12:
+		run.list()
+	}
+}
+
+// check calls an action and compares its code with the one that the model says; after a success the model changes.
+func (run *randomRun) check(action string, params object, want string, change func()) {
+	run.Helper()
+	run.checkReply(action, params, nil, want)
+	if want == "" {
+		change()
+	}
+}
+
+func (run *randomRun) checkReply(action string, params object, reply any, want string) {
+	run.Helper()
+	err := run.server.Call(action, params, reply)
+	got := ""
+	var failure *servertest.Error
+	if errors.As(err, &failure) {
+		got = failure.Code
+	} else if err != nil {
+		run.Fatal(err)
+	}
+	if got != want {
+		run.Fatalf("%s %v: %q, the model says %q", action, params, got, want)
+	}
+}
+
+func (run *randomRun) only(s *modelSecret, statuses ...string) string {
+	switch {
+	case s == nil:
+		return "ResourceNotFound"
+	case !slices.Contains(statuses, s.status):
+		return "FailedOperation"
+	}
+	return ""
+}
+
+func (run *randomRun) mutable(s *modelSecret) string { return run.only(s, "Enabled", "Disabled") }
+
+func (run *randomRun) notPending(s *modelSecret) string { return run.only(s, "Enabled", "Disabled") }
+
+// move moves the clock by up to a day and ends what is due by then.
+func (run *randomRun) move() {
+	by := time.Duration(1+run.r.IntN(24)) * time.Hour
+	run.server.Clock.Advance(by)
+	run.now += by
+	for name, s := range run.secrets {
+		if s.status == "PendingDelete" && s.ends <= run.now {
+			delete(run.secrets, name)
+		}
+	}
+}
+
+func (run *randomRun) create(name, version, value string) {
+	run.Helper()
+	want := ""
+	switch {
+	case run.secrets[name] != nil:
+		want = "ResourceInUse.SecretExists"
+	case len(run.secrets) >= 8:
+		want = "LimitExceeded"
+	}
+	tag := fmt.Sprint(run.r.IntN(3))
+	params := object{"SecretName": name, "VersionId": version, "SecretString": value, "Tags": []object{{"TagKey": "t", "TagValue": tag}}}
+	run.check("CreateSecret", params, want, func() {
+		run.created++
+		run.secrets[name] = &modelSecret{name: name, status: "Enabled", tag: tag, order: run.created, versions: []modelVersion{{version, value}}}
+	})
+}
+
+func (run *randomRun) delete(name string, days uint64) {
+	run.Helper()
+	s := run.secrets[name]
+	run.check("DeleteSecret", object{"SecretName": name, "RecoveryWindowInDays": days}, run.only(s, "Disabled"), func() {
+		if days == 0 {
+			delete(run.secrets, name)
+			return
+		}
+		// The server's clock also runs by itself, so once the model's time is there, the server's is just past it.
+		s.status, s.ends = "PendingDelete", run.now+time.Duration(days)*24*time.Hour
+	})
+}
+
+func (run *randomRun) put(name, version, value string) {
+	run.Helper()
+	s := run.secrets[name]
+	want := run.mutable(s)
+	switch {
+	case want != "":
+	case s.find(version) >= 0:
+		want = "ResourceInUse.VersionIdExists"
+	case len(s.versions) == 10:
+		want = "LimitExceeded"
+	}
+	run.check("PutSecretValue", object{"SecretName": name, "VersionId": version, "SecretString": value}, want, func() {
+		s.versions = append(s.versions, modelVersion{version, value})
+	})
+}
+
+func (run *randomRun) update(name, version, value string) {
+	run.Helper()
+	s := run.secrets[name]
+	want := run.mutable(s)
+	if want == "" && s.find(version) < 0 {
+		want = "ResourceNotFound"
+	}
+	run.check("UpdateSecret", object{"SecretName": name, "VersionId": version, "SecretString": value}, want, func() {
+		s.versions[s.find(version)].value = value
+	})
+}
+
+func (run *randomRun) deleteVersion(name, version string) {
+	run.Helper()
+	s := run.secrets[name]
+	want := ""
+	if s == nil || s.find(version) < 0 {
+		want = "ResourceNotFound"
+	}
+	run.check("DeleteSecretVersion", object{"SecretName": name, "VersionId": version}, want, func() {
+		i := s.find(version)
+		s.versions = slices.Delete(s.versions, i, i+1)
+	})
+}
+
+// read compares a value, the description and the list of versions.
+func (run *randomRun) read(name, version string) {
+	run.Helper()
+	s := run.secrets[name]
+	var value struct{ SecretString string }
+	var about struct{ Status, Description string }
+	var list struct{ Versions []struct{ VersionId string } }
+	if s == nil {
+		run.checkReply("DescribeSecret", object{"SecretName": name}, nil, "ResourceNotFound")
+		run.checkReply("ListSecretVersionIds", object{"SecretName": name}, nil, "ResourceNotFound")
+		return
+	}
+	i := s.find(version)
+	want := map[string]string{
+		"Enabled": "", "Disabled": "ResourceUnavailable.ResourceDisabled", "PendingDelete": "ResourceUnavailable.ResourcePendingDeleted",
+	}[s.status]
+	if i < 0 {
+		want = "ResourceNotFound"
+	}
+	run.checkReply("GetSecretValue", object{"SecretName": name, "VersionId": version}, &value, want)
+	if want == "" && value.SecretString != s.versions[i].value {
+		run.Fatalf("%s %s is %q, the model says %q", name, version, value.SecretString, s.versions[i].value)
+	}
+	run.checkReply("DescribeSecret", object{"SecretName": name}, &about, "")
+	if about.Status != s.status || about.Description != s.description {
+		run.Fatalf("%s is %+v, the model says %+v", name, about, s)
+	}
+	run.checkReply("ListSecretVersionIds", object{"SecretName": name}, &list, "")
+	var got, model []string
+	for _, v := range list.Versions {
+		got = append(got, v.VersionId)
+	}
+	for _, v := range slices.Backward(s.versions) {
+		model = append(model, v.id)
+	}
+	if !slices.Equal(got, model) {
+		run.Fatalf("the versions of %s are %v, the model says %v", name, got, model)
+	}
+}
+
+// list compares one page of a random list.
+func (run *randomRun) list() {
+	run.Helper()
+	state, tag, part := run.r.IntN(4), run.r.IntN(4), []string{"", "", "1", "secret-"}[run.r.IntN(4)]
+	offset, limit, oldest := run.r.IntN(4), 1+run.r.IntN(5), run.r.IntN(2)
+	params := object{"State": state, "Offset": offset, "Limit": limit, "OrderType": oldest}
+	if part != "" {
+		params["SearchSecretName"] = part
+	}
+	if tag < 3 {
+		params["TagFilters"] = []object{{"TagKey": "t", "TagValue": []string{fmt.Sprint(tag)}}}
+	}
+	var all []*modelSecret
+	for _, s := range run.secrets {
+		inState := state == 0 || s.status == []string{"Enabled", "Disabled", "PendingDelete"}[state-1]
+		if inState && strings.Contains(s.name, part) && (tag == 3 || s.tag == fmt.Sprint(tag)) {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b *modelSecret) int { return a.order - b.order })
+	if oldest == 0 {
+		slices.Reverse(all)
+	}
+	var want, got []string
+	for _, s := range all[min(offset, len(all)):min(offset+limit, len(all))] {
+		want = append(want, s.name)
+	}
+	var reply struct {
+		TotalCount      int
+		SecretMetadatas []struct{ SecretName string }
+	}
+	run.checkReply("ListSecrets", params, &reply, "")
+	for _, m := range reply.SecretMetadatas {
+		got = append(got, m.SecretName)
+	}
+	if reply.TotalCount != len(all) || !slices.Equal(got, want) {
+		run.Fatalf("ListSecrets %v: %d %v, the model says %d %v", params, reply.TotalCount, got, len(all), want)
+	}
+}
