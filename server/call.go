@@ -199,16 +199,20 @@ func (s *Server) tell(rec *record) {
 	case rec.err != nil:
 		level, message = slog.LevelError, "internal error"
 	case rec.mismatch != "":
-		level, message = slog.LevelWarn, "the signature is wrong in "+rec.mismatch
+		level, message = slog.LevelWarn, "the signature is wrong"
 	}
 	if !s.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := []slog.Attr{
+	var attrs []slog.Attr
+	if rec.mismatch != "" {
+		attrs = append(attrs, slog.String("mismatch", rec.mismatch))
+	}
+	attrs = append(attrs,
 		slog.String("action", rec.action), slog.String("code", rec.code), slog.Duration("took", rec.took),
 		slog.String("secretName", rec.secretName), slog.String("region", rec.region), slog.Uint64("uin", rec.uin),
 		slog.String("secretId", rec.secretID), slog.String("client", rec.client), slog.String("requestId", rec.requestID),
-	}
+	)
 	if rec.err != nil {
 		attrs = append(attrs, slog.Any("error", rec.err))
 	}

@@ -10,21 +10,23 @@ import (
 )
 
 type serveCommand struct {
-	Listen     []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on; repeatable. Port 0 takes a free one, which the first line of output tells."`
-	Data       string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
-	Auth       string         `default:"verify" enum:"verify,any,off" help:"verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
-	Credential []string       `placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. Default: AKIDssmlocal:ssmlocal:100000000001."`
-	Limits     string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
-	Limit      map[string]int `placeholder:"ACTION=N" help:"Calls a second that one action may have; repeatable."`
-	Log        string         `default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
-	LogLevel   string         `default:"info" enum:"debug,info,warn,error" help:"Least level of the log: ${enum}. A line a call is at debug."`
+	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free one, which the first line of output tells."`
+	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
+	Auth        string         `default:"verify" enum:"verify,any,off" help:"How far callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
+	Credential  []string       `placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. Default: AKIDssmlocal:ssmlocal:100000000001."`
+	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
+	Limit       map[string]int `placeholder:"ACTION=N" help:"Calls a second that one action may have; repeatable."`
+	SecretLimit uint64         `default:"1000" placeholder:"N" help:"Secrets that a region of an account may hold; ${default} as documented."`
+	Log         string         `default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
+	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"Least level of the log: ${enum}. A line a call is at debug."`
 }
 
 // Run serves until the process is told to stop.
 func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	log := c.logger(t)
 	config := server.Config{
-		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit, Log: log,
+		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
+		SecretLimit: c.SecretLimit, Log: log,
 	}
 	for _, text := range c.Credential {
 		credential, err := account.ParseCredential(text)

@@ -24,7 +24,7 @@ func Explain(q *Request, c Claim, secretKey string, others map[string]string) st
 	if part != "" {
 		return part
 	}
-	return "nothing the server can guess: the SecretKey is another one, or the body was changed after it was signed"
+	return "the key or the body: the SecretKey is another one, or the body was changed after it was signed"
 }
 
 // A doubt is one part of a message with other ways in which the client may have meant it.

@@ -338,7 +338,7 @@ func TestExplain(t *testing.T) {
 		{"the key: the signature was made with the SecretKey with a line end", nil, signedBy("key\n")},
 		{"the key: the signature was made with its SecretId", nil, signedBy("AKIDx")},
 		{"the key: the signature was made with no SecretKey", nil, signedBy("")},
-		{"nothing the server can guess", nil, signedBy("unheard of")},
+		{"the key or the body", nil, signedBy("unheard of")},
 	} {
 		t.Run(c.part, func(t *testing.T) {
 			q := signedRequest(t, body, c.meant, c.change)

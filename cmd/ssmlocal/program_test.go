@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/servertest"
+	"ssmlocal/store"
+)
+
+// program is the real program, running as a process of its own.
+type program struct {
+	*testing.T
+	cmd *exec.Cmd
+	url string
+}
+
+func startProgram(t *testing.T, args ...string) *program {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "SSMLOCAL_TEST_MAIN=1", "SSMLOCAL_LOG_LEVEL=error")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	_, url, ok := strings.Cut(strings.TrimSpace(line), "listens on ")
+	if err != nil || !ok {
+		t.Fatalf("the first line is %q, %v", line, err)
+	}
+	return &program{t, cmd, url}
+}
+
+// call returns the code of a refusal, "" for success, or an error if there was no answer.
+func (p *program) call(action string, params map[string]any) (reply map[string]any, code string, err error) {
+	body, _ := json.Marshal(params)
+	answer, err := http.DefaultClient.Do(servertest.NewRequest(p.url, "ap-guangzhou", account.Default, action, body))
+	if err != nil {
+		return nil, "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, "", err
+	}
+	var envelope struct{ Response map[string]any }
+	if err := json.Unmarshal(text, &envelope); err != nil {
+		return nil, "", err
+	}
+	if failure, ok := envelope.Response["Error"].(map[string]any); ok {
+		return nil, failure["Code"].(string), nil
+	}
+	return envelope.Response, "", nil
+}
+
+// TestCrash writes under load, kills the program with SIGKILL and starts it again, several times on one file: every
+// write that was acknowledged is there, and the file is whole.
+func TestCrash(t *testing.T) {
+	data := t.TempDir()
+	acknowledged := &writes{values: map[string]string{}}
+	for round := range 5 {
+		p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off", "--secret-limit", "100000")
+		acknowledged.check(p)
+		p.writeUntilKilled(round, acknowledged)
+		checkFile(t, data)
+	}
+	if n := len(acknowledged.values); n < 5*100 {
+		t.Errorf("only %d writes were acknowledged", n)
+	}
+}
+
+// writes is what was acknowledged: the last value of each secret. Where a write was under way when the program was
+// killed, its value may also have come through.
+type writes struct {
+	mu      sync.Mutex
+	values  map[string]string
+	unsure  map[string]string
+	counter atomic.Int64
+}
+
+// writeUntilKilled lets eight writers create and update secrets, and kills the program after a few hundred answers.
+func (p *program) writeUntilKilled(round int, w *writes) {
+	p.Helper()
+	w.unsure = map[string]string{}
+	enough := int64(200 + 50*round)
+	w.counter.Store(0)
+	var wg sync.WaitGroup
+	for writer := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				name, value := fmt.Sprintf("s-%d-%d-%d", round, writer, i/2), fmt.Sprintf("value %d of round %d", i, round)
+				act := []string{"CreateSecret", "UpdateSecret"}[i%2]
+				_, code, err := p.call(act, map[string]any{"SecretName": name, "VersionId": "v", "SecretString": value})
+				w.mu.Lock()
+				if err != nil {
+					w.unsure[name] = value
+				} else if code == "" {
+					w.values[name] = value
+				} else {
+					p.Errorf("%s %s: %s", act, name, code)
+				}
+				w.mu.Unlock()
+				if err != nil {
+					return
+				}
+				if w.counter.Add(1) == enough {
+					_ = p.cmd.Process.Signal(syscall.SIGKILL)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	_ = p.cmd.Wait()
+}
+
+// check reads every acknowledged value back.
+func (w *writes) check(p *program) {
+	p.Helper()
+	for name, want := range w.values {
+		reply, code, err := p.call("GetSecretValue", map[string]any{"SecretName": name, "VersionId": "v"})
+		if err != nil || code != "" {
+			p.Fatalf("%s was acknowledged and reads %q, %v", name, code, err)
+		}
+		if got := reply["SecretString"]; got != want && got != w.unsure[name] {
+			p.Errorf("%s is %v, acknowledged was %q", name, got, want)
+		}
+		w.values[name] = reply["SecretString"].(string)
+	}
+}
+
+func checkFile(t *testing.T, data string) {
+	t.Helper()
+	db, err := store.OpenDir(data, action.Tables()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Check(), db.Close()); err != nil {
+		t.Fatalf("the file is broken: %v", err)
+	}
+}
+
+// TestSignals ends the program as a shell and as Docker do: it exits with 0, and the file is there for the next start.
+func TestSignals(t *testing.T) {
+	data := t.TempDir()
+	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data)
+		name := fmt.Sprintf("s-%d", i)
+		if _, code, err := p.call("CreateSecret", map[string]any{"SecretName": name, "SecretString": "x"}); code != "" || err != nil {
+			t.Fatal(code, err)
+		}
+		if err := p.cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cmd.Wait(); err != nil {
+			t.Errorf("after %v: %v", signal, err)
+		}
+		checkFile(t, data)
+	}
+}
+
+// TestNodeSDK runs the tests of the official Node client against the program. They need Node and the client itself,
+// which is installed by npm ci in their folder.
+func TestNodeSDK(t *testing.T) {
+	const folder = "../../fixtures/clients/node"
+	missing := ""
+	if _, err := exec.LookPath("node"); err != nil {
+		missing = "node is not installed"
+	} else if _, err := os.Stat(folder + "/node_modules"); err != nil {
+		missing = "the client is not installed: run npm ci in fixtures/clients/node"
+	}
+	if missing != "" {
+		if strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), "node") {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off")
+	defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
+	node := exec.CommandContext(t.Context(), "node", "--test", "ssm.test.mjs")
+	node.Dir, node.Env = folder, append(os.Environ(), "SSMLOCAL_URL="+p.url)
+	out, err := node.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "fail 0") {
+		t.Errorf("no summary:\n%s", out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "pass ") || strings.Contains(line, "tests ") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
+}
