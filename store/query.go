@@ -29,8 +29,8 @@ type Page struct {
 }
 
 // Select answers a query from the lists alone, without reading a record. The group with the fewest entries is walked;
-// membership in the others is one look-up an entry. With a single group and no Match nothing is walked but the page
-// and what lies between it and the nearer end.
+// membership in the others is one look-up an entry. A single list without Match is not walked: its page is found by
+// the list's marks, wherever it is.
 func (t *Table[T]) Select(tx *Tx, q Query) Page {
 	l := t.lists(tx)
 	groups := make([]group, len(q.All))
@@ -76,25 +76,17 @@ func (g *group) add(x list) {
 	}
 }
 
-// page takes a page out of one group, from whichever end is nearer.
+// page takes a page out of one group, whose records all answer.
 func (l lists) page(g group, q Query) Page {
 	p := Page{Total: g.count}
 	if q.Offset >= p.Total || q.Limit == 0 {
 		return p
 	}
 	n := min(q.Limit, p.Total-q.Offset)
-	skip, backwards := q.Offset, false
-	if rest := p.Total - q.Offset - n; rest < skip {
-		skip, backwards = rest, true
-	}
-	w := l.walk(g, q.Reverse != backwards)
-	w.skip(skip)
+	w := l.walkFrom(g, q.Reverse, q.Offset)
 	p.Keys = make([][]byte, 0, n)
 	for range n {
 		p.Keys = append(p.Keys, bytes.Clone(w.next()[8:]))
-	}
-	if backwards {
-		slices.Reverse(p.Keys)
 	}
 	return p
 }
@@ -138,29 +130,36 @@ type head struct {
 	entry  []byte
 }
 
+// walk starts at the end of the group from which it goes.
 func (l lists) walk(g group, reverse bool) *walk {
 	w := &walk{reverse: reverse}
 	for _, x := range g.lists {
-		h := head{cursor: l.entries.Cursor(), number: x.number}
-		if reverse {
-			h.set(h.last())
-		} else {
-			k, _ := h.cursor.Seek(binary.BigEndian.AppendUint32(nil, x.number))
-			h.set(k)
-		}
-		w.heads = append(w.heads, h)
+		w.heads = append(w.heads, l.headAt(x, reverse, 0))
 	}
 	return w
 }
 
-// last moves to the last entry of the list: the one before where the next list would start.
-func (h *head) last() []byte {
-	if k, _ := h.cursor.Seek(binary.BigEndian.AppendUint32(nil, h.number+1)); k == nil {
-		k, _ = h.cursor.Last()
-		return k
+// walkFrom starts a number of entries behind that, less than there are.
+func (l lists) walkFrom(g group, reverse bool, offset uint64) *walk {
+	if len(g.lists) == 1 {
+		return &walk{[]head{l.headAt(g.lists[0], reverse, offset)}, reverse}
 	}
-	k, _ := h.cursor.Prev()
-	return k
+	w := l.walk(g, reverse)
+	for range offset {
+		w.next()
+	}
+	return w
+}
+
+// headAt is a head on the entry with an offset from the end from which the walk goes.
+func (l lists) headAt(x list, reverse bool, offset uint64) head {
+	if reverse {
+		offset = x.count - 1 - offset
+	}
+	c, k := l.at(x, offset)
+	h := head{cursor: c, number: x.number}
+	h.set(k)
+	return h
 }
 
 func (h *head) set(k []byte) {
@@ -198,16 +197,4 @@ func (w *walk) next() []byte {
 	e := best.entry
 	best.advance(w.reverse)
 	return e
-}
-
-func (w *walk) skip(n uint64) {
-	if len(w.heads) == 1 {
-		for range n {
-			w.heads[0].advance(w.reverse)
-		}
-		return
-	}
-	for range n {
-		w.next()
-	}
 }

@@ -9,6 +9,7 @@
 //	<table>        record key → the record in CBOR, its fields under the integer keys that their struct tags give
 //	<table>.lists  list number (4) ‖ order (8) ‖ record key → nothing: the entries of every list, in order
 //	<table>.index  list name → list number (4) ‖ how many entries the list has (8)
+//	<table>.marks  list number (4), or that and a lower bound of entries → how many entries from there to the next mark
 //
 // All integers are big-endian, so that byte order is their order. The package knows tables and lists; what a record
 // means is the business of those who declare the tables.

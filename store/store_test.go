@@ -161,18 +161,21 @@ func TestSelect(t *testing.T) {
 	for range 30 {
 		shake(t, r, db, model)
 		for range 30 {
-			q := randomQuery(r)
-			var page store.Page
-			_ = db.View(func(tx *store.Tx) error { page = fruits.Select(tx, q); return nil })
-			var keys []string
-			for _, k := range page.Keys {
-				keys = append(keys, string(k))
-			}
-			want, total := search(model, q)
-			if page.Total != total || !slices.Equal(keys, want) {
-				t.Fatalf("%+v: %d %v, want %d %v", q, page.Total, keys, total, want)
-			}
+			comparePage(t, db, model, randomQuery(r))
 		}
+	}
+}
+
+func comparePage(t *testing.T, db *store.DB, model map[string]fruit, q store.Query) {
+	t.Helper()
+	var page store.Page
+	_ = db.View(func(tx *store.Tx) error { page = fruits.Select(tx, q); return nil })
+	var keys []string
+	for _, k := range page.Keys {
+		keys = append(keys, string(k))
+	}
+	if want, total := search(model, q); page.Total != total || !slices.Equal(keys, want) {
+		t.Fatalf("%+v: %d %v, want %d %v", q, page.Total, keys, total, want)
 	}
 }
 
@@ -241,6 +244,69 @@ func search(model map[string]fruit, q store.Query) (page []string, total uint64)
 	}
 	keys = keys[q.Offset:]
 	return keys[:min(q.Limit, uint64(len(keys)))], total
+}
+
+// TestLongLists fills lists far beyond what one mark counts, in and out of order, empties them in part and whole, and
+// reads pages everywhere.
+func TestLongLists(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	db := storetest.Open(t, fruits)
+	model := map[string]fruit{}
+	grow := func(n int, order func(i int) uint64) {
+		change(t, db, func(tx *store.Tx) error {
+			for i := range n {
+				key, f := fmt.Sprintf("k%d", r.IntN(1_000_000)), fruit{colors[r.IntN(3)], order(i)}
+				model[key] = f
+				if err := fruits.Put(tx, []byte(key), &f); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	shrink := func(keep int) {
+		change(t, db, func(tx *store.Tx) error {
+			for key := range model {
+				if len(model) <= keep {
+					break
+				}
+				delete(model, key)
+				if err := fruits.Delete(tx, []byte(key)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for _, step := range []func(){
+		func() { grow(5000, func(i int) uint64 { return uint64(i) }) },
+		func() { grow(3000, func(int) uint64 { return uint64(r.IntN(10_000)) }) },
+		func() { shrink(1000) },
+		func() { grow(2500, func(i int) uint64 { return uint64(10_000 - i) }) },
+		func() { shrink(3) },
+		func() { shrink(0) },
+		func() { grow(1100, func(int) uint64 { return 5 }) },
+	} {
+		step()
+		for _, list := range []string{"all", "red", "not blue"} {
+			for range 10 {
+				q := store.Query{All: [][]string{{list}}, Reverse: r.IntN(2) == 0, Offset: uint64(r.IntN(len(model) + 2)), Limit: 5}
+				comparePage(t, db, model, q)
+			}
+		}
+	}
+}
+
+func change(t *testing.T, db *store.DB, do func(*store.Tx) error) {
+	t.Helper()
+	if err := db.Update(do); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Check(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestFirst(t *testing.T) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,7 +30,7 @@ func (t *Table[T]) buckets() [][]byte {
 	if t.Places == nil {
 		return [][]byte{[]byte(t.Name)}
 	}
-	return [][]byte{[]byte(t.Name), []byte(t.Name + ".lists"), []byte(t.Name + ".index")}
+	return [][]byte{[]byte(t.Name), []byte(t.Name + ".lists"), []byte(t.Name + ".index"), []byte(t.Name + ".marks")}
 }
 
 func (t *Table[T]) bucket(tx *Tx) *bbolt.Bucket { return tx.bolt.Bucket([]byte(t.Name)) }
@@ -169,81 +168,6 @@ func (t *Table[T]) check(tx *Tx) error {
 		}
 		return nil
 	})
+	errs = append(errs, l.checkMarks(entries))
 	return errors.Join(errs...)
-}
-
-// lists is the pair of buckets behind a table's lists, in one transaction.
-type lists struct {
-	tx             *Tx
-	entries, index *bbolt.Bucket
-}
-
-func (t *Table[T]) lists(tx *Tx) lists {
-	names := t.buckets()
-	l := lists{tx: tx, entries: tx.bolt.Bucket(names[1]), index: tx.bolt.Bucket(names[2])}
-	// Entries arrive at the end of their list: pages that split there stay full.
-	l.entries.FillPercent = 0.9
-	return l
-}
-
-// present is the value of every list entry: within a transaction, bbolt reads a nil value back as no key.
-var present = []byte{}
-
-// list is one list's head: its number in entry keys, and its length. The zero list is empty.
-type list struct {
-	number uint32
-	count  uint64
-}
-
-func (l lists) find(name string) list {
-	v := l.index.Get([]byte(name))
-	if len(v) != 12 {
-		return list{}
-	}
-	return list{binary.BigEndian.Uint32(v), binary.BigEndian.Uint64(v[4:])}
-}
-
-func (l lists) save(name string, x list) error {
-	if x.count == 0 {
-		return l.tx.delete(l.index, []byte(name))
-	}
-	v := binary.BigEndian.AppendUint32(make([]byte, 0, 12), x.number)
-	return l.tx.put(l.index, []byte(name), binary.BigEndian.AppendUint64(v, x.count))
-}
-
-func (l lists) add(p Place, key []byte) error {
-	x := l.find(p.List)
-	if x.count == 0 {
-		n, err := l.index.NextSequence()
-		if err != nil {
-			return err
-		}
-		x.number = uint32(n)
-	}
-	x.count++
-	if err := l.tx.put(l.entries, x.entry(p.Order, key), present); err != nil {
-		return err
-	}
-	return l.save(p.List, x)
-}
-
-func (l lists) remove(p Place, key []byte) error {
-	x := l.find(p.List)
-	if err := l.tx.delete(l.entries, x.entry(p.Order, key)); err != nil {
-		return err
-	}
-	x.count--
-	return l.save(p.List, x)
-}
-
-func (l lists) has(x list, order uint64, key []byte) bool {
-	return x.count > 0 && l.entries.Get(x.entry(order, key)) != nil
-}
-
-// entry is the key of a list entry.
-func (x list) entry(order uint64, key []byte) []byte {
-	b := make([]byte, 0, 12+len(key))
-	b = binary.BigEndian.AppendUint32(b, x.number)
-	b = binary.BigEndian.AppendUint64(b, order)
-	return append(b, key...)
 }

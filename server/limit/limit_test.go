@@ -2,7 +2,6 @@ package limit
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -77,7 +76,7 @@ func TestUnusedBudgetsGo(t *testing.T) {
 		t.Errorf("%d budgets are kept", n)
 	}
 	for i := range most {
-		_, _ = take(l, Key{uint64(i), "", fmt.Sprint("more")}, 1, 1, later)
+		_, _ = take(l, Key{uint64(i), "", "more"}, 1, 1, later)
 	}
 	if err := l.Check(busy, 1, later); !errors.Is(err, apierr.RequestLimitExceeded.With(0, 0)) {
 		t.Errorf("the used budget was dropped: %v", err)

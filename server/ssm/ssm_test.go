@@ -114,8 +114,11 @@ func TestRules(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	a, b := Owner{1, 2, "ap-guangzhou"}, Owner{1, 2, "ap-beijing"}
-	if a.DefaultKmsKeyID() != a.DefaultKmsKeyID() || a.DefaultKmsKeyID() == b.DefaultKmsKeyID() {
-		t.Error("the default key is not one for each region")
+	if a.DefaultKmsKeyID() == b.DefaultKmsKeyID() {
+		t.Error("two regions share a default key")
+	}
+	if got, want := a.DefaultKmsKeyID(), "2d37d83d-1eab-5951-8840-80b8dbbafaf6"; got != want {
+		t.Errorf("the default key is %s, and was %s before: secrets would change theirs", got, want)
 	}
 	if id := (&Secret{}).KeyID(a); len(id) != 36 {
 		t.Errorf("the default key's id is %q", id)
