@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/ssm"
+)
+
+// TestREADME compares the generated parts of the README with what the program says; -update writes them.
+func TestREADME(t *testing.T) {
+	const file = "../../README.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, _, _ := ssmlocal(t, "serve", "--help")
+	_, flags, _ := strings.Cut(help, "Flags:\n")
+	want := string(text)
+	for name, part := range map[string]string{
+		"flags":     "```\n" + flags + "```\n",
+		"actions":   actionTable(),
+		"lifecycle": ssm.Lifecycle(),
+	} {
+		before, rest, ok := strings.Cut(want, "<!-- "+name+" -->\n")
+		_, after, ok2 := strings.Cut(rest, "<!-- /"+name+" -->\n")
+		if !ok || !ok2 {
+			t.Fatalf("the README has no part %s", name)
+		}
+		want = before + "<!-- " + name + " -->\n" + part + "<!-- /" + name + " -->\n" + after
+	}
+	if want == string(text) {
+		return
+	}
+	if !*update {
+		t.Fatal("the README differs from the program: run go test ./cmd/ssmlocal -update and look at the difference")
+	}
+	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// actionTable is the table of actions in Markdown.
+func actionTable() string {
+	var b strings.Builder
+	built := 0
+	b.WriteString("| Action | calls a second | |\n|---|--:|---|\n")
+	for _, a := range action.All() {
+		state := "to come"
+		if a.Built {
+			state = "works"
+			built++
+		}
+		fmt.Fprintf(&b, "| %s | %d | %s |\n", a.Name, a.Rate, state)
+	}
+	fmt.Fprintf(&b, "\n%d of %d actions work.\n", built, len(action.All()))
+	return b.String()
+}
