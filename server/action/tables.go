@@ -91,7 +91,8 @@ func places(key []byte, s *ssm.Secret) []store.Place {
 	return at
 }
 
-// find returns the secret that an action is about, if it exists and allows the action.
+// find returns the secret that an action is about. The error says that there is none, or why its type or status forbids
+// the action; in the latter case the secret is returned too.
 func (c *Call) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
 	s, err := secrets.Get(c.tx, secretKey(c.Owner, name))
 	switch {
@@ -113,6 +114,19 @@ func (c *Call) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.
 	return s, secrets.Put(c.tx, secretKey(c.Owner, name), s)
 }
 
+// findVersion returns the version that an action is about, of a secret that exists and allows the action.
+func (c *Call) findVersion(v *ssm.Verb, name, id string) (*ssm.Version, error) {
+	if _, err := c.find(v, name); err != nil {
+		return nil, err
+	}
+	version, err := c.version(name, id)
+	if version == nil && err == nil {
+		err = apierr.VersionNotFound.With(id, name)
+	}
+	return version, err
+}
+
+// version returns a version of a secret, nil if there is none.
 func (c *Call) version(name, id string) (*ssm.Version, error) {
 	return versions.Get(c.tx, versionKey(c.Owner, name, id))
 }

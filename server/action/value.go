@@ -112,19 +112,12 @@ var updateSecret = command(spec[ValueRequest, VersionReply]{
 	Name: "UpdateSecret", Rate: 50,
 	Check: checkValue,
 	Do: func(c *Call, q *ValueRequest) (*VersionReply, error) {
-		s, err := c.find(ssm.UpdateValue, q.SecretName)
+		v, err := c.findVersion(ssm.UpdateValue, q.SecretName, q.VersionId)
 		if err != nil {
 			return nil, err
 		}
-		v, err := c.version(s.Name, q.VersionId)
-		switch {
-		case err != nil:
-			return nil, err
-		case v == nil:
-			return nil, apierr.VersionNotFound.With(q.VersionId, s.Name)
-		}
 		v.String, v.Binary = q.SecretString, q.SecretBinary
-		return &VersionReply{s.Name, q.VersionId}, c.putVersion(s.Name, q.VersionId, v)
+		return &VersionReply{q.SecretName, q.VersionId}, c.putVersion(q.SecretName, q.VersionId, v)
 	},
 })
 
@@ -144,18 +137,11 @@ var deleteSecretVersion = command(spec[VersionRequest, VersionReply]{
 		return ssm.CheckVersionID(q.VersionId)
 	},
 	Do: func(c *Call, q *VersionRequest) (*VersionReply, error) {
-		s, err := c.find(ssm.DeleteVersion, q.SecretName)
-		if err != nil {
+		if _, err := c.findVersion(ssm.DeleteVersion, q.SecretName, q.VersionId); err != nil {
 			return nil, err
 		}
-		v, err := c.version(s.Name, q.VersionId)
-		switch {
-		case err != nil:
-			return nil, err
-		case v == nil:
-			return nil, apierr.VersionNotFound.With(q.VersionId, s.Name)
-		}
-		return &VersionReply{s.Name, q.VersionId}, versions.Delete(c.tx, versionKey(c.Owner, s.Name, q.VersionId))
+		key := versionKey(c.Owner, q.SecretName, q.VersionId)
+		return &VersionReply{q.SecretName, q.VersionId}, versions.Delete(c.tx, key)
 	},
 })
 
