@@ -432,3 +432,81 @@ func TestStopLetsCallsFinish(t *testing.T) {
 		t.Errorf("the server ended with %v", err)
 	}
 }
+
+// TestDeletionAcrossARestart schedules a deletion, stops the server and moves time on: another server on the same data
+// finds what is due.
+func TestDeletionAcrossARestart(t *testing.T) {
+	config := server.Config{Data: t.TempDir()}
+	first := servertest.New(t, config)
+	name := map[string]any{"SecretName": "a"}
+	for _, call := range []struct {
+		action string
+		params any
+	}{
+		{"CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}}, {"DisableSecret", name},
+		{"DeleteSecret", map[string]any{"SecretName": "a", "RecoveryWindowInDays": 1}},
+	} {
+		if err := first.Call(call.action, call.params, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.Stop()
+	second := servertest.New(t, config)
+	if err := second.Call("DescribeSecret", name, nil); err != nil {
+		t.Errorf("before its time: %v", err)
+	}
+	second.Clock.Advance(25 * time.Hour)
+	var failure *servertest.Error
+	if err := second.Call("DescribeSecret", name, nil); !errors.As(err, &failure) || failure.Code != "ResourceNotFound" {
+		t.Errorf("after its time: %v", err)
+	}
+}
+
+// TestOneNameOnce lets many callers create one name at once: one of them does.
+func TestOneNameOnce(t *testing.T) {
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var wg sync.WaitGroup
+	results := make(chan error, 20)
+	for range cap(results) {
+		wg.Go(func() { results <- s.Call("CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}, nil) })
+	}
+	wg.Wait()
+	close(results)
+	created := 0
+	for err := range results {
+		var failure *servertest.Error
+		switch {
+		case err == nil:
+			created++
+		case !errors.As(err, &failure) || failure.Code != "ResourceInUse.SecretExists":
+			t.Error(err)
+		}
+	}
+	if created != 1 {
+		t.Errorf("%d callers created the secret", created)
+	}
+}
+
+// TestBudgetsPerAccountAndRegion uses up one budget: the others are untouched.
+func TestBudgetsPerAccountAndRegion(t *testing.T) {
+	s := servertest.New(t, server.Config{Auth: account.Any, Rates: map[string]int{"ListSecrets": 1}})
+	other := account.Credential{SecretID: "AKIDother", SecretKey: "x"}
+	refused := 0
+	for range 20 {
+		var failure *servertest.Error
+		if err := s.Call("ListSecrets", nil, nil); errors.As(err, &failure) && failure.Code == "RequestLimitExceeded" {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("20 calls in a row passed a limit of 1 a second")
+	}
+	for _, err := range []error{
+		s.CallIn("ap-beijing", s.Credential, "ListSecrets", nil, nil), s.CallIn("ap-guangzhou", other, "ListSecrets", nil, nil),
+		s.Call("DescribeSupportedProducts", nil, nil),
+	} {
+		if err != nil {
+			t.Errorf("another budget: %v", err)
+		}
+	}
+}

@@ -56,6 +56,6 @@ export TENCENTCLOUD_DOMAIN=localhost{{with .Port}}:{{.}}{{end}}
 # .NET
 #   new HttpProfile { Protocol = "http://", Endpoint = "{{.Host}}" }
 #
-# tccli speaks HTTPS only and can't reach a plain HTTP port yet. With any SDK, the setting above is the whole
-# difference to the real service.
+# tccli: has no option for plain HTTP, but takes an endpoint with its scheme.
+#   tccli ssm ListSecrets --endpoint http://{{.Host}} --region {{.Region}} --secretId {{.ID}} --secretKey {{.Key}}
 `))

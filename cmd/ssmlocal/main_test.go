@@ -138,6 +138,7 @@ func TestStartAndStop(t *testing.T) {
 		logs string
 	}{
 		{[]string{"--listen", "127.0.0.1:0"}, `msg="the state is temporary and ends with this process; use --data DIR to keep it"`},
+		{[]string{"serve", "--listen", "127.0.0.1:0", "--limit", "GetRegions=1", "--limit", "ListSecrets=2"}, "temporary"},
 		{[]string{"serve", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data", data, "--log", "json"}, `"msg":"the state is kept","data":"` + data + `"`},
 	} {
 		out, errs, code := ssmlocal(t, c.args...)
