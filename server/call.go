@@ -32,6 +32,7 @@ type record struct {
 	client     string // RequestClient
 	code       string // "" for success
 	mismatch   string // which part of a signature was wrong
+	hint       string // what a caller who gets no further than its key can do
 	err        error  // what is behind an InternalError
 }
 
@@ -71,6 +72,9 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 	q, err = tc3.Read(r, body, s.directory.Unsigned())
 	rec.action, rec.region, rec.client = q.Action, q.Region, q.Client
 	if err != nil {
+		if !q.Signed() {
+			rec.hint = "the request has no signature: use an SDK, or start with --auth off"
+		}
 		return q, nil, err
 	}
 	a, err := s.find(q)
@@ -142,6 +146,7 @@ func (s *Server) verify(q *tc3.Request, rec *record) (account.Caller, error) {
 	caller, err := s.directory.Find(claim.SecretID)
 	switch {
 	case err != nil:
+		rec.hint = "the SecretId is not known: call with " + s.directory.KnownIDs() + ", or start with --credential or --auth any"
 		return caller, err
 	case !caller.Known:
 		return caller, nil
@@ -200,19 +205,26 @@ func (s *Server) tell(rec *record) {
 		level, message = slog.LevelError, "internal error"
 	case rec.mismatch != "":
 		level, message = slog.LevelWarn, "the signature is wrong"
+	case rec.hint != "":
+		level, message = slog.LevelWarn, rec.hint
 	}
 	if !s.log.Enabled(context.Background(), level) {
 		return
 	}
 	var attrs []slog.Attr
-	if rec.mismatch != "" {
-		attrs = append(attrs, slog.String("mismatch", rec.mismatch))
+	for _, a := range []slog.Attr{
+		slog.String("mismatch", rec.mismatch), slog.String("action", rec.action), slog.String("code", rec.code),
+		slog.String("secretName", rec.secretName), slog.String("region", rec.region), slog.String("secretId", rec.secretID),
+		slog.String("client", rec.client),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
 	}
-	attrs = append(attrs,
-		slog.String("action", rec.action), slog.String("code", rec.code), slog.Duration("took", rec.took),
-		slog.String("secretName", rec.secretName), slog.String("region", rec.region), slog.Uint64("uin", rec.uin),
-		slog.String("secretId", rec.secretID), slog.String("client", rec.client), slog.String("requestId", rec.requestID),
-	)
+	if rec.uin != 0 {
+		attrs = append(attrs, slog.Uint64("uin", rec.uin))
+	}
+	attrs = append(attrs, slog.Duration("took", rec.took), slog.String("requestId", rec.requestID))
 	if rec.err != nil {
 		attrs = append(attrs, slog.Any("error", rec.err))
 	}

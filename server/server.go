@@ -49,6 +49,9 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// A ConfigError is a mistake in a Config itself, whatever there is on the machine.
+type ConfigError struct{ error }
+
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
 	listeners   []net.Listener
@@ -90,9 +93,9 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	if s.directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
-		return nil, err
+		return nil, ConfigError{err}
 	}
-	if s.listeners, err = listen(c.Listen); err != nil {
+	if s.listeners, err = listen(c.Listen, s.log); err != nil {
 		return nil, err
 	}
 	if c.Data == "" {
@@ -128,9 +131,9 @@ func rates(c Config, actions map[string]*action.Action) (map[string]int, error) 
 	for name, perSecond := range c.Rates {
 		switch {
 		case actions[name] == nil:
-			return nil, fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names(actions), ", "))
+			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names(actions), ", "))}
 		case perSecond < 1:
-			return nil, fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)
+			return nil, ConfigError{fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
 		}
 		rates[name] = perSecond
 	}
@@ -155,8 +158,8 @@ func (s *Server) Addrs() []string {
 	return addresses
 }
 
-// patience is how long requests in flight may take to end once the server is told to stop.
-const patience = 10 * time.Second
+// patience is how long requests in flight may take to end once the server is told to stop: less than Docker waits.
+const patience = 4 * time.Second
 
 // Serve serves until ctx ends, lets the requests in flight finish, and closes the data file.
 func (s *Server) Serve(ctx context.Context) error {
@@ -176,7 +179,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		stopping, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		err = s.http.Shutdown(stopping)
+		if errors.Is(s.http.Shutdown(stopping), context.DeadlineExceeded) {
+			s.log.Warn("requests that did not end were cut off", "after", patience)
+			_ = s.http.Close()
+		}
 	case err = <-failed:
 		_ = s.http.Close()
 	}

@@ -219,6 +219,7 @@ func TestWhatClientsSend(t *testing.T) {
 	for name, text := range map[string]string{
 		"absolute form through a proxy setting": head(signedFor("ssm.tencentcloudapi.com"), "http://ssm.tencentcloudapi.com/", "ssm.tencentcloudapi.com"),
 		"a scheme in the Host header":           head(signedFor("http://"+s.Host), "/", "http://"+s.Host) + "Connection: keep-alive\r\n",
+		"a scheme and a slash":                  head(signedFor("http://"+s.Host+"/"), "/", "http://"+s.Host+"/"),
 		"a scheme in capitals of header":        strings.Replace(head(signedFor("https://"+s.Host), "/", "https://"+s.Host), "Host:", "HOST:", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,6 +229,52 @@ func TestWhatClientsSend(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhatIsNoHTTP writes what other clients begin with: nobody waits for an answer that can't come, and the log tells
+// whom a word helps.
+func TestWhatIsNoHTTP(t *testing.T) {
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for name, c := range map[string]struct{ text, want string }{
+		"TLS":                        {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", ""},
+		"a word":                     {"hello\r\n", "HTTP/1.1 400 "},
+		"a head with bare line ends": {"GET /_ssmlocal/health HTTP/1.0\n\n", "HTTP/1.0 200 "},
+		"garbage":                    {"\x00\xff\x80GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
+		"another protocol":           {"SSH-2.0-OpenSSH_9\r\n", "HTTP/1.1 400 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", s.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := conn.Write([]byte(c.text)); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(conn) // ends when the server closes
+			if !strings.HasPrefix(string(got), c.want) || c.want == "" && len(got) > 0 {
+				t.Errorf("answered %q", got)
+			}
+		})
+	}
+	if want := `level=WARN msg="a client speaks TLS and this port is plain HTTP`; !strings.Contains(log.String(), want) {
+		t.Errorf("the log has no %s:\n%s", want, log.String())
+	}
+}
+
+// TestHints looks at what the log says to somebody who gets no further than the key.
+func TestHints(t *testing.T) {
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	unsigned, _ := http.NewRequest(http.MethodGet, s.URL+"/?Action=GetRegions&Version=2019-09-23", nil)
+	refusal(t, unsigned)
+	_ = s.CallIn("ap-guangzhou", account.Credential{SecretID: "AKIDnobody", SecretKey: "x"}, "GetRegions", nil, nil)
+	for _, want := range []string{"the request has no signature: use an SDK, or start with --auth off", "the SecretId is not known: call with AKIDssmlocal"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %q:\n%s", want, log.String())
+		}
 	}
 }
 

@@ -71,8 +71,11 @@ type DB struct {
 // An error wraps ErrLocked, ErrDamaged, ErrNewer or ErrForeign where one of these is the reason, and the file is then
 // left as it was.
 func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file; --data takes a directory", dir)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the data directory: %w", err)
+		return nil, fmt.Errorf("cannot make the data directory: %w; choose another with --data", err)
 	}
 	file := filepath.Join(dir, FileName)
 	_, err := os.Stat(file)
@@ -168,13 +171,14 @@ func damaged(file, why string) error {
 }
 
 func explain(file string, err error) error {
+	var system *fs.PathError
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("%w: %s; stop that process or choose another --data directory", ErrLocked, file)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return damaged(file, err.Error())
+	case errors.As(err, &system):
+		return fmt.Errorf("cannot open the data file: %w; choose another --data directory", err)
 	}
-	return fmt.Errorf("cannot open the data file: %w", err)
+	return damaged(file, err.Error())
 }
 
 // prepare checks that the file is whole and ours, and makes the buckets that are missing: all of them in a new file,

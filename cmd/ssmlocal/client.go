@@ -1,20 +1,40 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"time"
+
+	"ssmlocal/server"
 )
 
 // target is a running emulator that a command talks to.
 type target struct {
-	URL string `default:"http://127.0.0.1:9023" placeholder:"URL" help:"Where the emulator is."`
+	URL string `placeholder:"URL" help:"Where the emulator is. Default: the address in SSMLOCAL_LISTEN, else http://127.0.0.1:9023."`
 }
 
-func (t target) parse() (*url.URL, error) {
+// find works out the default: a server and the commands beside it may be told of their address in one variable.
+func (t *target) find() {
+	if t.URL != "" {
+		return
+	}
+	first, _, _ := strings.Cut(os.Getenv("SSMLOCAL_LISTEN"), ",")
+	host, port, err := net.SplitHostPort(cmp.Or(first, server.DefaultListen))
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	t.URL = "http://" + net.JoinHostPort(host, port)
+}
+
+func (t *target) parse() (*url.URL, error) {
+	t.find()
 	u, err := url.Parse(t.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" {
 		return nil, usageError{fmt.Errorf("--url is %q, it must be such as http://127.0.0.1:9023", t.URL)}
@@ -23,7 +43,7 @@ func (t target) parse() (*url.URL, error) {
 }
 
 // get asks a running emulator for a path of its own.
-func (t target) get(ctx context.Context, path string) error {
+func (t *target) get(ctx context.Context, path string) error {
 	u, err := t.parse()
 	if err != nil {
 		return err

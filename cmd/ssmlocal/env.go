@@ -1,6 +1,9 @@
 package main
 
 import (
+	"net"
+	"net/url"
+	"strings"
 	"text/template"
 
 	"ssmlocal/server/account"
@@ -9,7 +12,7 @@ import (
 
 type envCommand struct {
 	target
-	Credential string `default:"AKIDssmlocal:ssmlocal" placeholder:"ID:KEY" help:"Key pair to print."`
+	Credential []string `default:"AKIDssmlocal:ssmlocal" placeholder:"ID:KEY" help:"Key pair to print (${default}); of several, the first."`
 }
 
 // Run prints the settings of each client.
@@ -18,13 +21,36 @@ func (c *envCommand) Run(t terminal) error {
 	if err != nil {
 		return err
 	}
-	credential, err := account.ParseCredential(c.Credential)
+	credential, err := account.ParseCredential(c.Credential[0])
 	if err != nil {
 		return usageError{err}
 	}
 	return envText.Execute(t.out, map[string]string{
-		"Host": u.Host, "Port": u.Port(), "ID": credential.SecretID, "Key": credential.SecretKey, "Region": ssm.DefaultRegion,
+		"Host": u.Host, "Domain": domain(u), "ID": quote(credential.SecretID), "Key": quote(credential.SecretKey),
+		"Region": ssm.DefaultRegion,
 	})
+}
+
+// domain is what Terraform can put a service's name before: an address needs a name.
+func domain(u *url.URL) string {
+	host := u.Hostname()
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		host = "localhost"
+	} else if ip != nil {
+		host += ".nip.io"
+	}
+	if u.Port() == "" {
+		return host
+	}
+	return host + ":" + u.Port()
+}
+
+// quote makes one word of a text for a shell.
+func quote(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 var envText = template.Must(template.New("env").Parse(`# Shell: what the SDKs' default credential chains read. Paste it, or eval "$(ssmlocal env)".
@@ -32,11 +58,13 @@ export TENCENTCLOUD_SECRET_ID={{.ID}}
 export TENCENTCLOUD_SECRET_KEY={{.Key}}
 export TENCENTCLOUD_REGION={{.Region}}
 
-# Terraform: the provider appends the service to the domain, so ssm.localhost and tag.localhost must resolve
-# (a line "127.0.0.1 ssm.localhost tag.localhost" in the hosts file does it).
+# Terraform: the provider puts the service before the domain, so the names ssm.<domain> and tag.<domain> must resolve
+# (for localhost, a line "127.0.0.1 ssm.localhost tag.localhost" in the hosts file does it).
 export TENCENTCLOUD_PROTOCOL=HTTP
-export TENCENTCLOUD_DOMAIN=localhost{{with .Port}}:{{.}}{{end}}
+export TENCENTCLOUD_DOMAIN={{.Domain}}
 
+# The protocol is written differently by each SDK: "HTTP" in Go, "http" in Python, "http://" in the others.
+#
 # Go
 #   p := profile.NewClientProfile()
 #   p.HttpProfile.Scheme, p.HttpProfile.Endpoint = "HTTP", "{{.Host}}"

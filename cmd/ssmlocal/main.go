@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	exited := false
 	parser, err := kong.New(&commands{},
 		kong.Name("ssmlocal"),
-		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Every flag can also be set by the environment variable behind it."),
+		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Run without a command it serves; ssmlocal serve --help lists the flags for that, each with its environment variable."),
 		kong.DefaultEnvars("SSMLOCAL"),
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(c int) { exited, code = true, c }),
@@ -57,8 +58,11 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	case exited: // --help
 		return code
 	case err != nil:
-		fmt.Fprintf(t.err, "ssmlocal: %v; see ssmlocal --help\n", err)
+		fmt.Fprintf(t.err, "ssmlocal: %v; see ssmlocal --help and ssmlocal serve --help\n", err)
 		return 2
+	}
+	for _, name := range unknownVariables(parser.Model) {
+		fmt.Fprintf(t.err, "ssmlocal: there is no variable %s, it is ignored; see ssmlocal serve --help\n", name)
 	}
 	if err := command.Run(); err != nil {
 		fmt.Fprintf(t.err, "ssmlocal: %v\n", err)
@@ -69,6 +73,26 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		return 1
 	}
 	return 0
+}
+
+// unknownVariables returns the variables of the environment that look like ours and are not.
+func unknownVariables(app *kong.Application) (names []string) {
+	known := map[string]bool{"SSMLOCAL_REQUIRE": true} // of the tests
+	_ = kong.Visit(app, func(n kong.Visitable, next kong.Next) error {
+		if f, ok := n.(*kong.Flag); ok {
+			for _, name := range f.Envs {
+				known[name] = true
+			}
+		}
+		return next(nil)
+	})
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "SSMLOCAL_") && !known[name] {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // usageError is a mistake in the command line that only the command itself could find.

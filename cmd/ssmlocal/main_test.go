@@ -61,11 +61,13 @@ func TestMistakes(t *testing.T) {
 		{[]string{"--log-level", "loud"}, 2, []string{"--log-level", "debug"}},
 		{[]string{"--limit", "GetSecretValue"}, 2, []string{"--limit"}},
 		{[]string{"--limit", "GetSecretValue=x"}, 2, []string{"--limit", "x"}},
-		{[]string{"--listen", "127.0.0.1:0", "--limit", "GetSecret=5"}, 1, []string{"no action GetSecret", "GetSecretValue"}},
+		{[]string{"--listen", "127.0.0.1:0", "--limit", "GetSecret=5"}, 2, []string{"no action GetSecret", "GetSecretValue"}},
 		{[]string{"--credential", "AKIDa"}, 2, []string{"--credential", "ID:KEY"}},
 		{[]string{"--credential", "AKIDa:hushhush:x"}, 2, []string{"AKIDa", "Uin", `"x"`}},
 		{[]string{"--listen", taken.Addr().String()}, 1, []string{taken.Addr().String(), "in use", "--listen"}},
-		{[]string{"--listen", "127.0.0.1"}, 1, []string{"127.0.0.1", "port", "--listen"}},
+		{[]string{"--listen", "127.0.0.1"}, 2, []string{"127.0.0.1", "port", "--listen takes HOST:PORT"}},
+		{[]string{"--listen", "127.0.0.1:0", "--secret-limit", "0"}, 2, []string{"--secret-limit", "at least 1"}},
+		{[]string{"--listen", "127.0.0.1:0", "--credential", "a:b", "--credential", "a:c"}, 2, []string{"SecretId a", "twice"}},
 		{[]string{"health", "--url", "nonsense"}, 2, []string{"--url", "nonsense", "http://127.0.0.1:9023"}},
 		{[]string{"health", "--url", "http://" + closedPort(t)}, 1, []string{"no emulator answers", "ssmlocal serve"}},
 		{[]string{"env", "--credential", "x"}, 2, []string{"ID:KEY"}},
@@ -163,12 +165,16 @@ func TestStartAndStop(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("SSMLOCAL_LISTEN", "127.0.0.1:0,127.0.0.1:0")
 	t.Setenv("SSMLOCAL_CREDENTIAL", "AKIDa:hushhush,AKIDb:hushhush:7")
-	t.Setenv("SSMLOCAL_LIMIT", "GetSecretValue=5;RotateProductSecret=1")
+	t.Setenv("SSMLOCAL_LIMIT", "GetSecretValue=5,RotateProductSecret=1")
 	t.Setenv("SSMLOCAL_LIMITS", "off")
 	t.Setenv("SSMLOCAL_LOG", "json")
 	out, errs, code := ssmlocal(t)
 	if code != 0 || strings.Count(out, "\n") != 2 || !strings.HasPrefix(errs, `{"time"`) {
 		t.Errorf("exit %d, output %q, log %q", code, out, errs)
+	}
+	t.Setenv("SSMLOCAL_AUHT", "off")
+	if _, errs, code := ssmlocal(t); code != 0 || !strings.Contains(errs, "there is no variable SSMLOCAL_AUHT") {
+		t.Errorf("a misspelled variable: exit %d, %q", code, errs)
 	}
 	t.Setenv("SSMLOCAL_AUTH", "maybe")
 	if _, errs, code := ssmlocal(t); code != 2 || !strings.Contains(errs, "SSMLOCAL_AUTH") && !strings.Contains(errs, "--auth") {
@@ -186,6 +192,10 @@ func TestHealth(t *testing.T) {
 	if out, errs, code := ssmlocal(t, "health", "--url", ready.URL); code != 0 || out != "ready\n" || errs != "" {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
+	t.Setenv("SSMLOCAL_LISTEN", strings.Replace(strings.TrimPrefix(ready.URL, "http://"), "127.0.0.1", "0.0.0.0", 1))
+	if _, errs, code := ssmlocal(t, "health"); code != 0 {
+		t.Errorf("by SSMLOCAL_LISTEN: exit %d, %q", code, errs)
+	}
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	if _, errs, code := ssmlocal(t, "health", "--url", other.URL); code != 1 || !strings.Contains(errs, "404") {
@@ -197,9 +207,9 @@ func TestHealth(t *testing.T) {
 func TestPrinted(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"serve", "--help"}, {"health", "--help"}, {"env", "--help"}, {"env"},
-		{"env", "--url", "http://secrets.test:80", "--credential", "AKIDa:key"},
+		{"env", "--url", "http://10.1.2.3:80", "--credential", "AKIDa:it's a $key"},
 	} {
-		name := strings.NewReplacer(" ", "-", "--", "", "http://", "", ":", "-").Replace(strings.Join(args, " "))
+		name := strings.NewReplacer(" ", "-", "--", "", "http://", "", ":", "-", "'", "", "$", "").Replace(strings.Join(args, " "))
 		t.Run(name, func(t *testing.T) {
 			out, errs, code := ssmlocal(t, args...)
 			if code != 0 || errs != "" {

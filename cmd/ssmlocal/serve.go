@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -15,7 +16,7 @@ type serveCommand struct {
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How far callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
 	Credential  []string       `placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. Default: AKIDssmlocal:ssmlocal:100000000001."`
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
-	Limit       map[string]int `placeholder:"ACTION=N" help:"Calls a second that one action may have; repeatable."`
+	Limit       map[string]int `mapsep:"," placeholder:"ACTION=N" help:"Calls a second that one action may have, also with --limits off; repeatable."`
 	SecretLimit uint64         `default:"1000" placeholder:"N" help:"Secrets that a region of an account may hold; ${default} as documented."`
 	Log         string         `default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
 	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"Least level of the log: ${enum}. A line a call is at debug."`
@@ -35,7 +36,13 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		}
 		config.Credentials = append(config.Credentials, credential)
 	}
+	if c.SecretLimit == 0 {
+		return usageError{errors.New("--secret-limit is 0, it must be at least 1")}
+	}
 	s, err := server.New(config)
+	if mistake := (server.ConfigError{}); errors.As(err, &mistake) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,6 +109,9 @@ func (d *Directory) Find(secretID string) (Caller, error) {
 func (d *Directory) Anonymous() Caller {
 	return Caller{Credential: Credential{Uin: DefaultUin}}
 }
+
+// KnownIDs lists the known SecretIds.
+func (d *Directory) KnownIDs() string { return strings.Join(slices.Sorted(maps.Keys(d.known)), ", ") }
 
 // OtherKeys returns the secret keys of all credentials but one, by SecretId.
 func (d *Directory) OtherKeys(but string) map[string]string {

@@ -192,7 +192,10 @@ func (q *Request) uris() []string {
 
 // hosts are the hosts that a client may have signed.
 func hosts(host, service string) []string {
-	return []string{host, withoutPort(host), service + ".tencentcloudapi.com", "http://" + host, "https://" + host}
+	return []string{
+		host, withoutPort(host), service + ".tencentcloudapi.com",
+		"http://" + host, "https://" + host, "http://" + host + "/", "https://" + host + "/",
+	}
 }
 
 func withoutPort(host string) string {
