@@ -77,7 +77,7 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 		}
 		return q, nil, err
 	}
-	a, err := s.find(q)
+	a, err := s.find(q, rec)
 	if err != nil {
 		return q, nil, err
 	}
@@ -103,7 +103,11 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 	}
 	c := &action.Call{
 		Owner: ssm.Owner{Uin: caller.Uin, AppID: caller.AppID(), Region: region},
-		Now:   s.clock.At(rec.at), Random: s.random, SecretLimit: s.secretLimit,
+		Now:   s.clock.At(rec.at), Random: s.random, SecretLimit: s.secretLimit, Tasks: s.tasks.current(),
+		Account: s.accounts.of(caller.Uin),
+	}
+	if own := c.Account.SecretLimit; own != 0 {
+		c.SecretLimit = own
 	}
 	if err := s.worker.CatchUp(c.Now); err != nil {
 		return q, nil, err
@@ -113,18 +117,6 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 		s.worker.Notice(c.Due)
 	}
 	return q, reply, err
-}
-
-// find returns the action that a request names.
-func (s *Server) find(q *tc3.Request) (*action.Action, error) {
-	if q.Version != action.Version {
-		return nil, apierr.NoSuchVersion.With(q.Version, action.Service)
-	}
-	a, ok := s.actions[q.Action]
-	if !ok {
-		return nil, apierr.InvalidAction.With(q.Action, action.Service, action.Version)
-	}
-	return a, nil
 }
 
 // verify finds out who calls.

@@ -93,7 +93,7 @@ func TestInternalErrorIsTold(t *testing.T) {
 	}
 	r := signed("GetSecretValue", `{"SecretName":"a","VersionId":"v"}`)
 	want := `{"Response":{"Error":{"Code":"InternalError","Message":"An internal error has occurred. Retry your request, but if the problem persists, contact us."},"RequestId":"`
-	if got := do(t, s.http.Handler, r); !strings.HasPrefix(got, want) {
+	if got := do(t, s.servers[0].Handler, r); !strings.HasPrefix(got, want) {
 		t.Errorf("%s", got)
 	}
 }

@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"server/apierr":     {},
 	"server/clock":      {},
 	"server/worker":     {},
-	"server/servertest": {"server", "server/account", "server/clock", "server/tc3"},
+	"server/servertest": {"server", "server/account", "server/action", "server/clock", "server/tc3"},
 	"store":             {},
 	"store/storetest":   {"store"},
 	"fixtures":          {},

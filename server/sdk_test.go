@@ -15,6 +15,7 @@ import (
 	tcerr "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
 	tchttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
+	"golang.org/x/crypto/ssh"
 
 	"ssmlocal/server"
 	"ssmlocal/server/action"
@@ -127,7 +128,8 @@ func TestGoSDK(t *testing.T) {
 				c.lists()
 				c.end()
 				c.service()
-				c.notBuilt()
+				c.products()
+				c.keys()
 				c.calledAll()
 			})
 		}
@@ -223,21 +225,57 @@ func (c *sdk) service() {
 	c.gives("DescribeSupportedProducts", object{}, object{"TotalCount": 6})
 }
 
-func (c *sdk) notBuilt() {
-	for name, params := range map[string]object{
-		"CreateProductSecret": {
-			"SecretName": "p", "UserNamePrefix": "u", "ProductName": "Mysql", "InstanceID": "cdb-1", "Domains": []string{"%"},
-			"PrivilegesList": []object{{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"SELECT"}}},
+func (c *sdk) products() {
+	p := object{"SecretName": "p"}
+	made := c.gives("CreateProductSecret", object{
+		"SecretName": "p", "UserNamePrefix": "u", "ProductName": "Mysql", "InstanceID": "cdb-1", "Domains": []string{"10.0.%"},
+		"PrivilegesList": []object{
+			{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"SELECT", "SHOW DATABASES"}},
+			{"PrivilegeName": "TablePrivileges", "Privileges": []string{"INSERT"}, "Database": "d", "TableName": "t"},
 		},
-		"RotateProductSecret":      {"SecretName": "p"},
-		"DescribeRotationDetail":   {"SecretName": "p"},
-		"DescribeRotationHistory":  {"SecretName": "p"},
-		"UpdateRotationStatus":     {"SecretName": "p", "EnableRotation": true, "Frequency": 30},
-		"DescribeAsyncRequestInfo": {"FlowID": 1},
-		"CreateSSHKeyPairSecret":   {"SecretName": "p", "ProjectId": 0},
-		"GetSSHKeyPairValue":       {"SecretName": "p"},
-	} {
-		c.fails("UnsupportedOperation", name, params)
+		"EnableRotation": true, "RotationBeginTime": "2030-01-02 03:04:05", "RotationFrequency": 40,
+	}, object{"SecretName": "p", "TagMsg": "ok"})
+	c.gives("DescribeAsyncRequestInfo", object{"FlowID": int64(made["FlowID"].(float64))}, object{"TaskStatus": 1, "Description": "success"})
+	c.gives("DescribeSecret", p, object{
+		"SecretType": 1, "ProductName": "Mysql", "ResourceID": "cdb-1", "RotationStatus": true, "RotationFrequency": 40,
+		"NextRotationTime": "2030-01-02 03:04:05",
+	})
+	current := object{"SecretName": "p", "VersionId": "SSM_Current"}
+	before := c.gives("GetSecretValue", current, nil)["SecretString"]
+	c.gives("RotateProductSecret", p, object{"FlowID": made["FlowID"].(float64) + 1})
+	if after := c.gives("GetSecretValue", current, nil)["SecretString"]; after == before {
+		c.t.Errorf("the value is %v before and after a rotation", after)
+	}
+	history := c.gives("DescribeRotationHistory", p, object{"TotalCount": 1})["VersionIDs"].([]any)
+	c.gives("GetSecretValue", object{"SecretName": "p", "VersionId": history[0]}, object{"SecretString": before})
+	c.gives("UpdateRotationStatus", object{"SecretName": "p", "EnableRotation": false}, nil)
+	c.gives("DescribeRotationDetail", p, object{"EnableRotation": false, "Frequency": 40, "NextRotateBeginTime": ""})
+	c.fails("OperationDenied.AutoRotatedResource", "PutSecretValue", object{"SecretName": "p", "VersionId": "v", "SecretString": "x"})
+	c.fails("OperationDenied", "RotateProductSecret", object{"SecretName": "other"})
+	c.fails("DryRunOperation", "RotateProductSecret", object{"SecretName": "p", "DryRun": true})
+}
+
+func (c *sdk) keys() {
+	made := c.gives("CreateSSHKeyPairSecret", object{"SecretName": "k", "ProjectId": 0, "SSHKeyName": "my_key"}, object{"SSHKeyName": "my_key"})
+	pair := c.gives("GetSSHKeyPairValue", object{"SSHKeyId": made["SSHKeyID"]}, object{"SSHKeyID": made["SSHKeyID"], "SSHKeyName": "my_key"})
+	checkPair(c.t, pair["PublicKey"].(string), pair["PrivateKey"].(string), made["SSHKeyID"].(string))
+	c.fails("FailedOperation", "GetSecretValue", object{"SecretName": "k", "VersionId": "SSM_Current"})
+	c.gives("DisableSecret", object{"SecretName": "k"}, nil)
+	c.gives("GetSSHKeyPairValue", object{"SecretName": "k"}, object{"PrivateKey": pair["PrivateKey"]})
+	c.gives("DeleteSecret", object{"SecretName": "k", "CleanSSHKey": true}, nil)
+	c.fails("ResourceNotFound", "GetSSHKeyPairValue", object{"SSHKeyId": made["SSHKeyID"]})
+}
+
+// checkPair reads a key pair as OpenSSH would.
+func checkPair(t *testing.T, public, private, id string) {
+	t.Helper()
+	signer, err := ssh.ParsePrivateKey([]byte(private))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))) + " " + id
+	if public != want || strings.HasSuffix(private, "\n") || !strings.HasPrefix(private, "-----BEGIN RSA PRIVATE KEY-----\n") {
+		t.Errorf("the public key is %s, want %s; the private one begins with %.40q", public, want, private)
 	}
 }
 

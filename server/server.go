@@ -43,8 +43,12 @@ type Config struct {
 	Rates map[string]int
 	// SecretLimit is how many secrets a region of an account may hold; 0 is the documented 1,000.
 	SecretLimit uint64
-	// Clock, if not nil, is a clock that the caller moves.
+	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
+	// TaskPace says when tasks end; the zero Pace is at once.
+	TaskPace ssm.Pace
+	// Control is where the control plane is: "" on the API's own addresses, "off" nowhere, else an address of its own.
+	Control string
 	// Log gets one line a call at debug level, and what needs attention above that; nil is slog.Default().
 	Log *slog.Logger
 }
@@ -55,25 +59,28 @@ type ConfigError struct{ error }
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
 	listeners   []net.Listener
+	control     net.Listener // nil unless the control plane has an address of its own
 	db          *store.DB
 	directory   *account.Directory
-	actions     map[string]*action.Action
+	services    map[string]*service
 	rates       map[string]int // calls a second, by action; an action that isn't there has no limit
 	secretLimit uint64
 	limiter     *limit.Limiter
 	verifier    tc3.Verifier
 	clock       *clock.Clock
-	worker      *worker.Worker
+	worker      *worker.Worker[action.Event]
+	tasks       taskSettings
+	accounts    accounts
 	random      *random
 	log         *slog.Logger
-	http        *http.Server
+	servers     []*http.Server
 }
 
 // New checks the configuration, listens, and opens the data file, in this order: if one fails, nothing of the next is
 // touched.
 func New(c Config) (*Server, error) {
 	s := &Server{
-		actions: map[string]*action.Action{}, limiter: limit.New(), secretLimit: c.SecretLimit,
+		services: newServices(), limiter: limit.New(), secretLimit: c.SecretLimit,
 		clock: c.Clock, random: newRandom(), log: c.Log,
 	}
 	if s.clock == nil {
@@ -85,11 +92,8 @@ func New(c Config) (*Server, error) {
 	if s.secretLimit == 0 {
 		s.secretLimit = ssm.MaxSecrets
 	}
-	for _, a := range action.All() {
-		s.actions[a.Name] = a
-	}
 	var err error
-	if s.rates, err = rates(c, s.actions); err != nil {
+	if s.rates, err = rates(c); err != nil {
 		return nil, err
 	}
 	if s.directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
@@ -98,18 +102,49 @@ func New(c Config) (*Server, error) {
 	if s.listeners, err = listen(c.Listen, s.log); err != nil {
 		return nil, err
 	}
-	if c.Data == "" {
-		s.db, err = store.OpenTemp(action.Tables()...)
-	} else {
-		s.db, err = store.OpenDir(c.Data, action.Tables()...)
+	if c.Control != "" && c.Control != "off" {
+		own, err := listen([]string{c.Control}, s.log)
+		if err != nil {
+			closeAll(s.listeners)
+			return nil, fmt.Errorf("the control plane: %w", err)
+		}
+		s.control = own[0]
 	}
-	if err != nil {
-		closeAll(s.listeners)
+	if err := s.open(c.Data); err != nil {
+		s.closeListeners()
 		return nil, err
 	}
-	s.worker = worker.New(s.clock.Now, func(now time.Time) (time.Time, error) { return action.Settle(s.db, now) })
-	s.http = &http.Server{
-		Handler:           s.routes(),
+	s.tasks.pace = c.TaskPace
+	settler := action.Settler{DB: s.db, Random: s.random, Tasks: s.tasks.current}
+	s.worker = worker.New(s.clock.Now, settler.Settle)
+	s.servers = []*http.Server{s.newHTTP(s.routes(c.Control == ""))}
+	if s.control != nil {
+		s.servers = append(s.servers, s.newHTTP(s.controlOnly()))
+	}
+	return s, nil
+}
+
+// open opens the data file and sets the clock as the last start left it.
+func (s *Server) open(data string) (err error) {
+	tables := append(action.Tables(), clocks)
+	if data == "" {
+		s.db, err = store.OpenTemp(tables...)
+	} else {
+		s.db, err = store.OpenDir(data, tables...)
+	}
+	if err != nil {
+		return err
+	}
+	s.directory.More = s.accessKey
+	if err := errors.Join(s.restoreClock(), s.accounts.load(s.db)); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	return nil
+}
+
+func (s *Server) newHTTP(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: 30 * time.Second,
 		ReadTimeout:       2 * time.Minute,
 		WriteTimeout:      2 * time.Minute,
@@ -117,36 +152,30 @@ func New(c Config) (*Server, error) {
 		MaxHeaderBytes:    tc3.MaxBodyV3, // a query can be as long as a body, and is refused in the API's own words
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return s, nil
 }
 
-// rates returns the calls a second that each limited action may have.
-func rates(c Config, actions map[string]*action.Action) (map[string]int, error) {
+// rates returns the calls a second that each limited action may have, of whatever service.
+func rates(c Config) (map[string]int, error) {
 	rates := map[string]int{}
-	for name, a := range actions {
-		if !c.Unlimited {
-			rates[name] = a.Rate
+	var names []string
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			names = append(names, a.Name)
+			if !c.Unlimited {
+				rates[a.Name] = a.Rate
+			}
 		}
 	}
 	for name, perSecond := range c.Rates {
 		switch {
-		case actions[name] == nil:
-			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names(actions), ", "))}
+		case !slices.Contains(names, name):
+			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names, ", "))}
 		case perSecond < 1:
 			return nil, ConfigError{fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
 		}
 		rates[name] = perSecond
 	}
 	return rates, nil
-}
-
-func names(actions map[string]*action.Action) []string {
-	var names []string
-	for name := range actions {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // Addrs returns the addresses that the server listens on, as host:port.
@@ -156,6 +185,14 @@ func (s *Server) Addrs() []string {
 		addresses = append(addresses, l.Addr().String())
 	}
 	return addresses
+}
+
+// ControlAddr returns the address of the control plane as host:port, "" if it has none of its own.
+func (s *Server) ControlAddr() string {
+	if s.control == nil {
+		return ""
+	}
+	return s.control.Addr().String()
 }
 
 // patience is how long requests in flight may take to end once the server is told to stop: less than Docker waits.
@@ -169,26 +206,37 @@ func (s *Server) Serve(ctx context.Context) error {
 		defer close(worked)
 		s.worker.Run(working, func(err error) { s.log.Error("due work failed", "error", err) })
 	}()
-	failed := make(chan error, len(s.listeners))
+	failed := make(chan error, len(s.listeners)+1)
 	for _, l := range s.listeners {
-		go func() { failed <- s.http.Serve(l) }()
+		go func() { failed <- s.servers[0].Serve(l) }()
+	}
+	if s.control != nil {
+		go func() { failed <- s.servers[1].Serve(s.control) }()
 	}
 
 	var err error
 	select {
 	case <-ctx.Done():
-		stopping, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if errors.Is(s.http.Shutdown(stopping), context.DeadlineExceeded) {
-			s.log.Warn("requests that did not end were cut off", "after", patience)
-			_ = s.http.Close()
-		}
+		s.shutdown()
 	case err = <-failed:
-		_ = s.http.Close()
+	}
+	for _, h := range s.servers {
+		_ = h.Close()
 	}
 	stopWorking()
 	<-worked
 	return errors.Join(err, s.Close())
+}
+
+// shutdown lets requests in flight finish, within reason.
+func (s *Server) shutdown() {
+	stopping, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, h := range s.servers {
+		if errors.Is(h.Shutdown(stopping), context.DeadlineExceeded) {
+			s.log.Warn("requests that did not end were cut off", "after", patience)
+		}
+	}
 }
 
 // Check walks the whole store and returns what is wrong with it. It costs as much as reading everything.
@@ -196,6 +244,13 @@ func (s *Server) Check() error { return s.db.Check() }
 
 // Close closes the listeners and the data file of a server that doesn't serve.
 func (s *Server) Close() error {
-	closeAll(s.listeners)
+	s.closeListeners()
 	return s.db.Close()
+}
+
+func (s *Server) closeListeners() {
+	closeAll(s.listeners)
+	if s.control != nil {
+		_ = s.control.Close()
+	}
 }

@@ -5,23 +5,26 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/clock"
 	"ssmlocal/server/servertest"
 )
 
 var update = flag.Bool("update", false, "write the sessions' answers anew")
 
 // TestSessions replays the files of testdata/sessions. A line that starts with "> " is a call, an action and its
-// parameters in JSON; the line after it is what must come back. "> advance 72h" moves the clock, "> region X" and
-// "> account ID" say where the following calls go. Times, ids and KMS keys are replaced by what they are.
+// parameters in JSON; the line after it is what must come back. "> PUT /tasks {…}" is a call of the control plane,
+// "> tag …" is one of the tag service,
+// "> advance 72h" moves the clock, "> region X" and "> account ID" say where the following calls go. Times, ids and KMS
+// keys are replaced by what they are.
 func TestSessions(t *testing.T) {
 	files, err := filepath.Glob("testdata/sessions/*.txt")
 	if err != nil || len(files) == 0 {
@@ -88,8 +91,10 @@ func (s *session) do(call string) string {
 	s.t.Helper()
 	verb, rest, _ := strings.Cut(call, " ")
 	switch verb {
+	case "GET", "PUT", "POST":
+		return s.control(verb, rest)
 	case "advance":
-		by, err := time.ParseDuration(rest)
+		by, err := clock.ParseDuration(rest)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -100,18 +105,46 @@ func (s *session) do(call string) string {
 		return ""
 	case "account":
 		s.caller = account.Credential{SecretID: rest, SecretKey: "any"}
+		if rest == s.server.Credential.SecretID {
+			s.caller = s.server.Credential
+		}
 		return ""
 	}
-	return s.call(verb, rest)
+	if verb == "tag" {
+		action, params, _ := strings.Cut(rest, " ")
+		return s.call("tag", "2018-08-13", action, params)
+	}
+	return s.call("ssm", "2019-09-23", verb, rest)
 }
 
-func (s *session) call(action, params string) string {
+// control calls the control plane and returns the status, if it is an error's, and the body on one line.
+func (s *session) control(method, rest string) string {
+	s.t.Helper()
+	path, body, _ := strings.Cut(rest, " ")
+	r, err := http.NewRequest(method, s.server.URL+"/_ssmlocal"+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer, text := send(s.t, r)
+	text = regexp.MustCompile(`\s*\n\s*`).ReplaceAllString(strings.TrimSpace(text), " ")
+	if answer.StatusCode != http.StatusOK {
+		text = answer.Status + " " + text
+	}
+	return maskTimes(text)
+}
+
+func maskTimes(text string) string {
+	text = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*"`).ReplaceAllString(text, `"TIME"`)
+	return regexp.MustCompile(`"offset": "[^"]*"`).ReplaceAllString(text, `"offset": "OFFSET"`)
+}
+
+func (s *session) call(service, version, action, params string) string {
 	s.t.Helper()
 	if params == "" {
 		params = "{}"
 	}
 	var reply json.RawMessage
-	err := s.server.CallIn(s.region, s.caller, action, json.RawMessage(expand(params)), &reply)
+	err := s.server.CallService(service, version, s.region, s.caller, action, json.RawMessage(expand(params)), &reply)
 	var failure *servertest.Error
 	switch {
 	case errors.As(err, &failure):
@@ -137,13 +170,17 @@ func expand(params string) string {
 // mask replaces what differs from run to run.
 func mask(reply string) string {
 	for pattern, with := range map[string]string{
-		`,?"RequestId":"[^"]*"`:                ``,
-		`"(Create|Delete)Time":1\d{9}`:         `"${1}Time":TIME`,
-		`"ExpireTime":"\d{4}-12-31 23:59:59"`:  `"ExpireTime":"NEXT YEAR"`,
-		`_customize_\d{19}_[a-z0-9]{3}"`:       `_customize_TIME_XXX"`,
-		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}"`: `"UUID"`,
-		`_SSM_[a-z0-9]{3}\\"`:                  `_SSM_XXX\"`,
-		`Password\\":\\"[A-Za-z0-9_-]{24}\\"`:  `Password\":\"PASSWORD\"`,
+		`,?"RequestId":"[^"]*"`:                          ``,
+		`"(Create|Delete)Time":[1-9]\d{9}`:               `"${1}Time":TIME`,
+		`"ExpireTime":"\d{4}-12-31 23:59:59"`:            `"ExpireTime":"NEXT YEAR"`,
+		`_customize_\d{19}_[a-z0-9]{3}"`:                 `_customize_TIME_XXX"`,
+		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}"`:           `"UUID"`,
+		`_SSM_[A-Za-z0-9]{3}(\\?")`:                      `_SSM_XXX$1`,
+		`"(RotatedTime|LatestRotateTime)":"\d{4}-[^"]*"`: `"$1":"TIME"`,
+		`SSM_Rotate_\d{14}`:                              `SSM_Rotate_TIME`,
+		`skey-[a-z0-9]{8}`:                               `skey-XXX`,
+		`AKID[A-Za-z0-9]{32}`:                            `AKIDXXX`,
+		`Password\\":\\"[A-Za-z0-9_-]{24}\\"`:            `Password\":\"PASSWORD\"`,
 	} {
 		reply = regexp.MustCompile(pattern).ReplaceAllString(reply, with)
 	}

@@ -77,6 +77,11 @@ func resign(s *servertest.Server, body string, change func(*http.Request)) *http
 	return r
 }
 
+// signFor signs a request without a body's change for another service.
+func signFor(r *http.Request, s *servertest.Server, service string) {
+	tc3.Sign(r, []byte("{}"), s.Credential.SecretID, s.Credential.SecretKey, service, time.Now())
+}
+
 // TestOrderOfChecks makes two mistakes at a time: the one that the gateway finds first is told.
 func TestOrderOfChecks(t *testing.T) {
 	s := servertest.New(t, server.Config{Rates: map[string]int{"GetServiceStatus": 1}})

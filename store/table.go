@@ -97,6 +97,10 @@ func (t *Table[T]) Keys(tx *Tx, prefix []byte) [][]byte {
 	return keys
 }
 
+// Next returns the next number of the table's own sequence, from 1 on. Numbers grow; one that was drawn by a write that
+// failed is not drawn again.
+func (t *Table[T]) Next(tx *Tx) (uint64, error) { return t.bucket(tx).NextSequence() }
+
 // relist takes the record that stands under key out of the lists where next doesn't stand, and puts next, unless it is
 // nil, into those where it doesn't stand yet. Most writes change no place and cost one comparison.
 func (t *Table[T]) relist(tx *Tx, key []byte, next *T) error {

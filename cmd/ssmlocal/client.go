@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,37 +45,51 @@ func (t *target) parse() (*url.URL, error) {
 	return u, nil
 }
 
-// get asks a running emulator for a path of its own.
-func (t *target) get(ctx context.Context, path string) error {
+// call calls the control plane of a running emulator and returns the answer's body. An answer that is an error becomes
+// one.
+func (t *target) call(ctx context.Context, method, path string, body any) ([]byte, error) {
 	u, err := t.parse()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
+	text, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, u.JoinPath("/_ssmlocal", path).String(), bytes.NewReader(text))
+	if err != nil {
+		return nil, err
 	}
 	// The environment's proxy is for the outside; the emulator is not there.
 	client := http.Client{Transport: &http.Transport{}}
 	answer, err := client.Do(r)
 	if err != nil {
-		return fmt.Errorf("no emulator answers at %s: %w; start one with ssmlocal serve or set --url", u, err)
+		return nil, fmt.Errorf("no emulator answers at %s: %w; start one with ssmlocal serve or set --url", u, err)
 	}
 	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, answer.Body)
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s, so it is no ssmlocal, or not a ready one", u, answer.Status)
+	reply, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if answer.StatusCode == http.StatusOK {
+		return reply, nil
+	}
+	var refused struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(reply, &refused) == nil && refused.Error != "" {
+		return nil, errors.New(refused.Error)
+	}
+	return nil, fmt.Errorf("%s answers %s, so it is no ssmlocal, or one without a control plane here", u, answer.Status)
 }
 
 type healthCommand struct{ target }
 
 // Run succeeds if the emulator is ready.
 func (c *healthCommand) Run(ctx context.Context, t terminal) error {
-	if err := c.get(ctx, "/_ssmlocal/health"); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := c.call(ctx, http.MethodGet, "health", nil); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(t.out, "ready")

@@ -24,6 +24,7 @@ var version string
 type commands struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
 	Health  healthCommand  `cmd:"" help:"Exit with 0 if the emulator at --url is ready, else with 1."`
+	Clock   clockCommands  `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
 	Env     envCommand     `cmd:"" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

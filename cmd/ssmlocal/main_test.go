@@ -33,7 +33,7 @@ func ssmlocal(t *testing.T, args ...string) (out, errs string, code int) {
 	var o, e bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if len(args) == 0 || args[0] != "health" {
+	if len(args) == 0 || args[0] != "health" && args[0] != "clock" {
 		cancel() // a server that starts stops at once
 	}
 	code = run(ctx, args, terminal{&o, &e})
@@ -62,6 +62,8 @@ func TestMistakes(t *testing.T) {
 		{[]string{"--limit", "GetSecretValue"}, 2, []string{"--limit"}},
 		{[]string{"--limit", "GetSecretValue=x"}, 2, []string{"--limit", "x"}},
 		{[]string{"--listen", "127.0.0.1:0", "--limit", "GetSecret=5"}, 2, []string{"no action GetSecret", "GetSecretValue"}},
+		{[]string{"--task-pace", "soon"}, 2, []string{"--task-pace", "soon", "3polls"}},
+		{[]string{"--listen", "127.0.0.1:0", "--control", taken.Addr().String()}, 1, []string{"control plane", taken.Addr().String(), "in use"}},
 		{[]string{"--credential", "AKIDa"}, 2, []string{"--credential", "ID:KEY"}},
 		{[]string{"--credential", "AKIDa:hushhush:x"}, 2, []string{"AKIDa", "Uin", `"x"`}},
 		{[]string{"--listen", taken.Addr().String()}, 1, []string{taken.Addr().String(), "in use", "--listen"}},
@@ -184,7 +186,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	ready := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/_ssmlocal/health" {
+		if r.Method != http.MethodGet || r.URL.Path != "/_ssmlocal/health" {
 			http.NotFound(w, r)
 		}
 	}))
@@ -206,7 +208,7 @@ func TestHealth(t *testing.T) {
 // TestPrinted compares what the commands print with files: help, and the settings of the clients.
 func TestPrinted(t *testing.T) {
 	for _, args := range [][]string{
-		{"--help"}, {"serve", "--help"}, {"health", "--help"}, {"env", "--help"}, {"env"},
+		{"--help"}, {"serve", "--help"}, {"health", "--help"}, {"env", "--help"}, {"clock", "--help"}, {"clock", "advance", "--help"}, {"env"},
 		{"env", "--url", "http://10.1.2.3:80", "--credential", "AKIDa:it's a $key"},
 	} {
 		name := strings.NewReplacer(" ", "-", "--", "", "http://", "", ":", "-", "'", "", "$", "").Replace(strings.Join(args, " "))

@@ -175,6 +175,50 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestClockCommands moves the clock of a running program and of one that is started again on the same data.
+func TestClockCommands(t *testing.T) {
+	data := t.TempDir()
+	p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data)
+	for _, call := range []struct {
+		action string
+		params map[string]any
+	}{
+		{"CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}}, {"DisableSecret", map[string]any{"SecretName": "a"}},
+		{"DeleteSecret", map[string]any{"SecretName": "a", "RecoveryWindowInDays": 3}},
+	} {
+		if _, code, err := p.call(call.action, call.params); code != "" || err != nil {
+			t.Fatal(call.action, code, err)
+		}
+	}
+	for _, c := range []struct{ args, want string }{
+		{"clock --url " + p.url, "running, 0s ahead\n"},
+		{"clock advance 72h --url " + p.url, "Z deletion of a (100000000001, ap-guangzhou)\n"},
+		{"clock freeze --url " + p.url, "frozen, 7"},
+		{"clock set 2100-01-02T03:04:05Z --url " + p.url, "2100-01-02T03:04:05Z frozen, "},
+		{"clock advance 1d --url " + p.url, "2100-01-03T03:04:05Z now\n"},
+	} {
+		out, errs, code := ssmlocal(t, strings.Fields(c.args)...)
+		if code != 0 || errs != "" || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit %d, %q, %q; want %q", c.args, code, out, errs, c.want)
+		}
+	}
+	if _, errs, code := ssmlocal(t, "clock", "set", "2000-01-01T00:00:00Z", "--url", p.url); code != 1 || !strings.Contains(errs, "can't go back") {
+		t.Errorf("back in time: exit %d, %q", code, errs)
+	}
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	_ = p.cmd.Wait()
+
+	p = startProgram(t, "--listen", "127.0.0.1:0", "--data", data)
+	if out, _, _ := ssmlocal(t, "clock", "--url", p.url); !strings.HasPrefix(out, "2100-01-03T03:04:05Z frozen") {
+		t.Errorf("after a restart the clock is %q", out)
+	}
+	if out, _, code := ssmlocal(t, "clock", "run", "--url", p.url); code != 0 || !strings.Contains(out, "running, ") {
+		t.Errorf("run: exit %d, %q", code, out)
+	}
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	_ = p.cmd.Wait()
+}
+
 // TestNodeSDK runs the tests of the official Node client against the program. They need Node and the client itself,
 // which is installed by npm ci in their folder.
 func TestNodeSDK(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ssmlocal/server"
 	"ssmlocal/server/action"
 	"ssmlocal/server/ssm"
 )
@@ -24,6 +25,7 @@ func TestREADME(t *testing.T) {
 		"flags":     "```\n" + flags + "```\n",
 		"actions":   actionTable(),
 		"lifecycle": ssm.Lifecycle(),
+		"control":   server.ControlTable(),
 	} {
 		before, rest, ok := strings.Cut(want, "<!-- "+name+" -->\n")
 		_, after, ok2 := strings.Cut(rest, "<!-- /"+name+" -->\n")
@@ -48,14 +50,21 @@ func actionTable() string {
 	var b strings.Builder
 	built := 0
 	b.WriteString("| Action | calls a second | |\n|---|--:|---|\n")
-	for _, a := range action.All() {
-		state := "to come"
-		if a.Built {
-			state = "works"
-			built++
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			state := "to come"
+			if a.Built {
+				state = "works"
+			}
+			name := a.Name
+			if set.Service != action.Service {
+				name += " (" + set.Service + " " + set.Version + ")"
+			} else if a.Built {
+				built++
+			}
+			fmt.Fprintf(&b, "| %s | %d | %s |\n", name, a.Rate, state)
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s |\n", a.Name, a.Rate, state)
 	}
-	fmt.Fprintf(&b, "\n%d of %d actions work.\n", built, len(action.All()))
+	fmt.Fprintf(&b, "\n%d of %d actions of Secrets Manager work.\n", built, len(action.All()))
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/ssm"
 )
 
 type serveCommand struct {
@@ -18,6 +19,8 @@ type serveCommand struct {
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
 	Limit       map[string]int `mapsep:"," placeholder:"ACTION=N" help:"Calls a second that one action may have, also with --limits off; repeatable."`
 	SecretLimit uint64         `default:"1000" placeholder:"N" help:"Secrets that a region of an account may hold; ${default} as documented."`
+	TaskPace    string         `default:"now" placeholder:"PACE" help:"When tasks (such as a rotation) end: now, after a time of the virtual clock such as 6s, or with a poll such as 3polls (${default})."`
+	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is; by default on every address of --listen."`
 	Log         string         `default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
 	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"Least level of the log: ${enum}. A line a call is at debug."`
 }
@@ -27,7 +30,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	log := c.logger(t)
 	config := server.Config{
 		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
-		SecretLimit: c.SecretLimit, Log: log,
+		SecretLimit: c.SecretLimit, Control: c.Control, Log: log,
 	}
 	for _, text := range c.Credential {
 		credential, err := account.ParseCredential(text)
@@ -39,6 +42,11 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if c.SecretLimit == 0 {
 		return usageError{errors.New("--secret-limit is 0, it must be at least 1")}
 	}
+	pace, err := ssm.ParsePace(c.TaskPace)
+	if err != nil {
+		return usageError{fmt.Errorf("--task-pace: %w", err)}
+	}
+	config.TaskPace = pace
 	s, err := server.New(config)
 	if mistake := (server.ConfigError{}); errors.As(err, &mistake) {
 		return usageError{err}
@@ -48,6 +56,9 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	}
 	for _, address := range s.Addrs() {
 		fmt.Fprintf(t.out, "ssmlocal listens on http://%s\n", address)
+	}
+	if address := s.ControlAddr(); address != "" {
+		fmt.Fprintf(t.out, "ssmlocal is controlled on http://%s\n", address)
 	}
 	if c.Data == "" {
 		log.Info("the state is temporary and ends with this process; use --data DIR to keep it")

@@ -28,11 +28,29 @@ type Call struct {
 	Now         time.Time // virtual time, one for the whole call
 	Random      io.Reader // seeded; safe for concurrent use
 	SecretLimit uint64    // how many secrets the owner may have
+	Account     ssm.AccountData
 
-	// Due is set by an action that made something due at a later time.
+	Tasks Tasks
+
+	// Due is set by an action that made something due at a later time: the earliest such.
 	Due time.Time
 
-	tx *store.Tx
+	tx   *store.Tx
+	keys *ssm.KeyPair // made by CreateSSHKeyPairSecret's Prepare
+}
+
+// Tasks says how tasks go.
+type Tasks struct {
+	Pace ssm.Pace
+	// Fail tells whether a task that begins now shall fail; it is asked once for each.
+	Fail func() bool
+}
+
+// due notes that something is due at a time.
+func (c *Call) due(at time.Time) {
+	if c.Due.IsZero() || at.Before(c.Due) {
+		c.Due = at
+	}
 }
 
 // An Action is one row of the table.
@@ -46,6 +64,7 @@ type Action struct {
 	// Request and Reply are the struct types of the parameters and of the answer without RequestId.
 	Request, Reply reflect.Type
 
+	unpaid     bool
 	secretName []int // the field of Request that names the secret, nil if there is none
 	check      func(request any) error
 	run        func(db *store.DB, c *Call, request any) (reply any, err error)
@@ -64,6 +83,9 @@ func (a *Action) SecretName(request any) string {
 
 // Run checks the parameters and does the action in one transaction of its own.
 func (a *Action) Run(db *store.DB, c *Call, request any) (reply any, err error) {
+	if err := c.Account.CheckPurchase(); err != nil && !a.unpaid {
+		return nil, err
+	}
 	if err := a.check(request); err != nil {
 		return nil, err
 	}
@@ -72,10 +94,14 @@ func (a *Action) Run(db *store.DB, c *Call, request any) (reply any, err error) 
 
 // spec is an action as its file writes it down: Q are its parameters, R is its answer.
 type spec[Q, R any] struct {
-	Name  string
-	Rate  int
-	Check func(*Q) error
-	Do    func(*Call, *Q) (*R, error)
+	Name string
+	Rate int
+	// Unpaid actions work for accounts that have not bought the service: their documented codes lack NotPurchased.
+	Unpaid bool
+	Check  func(*Q) error
+	// Prepare does what takes time before the transaction, where it holds up nobody.
+	Prepare func(*Call, *Q) error
+	Do      func(*Call, *Q) (*R, error)
 }
 
 // query is an action that reads: bbolt would refuse a write in it.
@@ -86,7 +112,7 @@ func command[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).Update)
 
 func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error) error) *Action {
 	a := &Action{
-		Name: s.Name, Rate: s.Rate, Built: s.Do != nil,
+		Name: s.Name, Rate: s.Rate, Built: s.Do != nil, unpaid: s.Unpaid,
 		Request: reflect.TypeFor[Q](), Reply: reflect.TypeFor[R](),
 	}
 	if f, ok := a.Request.FieldByName("SecretName"); ok {
@@ -102,6 +128,11 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 		return s.Check(request.(*Q))
 	}
 	a.run = func(db *store.DB, c *Call, request any) (any, error) {
+		if s.Prepare != nil {
+			if err := s.Prepare(c, request.(*Q)); err != nil {
+				return nil, err
+			}
+		}
 		var reply *R
 		err := transact(db, func(tx *store.Tx) (err error) {
 			c.tx = tx

@@ -58,6 +58,16 @@ func TestDryRunIsWhereDocumented(t *testing.T) {
 	}
 }
 
+// TestUnpaidIsWhereDocumented compares who works without a purchase with who lists NotPurchased.
+func TestUnpaidIsWhereDocumented(t *testing.T) {
+	for name, doc := range facts(t).Actions {
+		i := slices.IndexFunc(All(), func(a *Action) bool { return a.Name == name })
+		if lists := slices.Contains(doc.Errors, "ResourceUnavailable.NotPurchased"); lists == All()[i].unpaid {
+			t.Errorf("%s: works unpaid: %t, documented: %t", name, All()[i].unpaid, !lists)
+		}
+	}
+}
+
 // TestEveryDocumentedCodeHasAText looks for each code of each action in the set of errors.
 func TestEveryDocumentedCodeHasAText(t *testing.T) {
 	codes := map[string]bool{}
@@ -86,7 +96,7 @@ func TestDryRunLeavesNothing(t *testing.T) {
 		return &NameReply{q.SecretName}, c.create(&ssm.Secret{Name: q.SecretName})
 	}})
 	db := storetest.Open(t, Tables()...)
-	c := &Call{Owner: ssm.Owner{Uin: 1, Region: "r"}, Now: time.Unix(1, 0), Random: zeros{}, SecretLimit: 10}
+	c := &Call{Owner: ssm.Owner{Uin: 1, Region: "r"}, Now: time.Unix(1, 0), Random: zeros{}, SecretLimit: 10, Tasks: Tasks{Fail: func() bool { return false }}}
 	for _, step := range []struct {
 		name   string
 		dryRun bool

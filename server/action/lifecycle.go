@@ -1,8 +1,6 @@
 package action
 
 import (
-	"time"
-
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
 )
@@ -64,15 +62,24 @@ var deleteSecret = command(spec[DeleteSecretRequest, DeleteSecretReply]{
 		if err != nil {
 			return nil, err
 		}
-		if s.Type == ssm.SSHKeyPair && q.RecoveryWindowInDays != 0 {
+		switch {
+		case s.Type == ssm.SSHKeyPair && q.RecoveryWindowInDays != 0:
 			return nil, apierr.NotForType.With("RecoveryWindowInDays", s.Type)
+		case s.Type != ssm.SSHKeyPair && q.CleanSSHKey:
+			return nil, apierr.NotForType.With("CleanSSHKey", s.Type)
 		}
-		key := secretKey(c.Owner, s.Name)
+		reply := &DeleteSecretReply{SecretName: s.Name, DeleteTime: c.Now.Unix()}
+		if s.Type == ssm.Product && q.DeleteMode == 1 {
+			// The accounts are nowhere but here, so the task that deletes them is done at once.
+			if reply.FlowID, err = c.done(ssm.DeleteTask, s.Name); err != nil {
+				return nil, err
+			}
+		}
 		if q.RecoveryWindowInDays == 0 {
-			return &DeleteSecretReply{SecretName: s.Name, DeleteTime: c.Now.Unix()}, remove(c.tx, key)
+			return reply, remove(c.tx, secretKey(c.Owner, s.Name))
 		}
 		s.Schedule(c.Now, q.RecoveryWindowInDays)
-		c.Due = time.Unix(0, s.DeleteAt)
-		return &DeleteSecretReply{SecretName: s.Name, DeleteTime: c.Due.Unix()}, secrets.Put(c.tx, key, s)
+		reply.DeleteTime = int64(ssm.Unix(s.DeleteAt))
+		return reply, c.put(s)
 	},
 })

@@ -167,7 +167,13 @@ func (c *Call) metadata(s *ssm.Secret) SecretMetadata {
 		CreateUin: c.Owner.Uin, CreateUinString: strconv.FormatUint(c.Owner.Uin, 10),
 		CreateTime: ssm.Unix(s.CreatedAt), DeleteTime: ssm.Unix(s.DeleteAt),
 		SecretType: int64(s.Type), ProductName: s.ProductName, ResourceID: s.ResourceID,
-		TargetUinString: "0",
+		ResourceName: s.ResourceName, ProjectID: s.ProjectID,
+		TargetUin: s.TargetUin, TargetUinString: strconv.FormatUint(s.TargetUin, 10),
+		RotationFrequency: s.Rotation.Frequency, RotationBeginTime: s.Rotation.Begin,
+		NextRotationTime: ssm.Unix(s.Rotation.NextAt),
+	}
+	if s.Rotation.Enabled {
+		m.RotationStatus = 1
 	}
 	if m.ProductName == "" {
 		m.ProductName = s.Type.ProductName()

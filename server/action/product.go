@@ -1,7 +1,15 @@
 package action
 
-// Product secrets: made, rotated, watched. Not built yet: their parameters are checked, then they answer
-// UnsupportedOperation.
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+)
+
+// Product secrets: a database account that the service makes.
 
 // CreateProductSecretRequest has the parameters of CreateProductSecret.
 type CreateProductSecretRequest struct {
@@ -14,16 +22,16 @@ type CreateProductSecretRequest struct {
 	Description       string
 	KmsKeyId          string
 	Tags              []Tag
-	RotationBeginTime string // YYYY-MM-DD hh:mm:ss, UTC+8
+	RotationBeginTime string // YYYY-MM-DD hh:mm:ss, UTC+8; must be given with EnableRotation
 	EnableRotation    bool
-	RotationFrequency int64 // days
+	RotationFrequency *int64 // days, 30 if absent
 	KmsHsmClusterId   string
-	AccountRemark     string
-	AccountType       string
-	EncryptType       uint64
+	AccountRemark     string // of the account in the database: accepted, shown nowhere
+	AccountType       string // "L3", SQL Server only: accepted, shown nowhere
+	EncryptType       uint64 // 0 KMS, 1 software key
 }
 
-// A PrivilegeUnit is the privileges of a database account on one level.
+// A PrivilegeUnit is the privileges of a database account at one level.
 type PrivilegeUnit struct {
 	PrivilegeName string   `tc3:"required"`
 	Privileges    []string `tc3:"required"`
@@ -32,7 +40,18 @@ type PrivilegeUnit struct {
 	TypeName, FunctionName, ViewName, MatviewName                            string
 }
 
-// CreateProductSecretReply is the answer of CreateProductSecret.
+func modelPrivileges(units []PrivilegeUnit) []ssm.PrivilegeUnit {
+	var out []ssm.PrivilegeUnit
+	for _, u := range units {
+		out = append(out, ssm.PrivilegeUnit{
+			PrivilegeName: u.PrivilegeName, Privileges: u.Privileges,
+			Database: u.Database, TableName: u.TableName, Column: u.ColumnName,
+		})
+	}
+	return out
+}
+
+// CreateProductSecretReply is the answer of CreateProductSecret. FlowID is the task that makes the accounts.
 type CreateProductSecretReply struct {
 	SecretName string
 	TagCode    uint64
@@ -40,70 +59,97 @@ type CreateProductSecretReply struct {
 	FlowID     int64
 }
 
-// 1078/41519, 1140/58266.
+// 1078/41519, 1140/58266. The secret is Creating until its task is done.
 var createProductSecret = command(spec[CreateProductSecretRequest, CreateProductSecretReply]{
 	Name: "CreateProductSecret", Rate: 20,
+	Check: func(q *CreateProductSecretRequest) error {
+		return cmp.Or(
+			ssm.CheckName(q.SecretName), ssm.CheckPrefix(q.UserNamePrefix), ssm.CheckProduct(q.ProductName),
+			checkText("InstanceID", q.InstanceID), ssm.CheckDomains(q.Domains),
+			ssm.CheckPrivileges(modelPrivileges(q.PrivilegesList)), ssm.CheckDescription(q.Description),
+			checkChoice("EncryptType", q.EncryptType, 1), checkRotation(q), ssm.CheckTags(modelTags(q.Tags)),
+		)
+	},
+	Do: func(c *Call, q *CreateProductSecretRequest) (*CreateProductSecretReply, error) {
+		s := &ssm.Secret{
+			Name: q.SecretName, Type: ssm.Product, Description: q.Description, KmsKeyID: q.KmsKeyId,
+			SoftwareKey: q.EncryptType == 1, Tags: modelTags(q.Tags), ProductName: q.ProductName, ResourceID: q.InstanceID,
+			Birth: ssm.Making, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
+			Rotation: ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
+		}
+		if q.RotationFrequency != nil {
+			s.Rotation.Frequency = *q.RotationFrequency
+		}
+		if err := c.admit(s); err != nil {
+			return nil, err
+		}
+		flowID, err := c.begin(ssm.CreateTask, s)
+		return &CreateProductSecretReply{SecretName: s.Name, TagMsg: "ok", FlowID: flowID}, err
+	},
 })
 
-// RotationRequest has the parameters of the actions on a product secret's rotation.
-type RotationRequest struct {
-	SecretName string `tc3:"required"`
-	DryRunnable
+func checkText(name, value string) error {
+	if value == "" {
+		return apierr.InvalidParameterValue.With(name)
+	}
+	return nil
 }
 
-// FlowReply is the answer of RotateProductSecret.
-type FlowReply struct{ FlowID int64 }
-
-// 1078/41515.
-var rotateProductSecret = command(spec[RotationRequest, FlowReply]{Name: "RotateProductSecret", Rate: 20})
-
-// RotationStatusRequest has the parameters of UpdateRotationStatus.
-type RotationStatusRequest struct {
-	SecretName        string `tc3:"required"`
-	EnableRotation    bool   `tc3:"required"`
-	Frequency         int64  // days
-	RotationBeginTime string // YYYY-MM-DD hh:mm:ss, UTC+8
-	DryRunnable
+// checkRotation checks the policy of a new product secret; without EnableRotation only the form of what is given.
+func checkRotation(q *CreateProductSecretRequest) error {
+	if q.RotationBeginTime != "" {
+		if _, err := ssm.ParseTime("RotationBeginTime", q.RotationBeginTime); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !q.EnableRotation:
+		return nil
+	case q.RotationBeginTime == "":
+		return apierr.BeginRequired.With()
+	case q.RotationFrequency == nil:
+		return nil
+	}
+	return ssm.CheckFrequency("RotationFrequency", *q.RotationFrequency)
 }
 
-// EmptyReply is an answer of RequestId alone.
-type EmptyReply struct{}
-
-// 1078/41514.
-var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{Name: "UpdateRotationStatus", Rate: 20})
-
-// RotationDetailReply is the answer of DescribeRotationDetail.
-type RotationDetailReply struct {
-	EnableRotation      bool
-	Frequency           int64
-	LatestRotateTime    string
-	NextRotateBeginTime string
+// newAccounts names the two accounts of a product secret: official examples are remm_SSM_hQ4 and lif_SSM_94G.
+func (c *Call) newAccounts(prefix string) []ssm.Account {
+	a := ssm.Account{Name: c.newUserName(prefix)}
+	b := a
+	for b.Name == a.Name {
+		b.Name = c.newUserName(prefix)
+	}
+	return []ssm.Account{a, b}
 }
 
-// 1078/41517.
-var describeRotationDetail = query(spec[RotationRequest, RotationDetailReply]{Name: "DescribeRotationDetail", Rate: 20})
+func (c *Call) newUserName(prefix string) string { return prefix + "_SSM_" + c.random(alphanumeric, 3) }
 
-// RotationHistoryReply is the answer of DescribeRotationHistory.
-type RotationHistoryReply struct {
-	VersionIDs      []string
-	TotalCount      int64
-	AccountInfoList []AccountInfo
+// accountInfos lists the accounts of a secret that have been used: first the current one.
+func accountInfos(s *ssm.Secret) []AccountInfo {
+	var infos []AccountInfo
+	for _, a := range s.Accounts {
+		if a.Version == "" {
+			continue
+		}
+		info := AccountInfo{AccountName: a.Name, Host: s.Domains, Version: a.Version, RotatedTime: ssm.FormatTime(a.RotatedAt)}
+		if a.Version == ssm.CurrentVersion {
+			infos = slices.Insert(infos, 0, info)
+		} else {
+			infos = append(infos, info)
+		}
+	}
+	return infos
 }
 
-// 1078/41516, 1140/58263.
-var describeRotationHistory = query(spec[RotationRequest, RotationHistoryReply]{Name: "DescribeRotationHistory", Rate: 20})
+const historyPrefix = "SSM_Rotate_"
 
-// FlowRequest has the parameters of DescribeAsyncRequestInfo.
-type FlowRequest struct {
-	FlowID int64 `tc3:"required"`
-	DryRunnable
+// history returns the ids of a secret's replaced values, newest first.
+func (c *Call) history(s *ssm.Secret) (ids []string) {
+	prefix := versionPrefix(c.Owner, s.Name)
+	for _, key := range versions.Keys(c.tx, append(prefix, historyPrefix...)) {
+		ids = append(ids, string(key[len(prefix):]))
+	}
+	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	return ids
 }
-
-// TaskReply is the answer of DescribeAsyncRequestInfo.
-type TaskReply struct {
-	TaskStatus  int64 // 0 running, 1 done, 2 failed
-	Description string
-}
-
-// 1078/41518, 1140/58265.
-var describeAsyncRequestInfo = query(spec[FlowRequest, TaskReply]{Name: "DescribeAsyncRequestInfo", Rate: 20})

@@ -83,7 +83,7 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		}
 		v := &ssm.Version{CreatedAt: s.CreatedAt, String: q.SecretString, Binary: q.SecretBinary}
 		if s.Type == ssm.Redis {
-			q.VersionId, v.String = ssm.CurrentVersion, c.newAccount("ssm")
+			q.VersionId, v.String = ssm.CurrentVersion, accountValue(c.newUserName("redis"), c.random(dsnSafe, 24))
 		}
 		if err := c.putVersion(s.Name, q.VersionId, v); err != nil {
 			return nil, err
@@ -118,10 +118,21 @@ func checkChoice(name string, value, most uint64) error {
 	return nil
 }
 
-// create stores a new secret, if its name is free and the quota allows it. The secret's times and ids are filled in.
+// create stores a new secret, if its name is free and the quota allows it.
 func (c *Call) create(s *ssm.Secret) error {
-	key := secretKey(c.Owner, s.Name)
-	switch old, err := secrets.Get(c.tx, key); {
+	if err := c.admit(s); err != nil {
+		return err
+	}
+	return c.put(s)
+}
+
+// admit checks that the name of a new secret is free and that the quota allows it, and fills in its time and id.
+func (c *Call) admit(s *ssm.Secret) error {
+	// CreateSecret's codes lack the one for a foreign key, those of the other two have it.
+	if err := c.useKey(s, s.Type == ssm.Product || s.Type == ssm.SSHKeyPair); err != nil {
+		return err
+	}
+	switch old, err := secrets.Get(c.tx, secretKey(c.Owner, s.Name)); {
 	case err != nil:
 		return err
 	case old != nil:
@@ -131,15 +142,16 @@ func (c *Call) create(s *ssm.Secret) error {
 	}
 	s.CreatedAt = c.Now.UnixNano()
 	if s.ResourceID == "" {
-		s.ResourceID = c.Owner.ResourceID(c.Now, c.random(alphanumeric, 3))
+		s.ResourceID = c.Owner.ResourceID(c.Now, c.random(lowercase, 3))
 	}
-	return secrets.Put(c.tx, key, s)
+	return nil
 }
 
 const (
-	alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+	lowercase    = "abcdefghijklmnopqrstuvwxyz0123456789"
+	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lowercase
 	// dsnSafe is what passwords are made of: the rotation SDKs put them into a DSN.
-	dsnSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+	dsnSafe = alphanumeric + "_-"
 )
 
 // random returns n characters of an alphabet.
@@ -154,9 +166,9 @@ func (c *Call) random(alphabet string, n int) string {
 	return string(b)
 }
 
-// newAccount makes an account's value as secrets of cloud products have it.
-func (c *Call) newAccount(prefix string) string {
-	return fmt.Sprintf(`{"UserName":"%s_SSM_%s","Password":"%s"}`, prefix, c.random(alphanumeric, 3), c.random(dsnSafe, 24))
+// accountValue is an account's value as secrets of cloud products have it: the rotation SDKs read exactly these keys.
+func accountValue(user, password string) string {
+	return fmt.Sprintf(`{"UserName":%q,"Password":%q}`, user, password)
 }
 
 // NameRequest has the one parameter of the actions that need only a secret's name.
@@ -221,6 +233,9 @@ var describeSecret = query(spec[NameRequest, DescribeSecretReply]{
 			SecretType: m.SecretType, ProductName: m.ProductName, ResourceID: m.ResourceID,
 			TargetUin: m.TargetUin, TargetUinString: m.TargetUinString,
 			AdditionalConfig: s.AdditionalConfig, EncryptType: m.EncryptType,
+			RotationStatus: s.Rotation.Enabled, RotationFrequency: m.RotationFrequency,
+			ResourceName: m.ResourceName, ProjectID: m.ProjectID,
+			AccountInfoList: accountInfos(s), NextRotationTime: ssm.FormatTime(s.Rotation.NextAt),
 		}, nil
 	},
 })

@@ -27,17 +27,23 @@ type ServiceStatusReply struct {
 	ResourceRegion         int64 // the region's number
 }
 
-// 1078/38648, 1140/40521. Every account has bought the service for as long as it is asked.
+// 1078/38648, 1140/40521. Who has bought the service has it until the end of the next year.
 var getServiceStatus = query(spec[NoRequest, ServiceStatusReply]{
-	Name: "GetServiceStatus", Rate: 50,
+	Name: "GetServiceStatus", Rate: 50, Unpaid: true,
 	Do: func(c *Call, _ *NoRequest) (*ServiceStatusReply, error) {
 		expires := time.Date(c.Now.Year()+1, time.December, 31, 23, 59, 59, 0, ssm.Zone)
-		return &ServiceStatusReply{
-			ServiceEnabled: true, InvalidType: 1, ExpireTime: expires.Format(time.DateTime),
-			QPSLimit: 500, SecretLimit: int64(c.SecretLimit), PayModel: "Prepaid_SSM", RenewFlag: 1,
-			ResourceId: fmt.Sprintf("SSM-Prepaid-%08x", uint32(c.Owner.AppID)),
+		reply := &ServiceStatusReply{
+			ServiceEnabled: c.Account.Service == ssm.Bought, InvalidType: c.Account.Service.InvalidType(),
+			ExpireTime: expires.Format(time.DateTime), QPSLimit: 500, SecretLimit: int64(c.SecretLimit), PayModel: "Prepaid_SSM",
+			RenewFlag: 1, ResourceId: fmt.Sprintf("SSM-Prepaid-%08x", uint32(c.Owner.AppID)),
 			TotalCount: int64(c.held()), ResourceRegion: ssm.RegionNumber(c.Owner.Region),
-		}, nil
+		}
+		if c.Account.Postpaid {
+			// The official example of a postpaid service has no limits and no end.
+			reply.PayModel, reply.ExpireTime, reply.ResourceId, reply.RenewFlag = "Postpaid_SSM", "", "", 2
+			reply.QPSLimit, reply.SecretLimit = 0, 0
+		}
+		return reply, nil
 	},
 })
 
@@ -46,7 +52,7 @@ type RegionsReply struct{ Regions []string }
 
 // 1078/38650, 1140/40523.
 var getRegions = query(spec[NoRequest, RegionsReply]{
-	Name: "GetRegions", Rate: 100,
+	Name: "GetRegions", Rate: 100, Unpaid: true,
 	Do: func(*Call, *NoRequest) (*RegionsReply, error) { return &RegionsReply{ssm.Regions()}, nil },
 })
 

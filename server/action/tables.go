@@ -15,10 +15,14 @@ import (
 var (
 	secrets  = &store.Table[ssm.Secret]{Name: "secrets", Places: places}
 	versions = &store.Table[ssm.Version]{Name: "versions"}
+	accounts = &store.Table[ssm.AccountData]{Name: "accounts"} // by Uin, in 8 bytes
+	tasks    = &store.Table[ssm.Task]{Name: "tasks", Places: taskPlaces}
 )
 
 // Tables returns all tables, for store.Open.
-func Tables() []store.Bucketer { return []store.Bucketer{secrets, versions} }
+func Tables() []store.Bucketer {
+	return []store.Bucketer{secrets, versions, keyPairs, accessKeys, accounts, tasks}
+}
 
 // scope is what the keys of all secrets of one owner start with.
 func scope(o ssm.Owner) []byte { return secretKey(o, "") }
@@ -64,8 +68,19 @@ func byTag(t ssm.Type, key, value string) string {
 	return byType(t, nil, nil) + "v" + key + "\x00" + value
 }
 
-// due is the list of all secrets whose deletion is scheduled, of every owner, ordered by when.
-const due = "due"
+// The lists of what is due, of every owner, ordered by when: secrets to delete, secrets to rotate, tasks to end.
+const (
+	toDelete = "delete"
+	toRotate = "rotate"
+	toEnd    = "end"
+)
+
+func taskPlaces(_ []byte, t *ssm.Task) []store.Place {
+	if t.DueAt == 0 {
+		return nil
+	}
+	return []store.Place{{List: toEnd, Order: uint64(t.DueAt)}}
+}
 
 // places says in which lists a secret stands.
 func places(key []byte, s *ssm.Secret) []store.Place {
@@ -85,8 +100,11 @@ func places(key []byte, s *ssm.Secret) []store.Place {
 	for _, name := range names {
 		at = append(at, store.Place{List: scope + name, Order: uint64(s.CreatedAt)})
 	}
-	if s.DeleteAt != 0 {
-		at = append(at, store.Place{List: due, Order: uint64(s.DeleteAt)})
+	switch {
+	case s.DeleteAt != 0:
+		at = append(at, store.Place{List: toDelete, Order: uint64(s.DeleteAt)})
+	case s.Rotation.NextAt != 0:
+		at = append(at, store.Place{List: toRotate, Order: uint64(s.Rotation.NextAt)})
 	}
 	return at
 }
@@ -104,6 +122,11 @@ func (c *Call) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
 	return s, v.Refuse(s)
 }
 
+// useKey refuses a secret whose KMS key doesn't work: its value can be neither read nor written.
+func (c *Call) useKey(s *ssm.Secret, mayDeny bool) error {
+	return c.Account.CheckKey(s.KeyID(c.Owner), mayDeny)
+}
+
 // change finds a secret, changes it and writes it back.
 func (c *Call) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.Secret, error) {
 	s, err := c.find(v, name)
@@ -111,19 +134,30 @@ func (c *Call) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.
 		return nil, err
 	}
 	change(s)
-	return s, secrets.Put(c.tx, secretKey(c.Owner, name), s)
+	return s, c.put(s)
 }
 
-// findVersion returns the version that an action is about, of a secret that exists and allows the action.
-func (c *Call) findVersion(v *ssm.Verb, name, id string) (*ssm.Version, error) {
-	if _, err := c.find(v, name); err != nil {
-		return nil, err
+// put writes a secret, and notes what is due for it.
+func (c *Call) put(s *ssm.Secret) error {
+	for _, at := range []int64{s.DeleteAt, s.Rotation.NextAt} {
+		if at != 0 {
+			c.due(time.Unix(0, at))
+		}
+	}
+	return secrets.Put(c.tx, secretKey(c.Owner, s.Name), s)
+}
+
+// findVersion returns the version that an action is about, with its secret, which exists and allows the action.
+func (c *Call) findVersion(v *ssm.Verb, name, id string) (*ssm.Secret, *ssm.Version, error) {
+	s, err := c.find(v, name)
+	if err != nil {
+		return nil, nil, err
 	}
 	version, err := c.version(name, id)
 	if version == nil && err == nil {
 		err = apierr.VersionNotFound.With(id, name)
 	}
-	return version, err
+	return s, version, err
 }
 
 // version returns a version of a secret, nil if there is none.
@@ -143,52 +177,18 @@ func (c *Call) held() (n uint64) {
 	return n
 }
 
-// remove deletes the secret under a key, with its versions.
+// remove deletes the secret under a key, with its values.
 func remove(tx *store.Tx, key []byte) error {
 	for _, k := range versions.Keys(tx, append(key[:len(key):len(key)], 0)) {
 		if err := versions.Delete(tx, k); err != nil {
 			return err
 		}
 	}
-	return secrets.Delete(tx, key)
-}
-
-// settleAtOnce bounds how many secrets one transaction removes.
-const settleAtOnce = 500
-
-// Settle does what is due at now, in order of time: it removes the secrets whose deletion was scheduled. It returns
-// when more is due, the zero time for never.
-func Settle(db *store.DB, now time.Time) (next time.Time, err error) {
-	for {
-		var at uint64
-		more := false
-		look := func(tx *store.Tx) (key []byte) {
-			at, key, more = secrets.First(tx, due)
-			return key
-		}
-		if err := db.View(func(tx *store.Tx) error { look(tx); return nil }); err != nil {
-			return time.Time{}, err
-		}
-		switch {
-		case !more:
-			return time.Time{}, nil
-		case at > uint64(now.UnixNano()):
-			return time.Unix(0, int64(at)), nil
-		}
-		err := db.Update(func(tx *store.Tx) error {
-			for range settleAtOnce {
-				key := look(tx)
-				if !more || at > uint64(now.UnixNano()) {
-					return nil
-				}
-				if err := remove(tx, key); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return time.Time{}, err
-		}
+	if err := keyPairs.Delete(tx, key); err != nil {
+		return err
 	}
+	if err := dropAccessKeys(tx, key); err != nil {
+		return err
+	}
+	return secrets.Delete(tx, key)
 }

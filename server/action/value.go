@@ -58,6 +58,9 @@ var getSecretValue = query(spec[GetSecretValueRequest, SecretValueReply]{
 		case refusal != nil:
 			return nil, refusal
 		}
+		if err := c.useKey(s, false); err != nil {
+			return nil, err
+		}
 		return &SecretValueReply{SecretName: s.Name, VersionId: id, SecretBinary: v.Binary, SecretString: v.String}, nil
 	},
 })
@@ -102,6 +105,9 @@ var putSecretValue = command(spec[ValueRequest, VersionReply]{
 		if n := len(versions.Keys(c.tx, versionPrefix(c.Owner, s.Name))); n >= ssm.MaxVersions {
 			return nil, apierr.TooManyVersions.With(s.Name, n)
 		}
+		if err := c.useKey(s, false); err != nil {
+			return nil, err
+		}
 		v := &ssm.Version{CreatedAt: c.Now.UnixNano(), String: q.SecretString, Binary: q.SecretBinary}
 		return &VersionReply{s.Name, q.VersionId}, c.putVersion(s.Name, q.VersionId, v)
 	},
@@ -112,8 +118,11 @@ var updateSecret = command(spec[ValueRequest, VersionReply]{
 	Name: "UpdateSecret", Rate: 50,
 	Check: checkValue,
 	Do: func(c *Call, q *ValueRequest) (*VersionReply, error) {
-		v, err := c.findVersion(ssm.UpdateValue, q.SecretName, q.VersionId)
+		s, v, err := c.findVersion(ssm.UpdateValue, q.SecretName, q.VersionId)
 		if err != nil {
+			return nil, err
+		}
+		if err := c.useKey(s, false); err != nil {
 			return nil, err
 		}
 		v.String, v.Binary = q.SecretString, q.SecretBinary
@@ -137,7 +146,7 @@ var deleteSecretVersion = command(spec[VersionRequest, VersionReply]{
 		return ssm.CheckVersionID(q.VersionId)
 	},
 	Do: func(c *Call, q *VersionRequest) (*VersionReply, error) {
-		if _, err := c.findVersion(ssm.DeleteVersion, q.SecretName, q.VersionId); err != nil {
+		if _, _, err := c.findVersion(ssm.DeleteVersion, q.SecretName, q.VersionId); err != nil {
 			return nil, err
 		}
 		key := versionKey(c.Owner, q.SecretName, q.VersionId)

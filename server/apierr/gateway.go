@@ -44,6 +44,9 @@ var (
 	CommonType = kind("InvalidParameter", 1, // V for Nonce
 		"Parameter `%s` type error.",
 		"参数 `%s` 类型错误。")
+	NoSuchProduct = kind("NoSuchProduct", 0, // S
+		"The product does not exist.",
+		"产品不存在。")
 	NoSuchVersion = kind("NoSuchVersion", 2, // V, ZH S
 		"The specified api version=`%s` does not exist in service=`%s`.",
 		"指定的接口版本 version=`%s` 在产品 service=`%s` 中不存在。")

@@ -37,6 +37,19 @@ var (
 		"凭据 `%s` 当前状态为 %s，禁止轮换。")
 )
 
+// A task has it, or there is no such task.
+var (
+	TaskIsRunning = kind("FailedOperation", 2,
+		"The task %d of the secret `%s` is still running.",
+		"任务 %d 正在执行，所属凭据为 `%s`。")
+	TaskNotFound = kind("ResourceNotFound", 1,
+		"There is no task with the FlowID %d.",
+		"FlowID 为 %d 的任务不存在。")
+	SSHKeyNotFound = kind("ResourceNotFound", 1,
+		"The SSH key `%s` does not exist in this region.",
+		"SSH密钥 `%s` 在该地域不存在。")
+)
+
 // The secret's type forbids it. See ssm.TypeRules for the whole table.
 var (
 	WrongSecretType = kind("FailedOperation", 2,
@@ -76,6 +89,27 @@ var (
 	BadRedisConfig = kind("InvalidParameterValue", 0,
 		"The value of `AdditionalConfig` is not valid: a JSON object with InstanceId and a Privilege of `r` or `rw`.",
 		"参数 `AdditionalConfig` 取值错误：应为JSON对象，包含 InstanceId，且 Privilege 为 `r` 或 `rw`。")
+	BadPrefix = kind("InvalidParameterValue", 0,
+		"The value of `UserNamePrefix` is not valid: 1 to 8 letters, digits and `_`, the first one a letter.",
+		"参数 `UserNamePrefix` 取值错误：长度1-8字符，由字母、数字、`_` 组成，首字符须为字母。")
+	BadTime = kind("InvalidParameterValue", 1,
+		"The value of `%s` is not valid: a time is written YYYY-MM-DD hh:mm:ss, in UTC+8.",
+		"参数 `%s` 取值错误：时间格式为 YYYY-MM-DD hh:mm:ss，时区UTC+8。")
+	BeginRequired = kind("InvalidParameterValue", 0,
+		"`RotationBeginTime` must be given when `EnableRotation` is true.",
+		"开启轮换时必须指定 `RotationBeginTime`。")
+	BadPrivilege = kind("InvalidParameterValue", 2,
+		"The privilege `%s` is not one of %s.",
+		"权限 `%s` 不属于 %s。")
+	PrivilegeWithoutName = kind("InvalidParameterValue", 1,
+		"%s must name what they are for: `Database`, `TableName`, `ColumnName`, as far as the level goes.",
+		"%s 必须指定对象：按级别填写 `Database`、`TableName`、`ColumnName`。")
+	SecretOrKey = kind("InvalidParameterValue", 0,
+		"One of `SecretName` and `SSHKeyId` must be given, and both must mean the same secret.",
+		"`SecretName` 和 `SSHKeyId` 至少填写一个，且必须指向同一凭据。")
+	BadKeyName = kind("InvalidParameterValue", 0,
+		"The value of `SSHKeyName` is not valid: 1 to 25 letters, digits and `_`, the first one a letter or a digit.",
+		"参数 `SSHKeyName` 取值错误：长度1-25字符，由字母、数字、`_` 组成，首字符须为字母或数字。")
 	NotForType = kind("InvalidParameterValue", 2,
 		"`%s` can't be used with the secret type %s.",
 		"参数 `%s` 不适用于凭据类型 %s。")
@@ -92,6 +126,30 @@ var (
 		"The value of `%s` is not valid.",
 		"参数 `%s` 取值错误。")
 )
+
+// The account's state forbids it.
+var (
+	NotPurchased = kind("ResourceUnavailable.NotPurchased", 0,
+		"This account has not bought Secrets Manager, or has not paid for it.",
+		"当前账号未购买凭据管理系统服务，或已欠费。")
+	AccessKmsError = kind("FailedOperation.AccessKmsError", 1,
+		"The call to KMS failed: the key `%s` can't be used.",
+		"调用KMS服务失败：密钥 `%s` 不可用。")
+	UnauthorizedKms = kind("UnauthorizedOperation.AccessKmsError", 1,
+		"The KMS key `%s` belongs to another account.",
+		"无权访问KMS密钥 `%s`：密钥不属于当前账号。")
+	UinNotMatch = kind("OperationDenied.UinNotMatch", 1,
+		"The user %s does not belong to this account.",
+		"用户 %s 不属于当前账号。")
+	AccessKeyOverLimit = kind("OperationDenied.AccessKeyOverLimit", 2,
+		"The user %s has too many access keys; the limit is %d.",
+		"用户 %s 的访问密钥数量超过上限 %d。")
+)
+
+// The tag service refuses.
+var BadResource = kind("InvalidParameterValue.ResourceDescriptionError", 1, // S: the code is the tag service's, the text not
+	"The resource `%s` is not one of this account's secrets: qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>.",
+	"资源描述 `%s` 错误，应为当前账号的凭据：qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>。")
 
 // A quota is used up.
 var (
@@ -112,20 +170,14 @@ var UnsupportedOperation = kind("UnsupportedOperation", 1,
 var (
 	FailedOperation = kind("FailedOperation", 0,
 		"The operation failed.", "操作失败。")
-	AccessKmsError = kind("FailedOperation.AccessKmsError", 0,
-		"The call to KMS failed.", "调用KMS服务失败。")
 	InvalidParameter = kind("InvalidParameter", 0,
 		"A parameter is not valid.", "参数错误。")
 	TagsNotExisted = kind("InvalidParameterValue.TagsNotExisted", 0,
 		"The tag key or the tag value does not exist.", "标签键或标签值不存在。")
 	LimitExceeded = kind("LimitExceeded", 0,
 		"A quota is exceeded.", "超过配额限制。")
-	AccessKeyOverLimit = kind("OperationDenied.AccessKeyOverLimit", 0,
-		"The user has too many access keys.", "访问密钥数量超过上限。")
 	RoleNotExist = kind("OperationDenied.RoleNotExist", 0,
 		"The role does not exist.", "角色不存在。")
-	UinNotMatch = kind("OperationDenied.UinNotMatch", 0,
-		"The key does not belong to this account.", "密钥不属于当前账号。")
 	ResourceInUse = kind("ResourceInUse", 0,
 		"The resource is in use.", "资源被占用。")
 	ResourceInsufficient = kind("ResourceInsufficient", 0,
@@ -136,12 +188,8 @@ var (
 		"The secret does not exist.", "密钥不存在。")
 	ResourceUnavailable = kind("ResourceUnavailable", 0,
 		"The resource is not available.", "资源不可用。")
-	NotPurchased = kind("ResourceUnavailable.NotPurchased", 0,
-		"Secrets Manager has not been bought.", "未购买凭据管理系统服务。")
 	ResourcesSoldOut = kind("ResourcesSoldOut", 0,
 		"The resource is sold out.", "资源售罄。")
 	UnauthorizedOperation = kind("UnauthorizedOperation", 0,
 		"The operation is not authorized.", "未授权操作。")
-	UnauthorizedKms = kind("UnauthorizedOperation.AccessKmsError", 0,
-		"The use of the KMS key is not authorized.", "无权访问KMS密钥。")
 )

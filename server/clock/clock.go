@@ -1,16 +1,27 @@
 // Package clock is where the emulator reads the time: no other package does. There are two clocks. Signatures are
-// judged by the wall clock; what happens to data goes by a virtual clock, which starts on wall time and can be moved
-// ahead.
+// judged by the wall clock; what happens to data goes by a virtual clock, which starts on wall time and can be frozen
+// and moved ahead, never back.
 package clock
 
 import (
-	"sync/atomic"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
-// A Clock has both times. The zero Clock is ready and its virtual time is wall time.
+// A Clock has both times. The zero Clock is ready: its virtual time runs and is wall time.
 type Clock struct {
-	offset atomic.Int64 // virtual minus wall, in nanoseconds
+	mu    sync.RWMutex
+	state State
+}
+
+// A State is all there is to a virtual clock, to be kept and restored.
+type State struct {
+	Frozen bool  `cbor:"1,keyasint,omitempty"`
+	At     int64 `cbor:"2,keyasint,omitempty"` // where a frozen clock stands, in unix nanoseconds
+	Offset int64 `cbor:"3,keyasint,omitempty"` // a running clock's time minus wall time, in nanoseconds
 }
 
 // Wall is the time that signatures and rates go by.
@@ -20,7 +31,109 @@ func (c *Clock) Wall() time.Time { return time.Now() }
 func (c *Clock) Now() time.Time { return c.At(c.Wall()) }
 
 // At is the virtual time at a moment of the wall clock.
-func (c *Clock) At(wall time.Time) time.Time { return wall.Add(time.Duration(c.offset.Load())) }
+func (c *Clock) At(wall time.Time) time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.state.at(wall)
+}
 
-// Advance moves the virtual time ahead.
-func (c *Clock) Advance(by time.Duration) { c.offset.Add(int64(by)) }
+func (s State) at(wall time.Time) time.Time {
+	if s.Frozen {
+		return time.Unix(0, s.At)
+	}
+	return wall.Add(time.Duration(s.Offset))
+}
+
+// State returns the clock's state.
+func (c *Clock) State() State {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.state
+}
+
+// Restore gives the clock a state that State returned, of this process or of one before.
+func (c *Clock) Restore(s State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = s
+}
+
+// Freeze stops the virtual time.
+func (c *Clock) Freeze() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = State{Frozen: true, At: c.state.at(c.Wall()).UnixNano()}
+}
+
+// Run lets the virtual time go on from where it is.
+func (c *Clock) Run() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall := c.Wall()
+	c.state = State{Offset: int64(c.state.at(wall).Sub(wall))}
+}
+
+// Advance moves the virtual time ahead by a duration and returns it.
+func (c *Clock) Advance(by time.Duration) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.advance(c.Wall(), by)
+}
+
+func (s *State) advance(wall time.Time, by time.Duration) time.Time {
+	if s.Frozen {
+		s.At += int64(by)
+	} else {
+		s.Offset += int64(by)
+	}
+	return s.at(wall)
+}
+
+// AdvanceTo moves the virtual time ahead to a moment. The past is refused.
+func (c *Clock) AdvanceTo(to time.Time) (time.Time, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall := c.Wall()
+	now := c.state.at(wall)
+	if to.Before(now) {
+		return now, fmt.Errorf("the clock can't go back: it is %s, and %s is before that; start anew for an earlier time",
+			now.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+	}
+	return c.state.advance(wall, to.Sub(now)), nil
+}
+
+// ParseDuration reads a duration as Go writes it, such as 1h30m, or as a number of days or weeks, such as 30d or 2w,
+// also together: 1d12h. It must be more than zero.
+func ParseDuration(text string) (time.Duration, error) {
+	var total time.Duration
+	rest := text
+	for _, unit := range []struct {
+		name string
+		d    time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		number, after, found := strings.Cut(rest, unit.name)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			return 0, badDuration(text)
+		}
+		total, rest = total+time.Duration(n)*unit.d, after
+	}
+	if rest != "" {
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			return 0, badDuration(text)
+		}
+		total += d
+	}
+	if total <= 0 {
+		return 0, badDuration(text)
+	}
+	return total, nil
+}
+
+func badDuration(text string) error {
+	return fmt.Errorf("%q is no duration: write 30d, 72h or 1h30m, more than zero", text)
+}

@@ -16,6 +16,7 @@ import (
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/tc3"
 )
@@ -24,13 +25,14 @@ import (
 type Server struct {
 	// URL is where it is, such as http://127.0.0.1:40123, and Host the same without the scheme, as SDKs want it.
 	URL, Host string
-	// Clock is its clock; Advance moves the time that its data goes by.
+	// Clock is its clock. Advance moves it and tells what happened.
 	Clock *clock.Clock
 	// Credential is the key pair that Call signs with.
 	Credential account.Credential
 
-	t    testing.TB
-	stop func() error
+	t        testing.TB
+	emulator *server.Server
+	stop     func() error
 }
 
 // New starts an emulator on a free port. Listen, Clock and, if nil, Log of the configuration are its own.
@@ -48,7 +50,7 @@ func New(t testing.TB, c server.Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Host = emulator.Addrs()[0]
+	s.emulator, s.Host = emulator, emulator.Addrs()[0]
 	s.URL = "http://" + s.Host
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -69,9 +71,33 @@ func (s *Server) Stop() {
 	}
 	stop := s.stop
 	s.stop = nil
+	// A connection that was opened and never used would hold the server up.
+	http.DefaultClient.CloseIdleConnections()
 	if err := stop(); err != nil {
 		s.t.Error(err)
 	}
+}
+
+// Advance moves the time that the emulator's data goes by, and returns what became due on the way and has happened, in
+// order: rotations, deletions, ends of tasks.
+func (s *Server) Advance(by time.Duration) []action.Event {
+	s.t.Helper()
+	reply, err := s.emulator.Advance(by)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return reply.Happened
+}
+
+// ControlURL is where the control plane is, if the configuration gives it an address of its own.
+func (s *Server) ControlURL() string { return "http://" + s.emulator.ControlAddr() }
+
+// Value returns the value of a secret's version, as SecretString or as SecretBinary: "" and an error if it can't be read.
+func (s *Server) Value(secretName, versionID string) (string, error) {
+	s.t.Helper()
+	var reply struct{ SecretString, SecretBinary string }
+	err := s.Call("GetSecretValue", map[string]string{"SecretName": secretName, "VersionId": versionID}, &reply)
+	return reply.SecretString + reply.SecretBinary, err
 }
 
 // An Error is an API error as a client sees it.
@@ -90,6 +116,12 @@ func (s *Server) Call(action string, params, reply any) error {
 // CallIn calls an action in a region with a credential.
 func (s *Server) CallIn(region string, c account.Credential, action string, params, reply any) error {
 	s.t.Helper()
+	return s.CallService("ssm", "2019-09-23", region, c, action, params, reply)
+}
+
+// CallService calls an action of another service that the emulator has, such as tag in its version 2018-08-13.
+func (s *Server) CallService(service, version, region string, c account.Credential, action string, params, reply any) error {
+	s.t.Helper()
 	body := []byte("{}")
 	if params != nil {
 		var err error
@@ -98,6 +130,10 @@ func (s *Server) CallIn(region string, c account.Credential, action string, para
 		}
 	}
 	r := NewRequest(s.URL, region, c, action, body)
+	if service != "ssm" {
+		r.Header.Set("X-TC-Version", version)
+		tc3.Sign(r, body, c.SecretID, c.SecretKey, service, time.Now())
+	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		s.t.Fatal(err)

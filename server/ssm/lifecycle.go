@@ -24,8 +24,11 @@ var (
 	disabled = apierr.ResourceDisabled
 	pending  = apierr.ResourcePendingDeleted
 
+	forbidden = apierr.RotationForbidden
+
 	notType = apierr.WrongSecretType
 	rotated = apierr.AutoRotated
+	denied  = apierr.DeniedForType
 )
 
 // The verbs. Each row has what a secret's type decides (in every status, and first), then what its status decides.
@@ -39,6 +42,9 @@ var (
 	notSSH    = [types]*apierr.Kind{Custom: ok, Product: ok, SSHKeyPair: notType, AccessKey: ok, Redis: ok}
 	byHand    = [types]*apierr.Kind{Custom: ok, Product: rotated, SSHKeyPair: notType, AccessKey: rotated, Redis: rotated}
 	customers = [types]*apierr.Kind{Custom: ok, Product: notType, SSHKeyPair: notType, AccessKey: notType, Redis: notType}
+	products  = [types]*apierr.Kind{Custom: denied, Product: ok, SSHKeyPair: denied, AccessKey: denied, Redis: denied}
+	rotatable = [types]*apierr.Kind{Custom: denied, Product: ok, SSHKeyPair: denied, AccessKey: ok, Redis: denied}
+	sshKeys   = [types]*apierr.Kind{Custom: denied, Product: denied, SSHKeyPair: ok, AccessKey: denied, Redis: denied}
 
 	//                                                                              Creating Enabled Disabled Pending  Failed
 	Create            = &Verb{"CreateSecret", anyType, [statuses]*apierr.Kind{exists, exists, exists, exists, exists}}
@@ -54,13 +60,22 @@ var (
 	Disable           = &Verb{"DisableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
 	Delete            = &Verb{"DeleteSecret", anyType, [statuses]*apierr.Kind{uninit, fails, ok, fails, ok}}
 	Restore           = &Verb{"RestoreSecret", anyType, [statuses]*apierr.Kind{fails, fails, fails, ok, fails}}
+	CreateProduct     = &Verb{"CreateProductSecret", anyType, Create.refused}
+	CreateSSHKey      = &Verb{"CreateSSHKeyPairSecret", anyType, Create.refused}
+	GetSSHKey         = &Verb{"GetSSHKeyPairValue", sshKeys, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	Rotate            = &Verb{"RotateProductSecret", rotatable, [statuses]*apierr.Kind{uninit, ok, disabled, pending, uninit}}
+	RotationOn        = &Verb{"UpdateRotationStatus, on", products, [statuses]*apierr.Kind{uninit, ok, forbidden, forbidden, uninit}}
+	RotationOff       = &Verb{"UpdateRotationStatus, off", products, [statuses]*apierr.Kind{uninit, ok, ok, forbidden, uninit}}
+	RotationDetail    = &Verb{"DescribeRotationDetail", products, Describe.refused}
+	RotationHistory   = &Verb{"DescribeRotationHistory", products, Describe.refused}
 )
 
 // Verbs returns every row of the table.
 func Verbs() []*Verb {
 	return []*Verb{
 		Create, Describe, List, ListVersions, GetValue, PutValue, UpdateValue, DeleteVersion, UpdateDescription,
-		Enable, Disable, Delete, Restore,
+		Enable, Disable, Delete, Restore, CreateProduct, CreateSSHKey, GetSSHKey, Rotate, RotationOn, RotationOff,
+		RotationDetail, RotationHistory,
 	}
 }
 

@@ -37,6 +37,14 @@ func CheckVersionID(id string) error {
 	return nil
 }
 
+// CheckKeyName tells whether name can be an SSHKeyName: 1 to 25 characters, ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
+func CheckKeyName(name string) error {
+	if !isName(name, 25, "_") {
+		return apierr.BadKeyName.With()
+	}
+	return nil
+}
+
 func isName(s string, most int, others string) bool {
 	if len(s) == 0 || len(s) > most {
 		return false

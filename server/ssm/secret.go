@@ -103,7 +103,27 @@ type Secret struct {
 	ResourceID       string `cbor:"10,keyasint,omitempty"`
 	AdditionalConfig string `cbor:"11,keyasint,omitempty"` // JSON, as the user gave it; Redis only
 	Tags             []Tag  `cbor:"12,keyasint,omitempty"`
+	ResourceName     string `cbor:"13,keyasint,omitempty"` // an SSH key's name
+	ProjectID        int64  `cbor:"14,keyasint,omitempty"` // an SSH key's project
+
+	Birth    Birth     `cbor:"15,keyasint,omitempty"`
+	FlowID   int64     `cbor:"16,keyasint,omitempty"` // the task that runs, 0 for none
+	Rotation Rotation  `cbor:"17,keyasint,omitempty"`
+	Accounts []Account `cbor:"18,keyasint,omitempty"` // the two of a product secret
+	Domains  []string  `cbor:"19,keyasint,omitempty"` // from where the accounts may connect
+
+	TargetUin uint64 `cbor:"20,keyasint,omitempty"` // whose access key it is
 }
+
+// A Birth is how far the making of a secret has come; most are made at once.
+type Birth uint8
+
+// The births.
+const (
+	Made Birth = iota
+	Making
+	MakingFailed
+)
 
 // A Tag is a key and a value that the user hung on a secret. A key stands once.
 type Tag struct {
@@ -118,11 +138,32 @@ type Version struct {
 	Binary    string `cbor:"3,keyasint,omitempty"` // SecretBinary: base64 text, as the user gave it
 }
 
+// An AccessKeyPair is an access key that a secret of the type API key holds, or held before its last rotation.
+type AccessKeyPair struct {
+	SecretKey  string `cbor:"1,keyasint"`
+	Uin        uint64 `cbor:"2,keyasint"` // the account
+	TargetUin  uint64 `cbor:"3,keyasint"` // the user
+	Region     string `cbor:"4,keyasint"`
+	SecretName string `cbor:"5,keyasint"`
+	CreatedAt  int64  `cbor:"6,keyasint"` // unix nanoseconds
+}
+
+// A KeyPair is an SSH key pair of CVM, the value of a secret of that type.
+type KeyPair struct {
+	ID      string `cbor:"1,keyasint"` // SSHKeyID
+	Public  string `cbor:"2,keyasint"` // ssh-rsa …, as in authorized_keys
+	Private string `cbor:"3,keyasint"` // PEM, PKCS #1
+}
+
 // Status derives the secret's state.
 func (s *Secret) Status() Status {
 	switch {
 	case s.DeleteAt != 0:
 		return PendingDelete
+	case s.Birth == Making:
+		return Creating
+	case s.Birth == MakingFailed:
+		return Failed
 	case s.Disabled:
 		return Disabled
 	}
@@ -146,6 +187,30 @@ func (s *Secret) KeyID(o Owner) string {
 		return s.KmsKeyID
 	}
 	return o.DefaultKmsKeyID()
+}
+
+// Current returns the account that is in use now, nil for a secret without accounts or before its first value.
+func (s *Secret) Current() *Account {
+	for i := range s.Accounts {
+		if s.Accounts[i].Version == CurrentVersion {
+			return &s.Accounts[i]
+		}
+	}
+	return nil
+}
+
+// Swap makes the resting account the current one, at a time; the one that was current keeps the id under which its
+// value is archived. It returns the current account. The first swap only begins with the first account.
+func (s *Secret) Swap(archived string, at time.Time) *Account {
+	next := &s.Accounts[0]
+	if old := s.Current(); old != nil {
+		old.Version = archived
+		if old == next {
+			next = &s.Accounts[1]
+		}
+	}
+	next.Version, next.RotatedAt = CurrentVersion, at.UnixNano()
+	return next
 }
 
 // Unix returns a moment of the model as the API's numbers have it: unix seconds, 0 for none.

@@ -54,9 +54,10 @@ type Request struct {
 	TraceID         string      // X-TC-TraceId, echoed in the answer
 	Timestamp       int64       // unix seconds, as signed
 
-	headers bool   // header style
-	pairs   []pair // parameter style: all of them; header style: what the query or the form holds
-	form    bool   // the action's parameters are in pairs, else in Body as JSON
+	claim   *claimed // what Claim found, once it was asked
+	headers bool     // header style
+	pairs   []pair   // parameter style: all of them; header style: what the query or the form holds
+	form    bool     // the action's parameters are in pairs, else in Body as JSON
 }
 
 // Read reads a request; body is the memory that its body is read into. It checks, in the gateway's order: the method,

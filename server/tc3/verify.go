@@ -23,8 +23,21 @@ type Claim struct {
 	signature string
 }
 
+type claimed struct {
+	Claim
+	err error
+}
+
 // Claim reads the Authorization header, or SecretId and Signature in parameter style.
 func (q *Request) Claim() (Claim, error) {
+	if q.claim == nil {
+		c, err := q.readClaim()
+		q.claim = &claimed{c, err}
+	}
+	return q.claim.Claim, q.claim.err
+}
+
+func (q *Request) readClaim() (Claim, error) {
 	if !q.headers {
 		// Ruby's base64 ends in a line end. A space is a + that was not escaped: Explain tells.
 		return Claim{SecretID: q.param("SecretId"), signature: strings.Trim(q.param("Signature"), "\r\n")}, nil
@@ -76,6 +89,12 @@ func parseAuthorization(header string) (c Claim, err error) {
 		return invalid("`Signature`")
 	}
 	return c, nil
+}
+
+// Scope returns the service for which a request is signed, "" if it says none.
+func (q *Request) Scope() string {
+	claim, _ := q.Claim()
+	return claim.service
 }
 
 // CheckFresh refuses a signature whose timestamp is too far from now.

@@ -10,32 +10,39 @@ import (
 	"time"
 )
 
-// A Worker knows when something is due next and has it done.
-type Worker struct {
+// A Worker knows when something is due next and has it done. What it made happen is of type E.
+type Worker[E any] struct {
 	now  func() time.Time
-	work func(now time.Time) (next time.Time, err error)
+	work Work[E]
 
 	next atomic.Int64 // unix nanoseconds of what is due next, never if nothing is
 	mu   sync.Mutex   // held to write next, and while work runs
 	wake chan struct{}
 }
 
+// Work does all that is due at a time, in order. It returns what happened, and when more is due, the zero time for never.
+type Work[E any] func(now time.Time) (happened []E, next time.Time, err error)
+
 const never = math.MaxInt64
 
-// New returns a worker that does what work does: all that is due at a time, in order, then tells when more is due, the
-// zero time for never. What became due while no worker was there is due at once.
-func New(now func() time.Time, work func(time.Time) (time.Time, error)) *Worker {
-	return &Worker{now: now, work: work, wake: make(chan struct{}, 1)}
+// New returns a worker. What became due while no worker was there is due at once.
+func New[E any](now func() time.Time, work Work[E]) *Worker[E] {
+	return &Worker[E]{now: now, work: work, wake: make(chan struct{}, 1)}
 }
 
 // Notice tells the worker of something new that is due at a time.
-func (w *Worker) Notice(due time.Time) {
+func (w *Worker[E]) Notice(due time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if due.UnixNano() >= w.next.Load() {
 		return
 	}
 	w.next.Store(due.UnixNano())
+	w.stir()
+}
+
+// stir lets Run look at the time anew.
+func (w *Worker[E]) stir() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -43,32 +50,52 @@ func (w *Worker) Notice(due time.Time) {
 }
 
 // CatchUp returns once everything due at now is done. With nothing due it costs one comparison.
-func (w *Worker) CatchUp(now time.Time) error {
+func (w *Worker[E]) CatchUp(now time.Time) error {
 	if now.UnixNano() < w.next.Load() {
 		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	_, err := w.catchUpLocked(now)
+	return err
+}
+
+func (w *Worker[E]) catchUpLocked(now time.Time) (happened []E, err error) {
 	if now.UnixNano() < w.next.Load() {
-		return nil // another caller did it
+		return nil, nil
 	}
-	next, err := w.work(now)
+	happened, next, err := w.work(now)
 	switch {
 	case err != nil:
-		return err
 	case next.IsZero():
 		w.next.Store(never)
 	default:
 		w.next.Store(next.UnixNano())
 	}
-	return nil
+	return happened, err
+}
+
+// Move moves the time, which move does, and returns once everything due by then is done, with what happened because of
+// the move. What was due before it is done first and belongs to no move. Moves come one after the other.
+func (w *Worker[E]) Move(move func() (time.Time, error)) (happened []E, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := w.catchUpLocked(w.now()); err != nil {
+		return nil, err
+	}
+	now, err := move()
+	if err != nil {
+		return nil, err
+	}
+	w.stir()
+	return w.catchUpLocked(now)
 }
 
 // longest is how long Run sleeps at most: timers and a clock that was set drift apart.
 const longest = time.Minute
 
 // Run does what is due when its time comes, until ctx ends. failed is told what went wrong; it is tried again later.
-func (w *Worker) Run(ctx context.Context, failed func(error)) {
+func (w *Worker[E]) Run(ctx context.Context, failed func(error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,19 +20,20 @@ type plan struct {
 	err  error
 }
 
-func (p *plan) work(now time.Time) (time.Time, error) {
+func (p *plan) work(now time.Time) (happened []time.Time, next time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
-		return time.Time{}, p.err
+		return nil, time.Time{}, p.err
 	}
 	for len(p.due) > 0 && !p.due[0].After(now) {
-		p.done, p.due = append(p.done, p.due[0]), p.due[1:]
+		happened, p.due = append(happened, p.due[0]), p.due[1:]
 	}
+	p.done = append(p.done, happened...)
 	if len(p.due) == 0 {
-		return time.Time{}, nil
+		return happened, time.Time{}, nil
 	}
-	return p.due[0], nil
+	return happened, p.due[0], nil
 }
 
 func (p *plan) add(at time.Time) {
@@ -70,6 +72,44 @@ func TestNotice(t *testing.T) {
 	}
 }
 
+// TestMove moves the time from several goroutines: everything happens once, in order, and is told to one of them.
+func TestMove(t *testing.T) {
+	p := &plan{due: []time.Time{start}}
+	for i := range 100 {
+		p.due = append(p.due, start.Add(time.Duration(1+i)*time.Minute))
+	}
+	var mu sync.Mutex
+	now := start
+	read := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	w := New(read, p.work)
+	var told []time.Time
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			happened, err := w.Move(func() (time.Time, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				now = now.Add(10 * time.Minute)
+				return now, nil
+			})
+			if err != nil || len(happened) != 10 {
+				t.Errorf("a move of ten minutes made %d things happen, %v", len(happened), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, happened...)
+		})
+	}
+	wg.Wait()
+	if len(told) != 100 || !slices.IsSortedFunc(p.done, time.Time.Compare) || len(p.done) != 101 {
+		t.Errorf("%d told, %d done", len(told), len(p.done))
+	}
+	refused := errors.New("back")
+	if _, err := w.Move(func() (time.Time, error) { return start, refused }); !errors.Is(err, refused) {
+		t.Errorf("moved with %v", err)
+	}
+}
+
 func TestFailureIsToldAndTriedAgain(t *testing.T) {
 	broken := errors.New("broken")
 	p := &plan{due: []time.Time{start}, err: broken}
@@ -89,11 +129,11 @@ func TestFailureIsToldAndTriedAgain(t *testing.T) {
 func TestNobodyIsServedEarly(t *testing.T) {
 	var done atomic.Bool
 	begun, finish := make(chan struct{}), make(chan struct{})
-	w := New(func() time.Time { return start }, func(time.Time) (time.Time, error) {
+	w := New(func() time.Time { return start }, func(time.Time) ([]string, time.Time, error) {
 		close(begun)
 		<-finish
 		done.Store(true)
-		return time.Time{}, nil
+		return nil, time.Time{}, nil
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = w.CatchUp(start) })
@@ -113,10 +153,10 @@ func TestNobodyIsServedEarly(t *testing.T) {
 func TestRun(t *testing.T) {
 	worked := make(chan time.Time, 10)
 	p := &plan{due: []time.Time{start}}
-	w := New(func() time.Time { return start }, func(now time.Time) (time.Time, error) {
-		next, err := p.work(now)
+	w := New(func() time.Time { return start }, func(now time.Time) ([]time.Time, time.Time, error) {
+		happened, next, err := p.work(now)
 		worked <- now
-		return next, err
+		return happened, next, err
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})

@@ -1,0 +1,113 @@
+package action
+
+import (
+	"encoding/binary"
+	"encoding/json"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// API-key secrets: an access key of a sub-account, which really signs calls here. No public action makes one
+// (CreateAccessKeySecret is the console's own), so NewAccessKeySecret does it for the control plane.
+
+// accessKeys holds the keys that secrets hold or held last, by SecretId, and lists those of each secret by age.
+var accessKeys = &store.Table[ssm.AccessKeyPair]{Name: "accesskeys", Places: func(_ []byte, k *ssm.AccessKeyPair) []store.Place {
+	return []store.Place{{List: string(secretKey(ssm.Owner{Uin: k.Uin, Region: k.Region}, k.SecretName)), Order: uint64(k.CreatedAt)}}
+}}
+
+// newAccessKey makes a key of the secret's target user and returns it as a value. The one before stays valid until the
+// next is made.
+func (c *Call) newAccessKey(s *ssm.Secret) (value string, err error) {
+	list := string(secretKey(c.Owner, s.Name))
+	for accessKeys.Count(c.tx, list) >= ssm.MaxAccessKeys {
+		_, oldest, _ := accessKeys.First(c.tx, list)
+		if err := accessKeys.Delete(c.tx, oldest); err != nil {
+			return "", err
+		}
+	}
+	id := "AKID" + c.random(alphanumeric, 32)
+	k := &ssm.AccessKeyPair{
+		SecretKey: c.random(alphanumeric, 32), Uin: c.Owner.Uin, TargetUin: s.TargetUin, Region: c.Owner.Region, SecretName: s.Name,
+		CreatedAt: c.Now.UnixNano(),
+	}
+	text, err := json.Marshal(struct{ SecretId, SecretKey string }{id, k.SecretKey})
+	if err != nil {
+		return "", err
+	}
+	return string(text), accessKeys.Put(c.tx, []byte(id), k)
+}
+
+// dropAccessKeys removes the keys of a secret that goes.
+func dropAccessKeys(tx *store.Tx, secret []byte) error {
+	for {
+		_, id, found := accessKeys.First(tx, string(secret))
+		if !found {
+			return nil
+		}
+		if err := accessKeys.Delete(tx, id); err != nil {
+			return err
+		}
+	}
+}
+
+// FindAccessKey returns the key with a SecretId, nil if no secret holds it.
+func FindAccessKey(db *store.DB, secretID string) (k *ssm.AccessKeyPair, err error) {
+	err = db.View(func(tx *store.Tx) error { k, err = accessKeys.Get(tx, []byte(secretID)); return err })
+	return k, err
+}
+
+// NewAccessKeySecret makes a secret of the type API key for a user. That the user may have one is asked when the secret
+// is rotated, as at the real service.
+func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error {
+	if err := ssm.CheckName(name); err != nil {
+		return err
+	}
+	if target == 0 {
+		return apierr.InvalidParameterValue.With("TargetUin")
+	}
+	return db.Update(func(tx *store.Tx) error {
+		c.tx = tx
+		s := &ssm.Secret{Name: name, Type: ssm.AccessKey, TargetUin: target}
+		if err := c.create(s); err != nil {
+			return err
+		}
+		value, err := c.newAccessKey(s)
+		if err != nil {
+			return err
+		}
+		return c.putVersion(name, ssm.CurrentVersion, &ssm.Version{CreatedAt: c.Now.UnixNano(), String: value})
+	})
+}
+
+// Accounts reads and writes what is known of accounts.
+type Accounts struct{ DB *store.DB }
+
+// All returns the data of every account that has any, by Uin.
+func (a Accounts) All() (map[uint64]ssm.AccountData, error) {
+	all := map[uint64]ssm.AccountData{}
+	err := a.DB.View(func(tx *store.Tx) error {
+		return accounts.Scan(tx, nil, func(key []byte, data *ssm.AccountData) error {
+			all[binary.BigEndian.Uint64(key)] = *data
+			return nil
+		})
+	})
+	return all, err
+}
+
+// Put writes the data of one account.
+func (a Accounts) Put(uin uint64, data ssm.AccountData) error {
+	return a.DB.Update(func(tx *store.Tx) error { return accounts.Put(tx, number(uin), &data) })
+}
+
+// rotateAtOnce rotates a secret whose rotation is no task.
+func (c *Call) rotateAtOnce(s *ssm.Secret) error {
+	if err := c.Account.CheckUser(c.Owner.Uin, s.TargetUin); err != nil {
+		return err
+	}
+	if err := c.rotate(s, c.Now); err != nil {
+		return err
+	}
+	return c.put(s)
+}

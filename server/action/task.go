@@ -1,0 +1,142 @@
+package action
+
+import (
+	"encoding/binary"
+	"time"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+)
+
+// Tasks: begun by an action, ended at once, by time or by polls.
+
+// taskKey is a task's key: its FlowID.
+func taskKey(flowID int64) []byte { return number(uint64(flowID)) }
+
+// number is a number as a key: 8 bytes, big-endian.
+func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// firstFlowID is the first FlowID of a new store: official examples have numbers from 43414 on.
+const firstFlowID = 43414
+
+// newFlowID draws the FlowID of a task that begins.
+func (c *Call) newFlowID() (int64, error) {
+	n, err := tasks.Next(c.tx)
+	return firstFlowID + int64(n) - 1, err
+}
+
+// done records a task that needs no time, and returns its FlowID.
+func (c *Call) done(kind ssm.TaskKind, name string) (*int64, error) {
+	flowID, err := c.newFlowID()
+	if err != nil {
+		return nil, err
+	}
+	return &flowID, tasks.Put(c.tx, taskKey(flowID), &ssm.Task{
+		Kind: kind, Status: ssm.TaskDone, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: name, BeganAt: c.Now.UnixNano(),
+	})
+}
+
+// begin begins a task of a secret that is then stored with it, and ends it if its pace is at once. The secret itself is
+// not written before that.
+func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error) {
+	if flowID, err = c.newFlowID(); err != nil {
+		return 0, err
+	}
+	t := &ssm.Task{
+		Kind: kind, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: s.Name,
+		BeganAt: c.Now.UnixNano(), Polls: c.Tasks.Pace.Polls, Fails: c.Tasks.Fail(),
+	}
+	s.FlowID = flowID
+	switch pace := c.Tasks.Pace; {
+	case pace.Polls > 0:
+	case pace.After > 0:
+		end := c.Now.Add(pace.After)
+		t.DueAt = end.UnixNano()
+		c.due(end)
+	default:
+		return flowID, c.end(flowID, t, s)
+	}
+	if err := tasks.Put(c.tx, taskKey(flowID), t); err != nil {
+		return 0, err
+	}
+	return flowID, c.put(s)
+}
+
+// end ends a task now and writes it and its secret, nil if that is gone.
+func (c *Call) end(flowID int64, t *ssm.Task, s *ssm.Secret) error {
+	t.Status, t.DueAt, t.Polls = ssm.TaskDone, 0, 0
+	if t.Fails || s == nil || s.FlowID != flowID {
+		t.Status = ssm.TaskFailed
+	}
+	if s != nil && s.FlowID == flowID {
+		if err := c.take(t, s); err != nil {
+			return err
+		}
+	}
+	return tasks.Put(c.tx, taskKey(flowID), t)
+}
+
+// take writes what the end of a task makes of its secret.
+func (c *Call) take(t *ssm.Task, s *ssm.Secret) error {
+	s.FlowID = 0
+	switch {
+	case t.Kind == ssm.CreateTask && t.Fails:
+		s.Birth = ssm.MakingFailed
+	case t.Kind == ssm.CreateTask:
+		s.Birth = ssm.Made
+		if err := c.newValue(s, ""); err != nil {
+			return err
+		}
+		s.Rotation.Schedule(c.Now)
+	case t.Kind == ssm.RotateTask && !t.Fails:
+		if err := c.rotate(s, time.Unix(0, t.BeganAt)); err != nil {
+			return err
+		}
+	}
+	return c.put(s)
+}
+
+// FlowRequest has the parameters of DescribeAsyncRequestInfo.
+type FlowRequest struct {
+	FlowID int64 `tc3:"required"`
+	DryRunnable
+}
+
+// TaskReply is the answer of DescribeAsyncRequestInfo.
+type TaskReply struct {
+	TaskStatus  int64 // 0 running, 1 done, 2 failed
+	Description string
+}
+
+// 1078/41518, 1140/58265. A command, as a poll can be what ends a task.
+var describeAsyncRequestInfo = command(spec[FlowRequest, TaskReply]{
+	Name: "DescribeAsyncRequestInfo", Rate: 20,
+	Do: func(c *Call, q *FlowRequest) (*TaskReply, error) {
+		t, err := tasks.Get(c.tx, taskKey(q.FlowID))
+		switch {
+		case err != nil:
+			return nil, err
+		case t == nil || t.Uin != c.Owner.Uin || t.Region != c.Owner.Region:
+			return nil, apierr.TaskNotFound.With(q.FlowID)
+		}
+		if err := c.poll(q.FlowID, t); err != nil {
+			return nil, err
+		}
+		return &TaskReply{int64(t.Status), t.Status.String()}, nil
+	},
+})
+
+// poll counts a poll of a task that ends by polls.
+func (c *Call) poll(flowID int64, t *ssm.Task) error {
+	if t.Status != ssm.TaskRunning || t.Polls == 0 {
+		return nil
+	}
+	if t.Polls--; t.Polls > 0 {
+		return tasks.Put(c.tx, taskKey(flowID), t)
+	}
+	s, err := secrets.Get(c.tx, secretKey(c.Owner, t.SecretName))
+	if err != nil {
+		return err
+	}
+	return c.end(flowID, t, s)
+}

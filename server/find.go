@@ -1,0 +1,81 @@
+package server
+
+import (
+	"strings"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/tc3"
+)
+
+// service is the actions of one service, by name.
+type service struct {
+	name, version string
+	actions       map[string]*action.Action
+}
+
+func newServices() map[string]*service {
+	services := map[string]*service{}
+	for _, set := range action.Sets() {
+		s := &service{set.Service, set.Version, map[string]*action.Action{}}
+		for _, a := range set.Actions {
+			s.actions[a.Name] = a
+		}
+		services[set.Service] = s
+	}
+	return services
+}
+
+// find returns the action that a request names, of the service that it means.
+func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
+	name := s.serviceOf(q)
+	of, ok := s.services[name]
+	if !ok {
+		rec.hint = "a call for the service " + name + " came here: only ssm and tag are emulated, so point that client elsewhere"
+		return nil, apierr.NoSuchProduct.With()
+	}
+	if q.Version != of.version {
+		return nil, apierr.NoSuchVersion.With(q.Version, of.name)
+	}
+	a, ok := of.actions[q.Action]
+	if !ok {
+		return nil, apierr.InvalidAction.With(q.Action, of.name, of.version)
+	}
+	return a, nil
+}
+
+// serviceOf works out which service a request is for: by the host's first label, else by the service of its credential
+// scope, else by its action and version. SDKs that derive the service from a custom endpoint sign for 127 or localhost,
+// which says nothing.
+func (s *Server) serviceOf(q *tc3.Request) string {
+	host := strings.TrimPrefix(strings.TrimPrefix(q.Host, "http://"), "https://")
+	label, rest, _ := strings.Cut(host, ".")
+	if s.isService(label) && rest != "" || strings.HasSuffix(withoutPort(rest), "tencentcloudapi.com") {
+		return label
+	}
+	if scope := q.Scope(); s.isService(scope) {
+		return scope
+	}
+	if tag := s.services["tag"]; q.Version == tag.version && tag.actions[q.Action] != nil {
+		return tag.name
+	}
+	return action.Service
+}
+
+func withoutPort(host string) string {
+	name, _, _ := strings.Cut(host, ":")
+	return name
+}
+
+func (s *Server) isService(name string) bool { return s.services[name] != nil || otherServices[name] }
+
+// otherServices are products of the cloud whose calls a program may send here by mistake, with the names by which the
+// vendor's SDKs know them.
+var otherServices = map[string]bool{
+	"apigateway": true, "as": true, "billing": true, "cam": true, "cbs": true, "cdb": true, "cdn": true, "cfs": true, "ckafka": true,
+	"clb": true, "cloudaudit": true, "cls": true, "cos": true, "cvm": true, "cynosdb": true, "dbbrain": true, "dcdb": true,
+	"dnspod": true, "domain": true, "eb": true, "emr": true, "es": true, "kms": true, "lighthouse": true, "mariadb": true,
+	"mongodb": true, "monitor": true, "organization": true, "postgres": true, "redis": true, "scf": true, "ses": true,
+	"sms": true, "sqlserver": true, "ssl": true, "sts": true, "tat": true, "tcr": true, "tdmq": true, "teo": true, "tke": true,
+	"vod": true, "vpc": true, "waf": true,
+}

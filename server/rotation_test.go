@@ -1,0 +1,323 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/servertest"
+	"ssmlocal/server/ssm"
+)
+
+// product returns the parameters of a product secret that rotates from a time on, "" for not at all.
+func product(name, begin string, days int) object {
+	p := object{
+		"SecretName": name, "UserNamePrefix": "app", "ProductName": "Mysql", "InstanceID": "cdb-1", "Domains": []string{"%"},
+		"PrivilegesList": []object{{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"SELECT"}}},
+	}
+	if begin != "" {
+		p["EnableRotation"], p["RotationBeginTime"], p["RotationFrequency"] = true, begin, days
+	}
+	return p
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func value(t *testing.T, s *servertest.Server, name, version string) string {
+	t.Helper()
+	v, err := s.Value(name, version)
+	must(t, err)
+	return v
+}
+
+// inZone writes a time as the API does.
+func inZone(at time.Time) string { return ssm.FormatTime(at.UnixNano()) }
+
+// TestScheduledRotation sees rotations by policy happen, each at its own minute, and reads old and new values.
+func TestScheduledRotation(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	begin := s.Clock.Now().Add(10 * 24 * time.Hour).Truncate(time.Second)
+	must(t, s.Call("CreateProductSecret", product("db", inZone(begin), 30), nil))
+	first := value(t, s, "db", "SSM_Current")
+
+	if events := s.Advance(9 * 24 * time.Hour); len(events) != 0 {
+		t.Errorf("before its time: %v", events)
+	}
+	for k := range 3 {
+		days := 30
+		if k == 0 {
+			days = 2
+		}
+		events := s.Advance(time.Duration(days) * 24 * time.Hour)
+		due := begin.Add(time.Duration(k) * 30 * 24 * time.Hour)
+		if len(events) != 1 || events[0].What != "rotation" || !events[0].At.Equal(due) || events[0].SecretName != "db" {
+			t.Fatalf("rotation %d: %v, want one at %v", k, events, due)
+		}
+		id := due.In(ssm.Zone).Format("SSM_Rotate_20060102150405")
+		if archived := value(t, s, "db", id); k == 0 && archived != first {
+			t.Errorf("%s is %s, the first value was %s", id, archived, first)
+		}
+		var detail struct{ LatestRotateTime, NextRotateBeginTime string }
+		must(t, s.Call("DescribeRotationDetail", object{"SecretName": "db"}, &detail))
+		if next := inZone(due.Add(30 * 24 * time.Hour)); detail.LatestRotateTime != inZone(due) || detail.NextRotateBeginTime != next {
+			t.Errorf("after rotation %d: %+v, want %s and %s", k, detail, inZone(due), next)
+		}
+	}
+}
+
+// TestAccountsAlternate rotates by hand again and again: the two accounts take turns with new passwords, every archived
+// value stays as it was, and the history never grows past ten.
+func TestAccountsAlternate(t *testing.T) {
+	s := servertest.New(t, server.Config{Unlimited: true})
+	must(t, s.Call("CreateProductSecret", product("db", "", 0), nil))
+	type pair struct{ UserName, Password string }
+	read := func(version string) (p pair) {
+		must(t, json.Unmarshal([]byte(value(t, s, "db", version)), &p))
+		return p
+	}
+	values := []pair{read("SSM_Current")}
+	for i := range 13 {
+		must(t, s.Call("RotateProductSecret", object{"SecretName": "db"}, nil))
+		values = append(values, read("SSM_Current"))
+		var history struct {
+			VersionIDs      []string
+			TotalCount      int
+			AccountInfoList []struct{ AccountName, Version string }
+		}
+		must(t, s.Call("DescribeRotationHistory", object{"SecretName": "db"}, &history))
+		if want := min(i+1, 10); history.TotalCount != want || len(history.VersionIDs) != want {
+			t.Fatalf("after %d rotations the history has %d of %d", i+1, len(history.VersionIDs), history.TotalCount)
+		}
+		for k, id := range history.VersionIDs {
+			if got, want := read(id), values[i-k]; got != want {
+				t.Errorf("%s is %v, was %v", id, got, want)
+			}
+		}
+		infos := history.AccountInfoList
+		if len(infos) != 2 || infos[0].Version != "SSM_Current" || infos[0].AccountName != values[i+1].UserName ||
+			infos[1].Version != history.VersionIDs[0] || infos[1].AccountName != values[i].UserName {
+			t.Errorf("the accounts are %v", infos)
+		}
+	}
+	passwords := map[string]bool{}
+	for i, v := range values {
+		if passwords[v.Password] || len(v.Password) < 16 || i > 1 && v.UserName != values[i-2].UserName || i > 0 && v.UserName == values[i-1].UserName {
+			t.Errorf("value %d is %v after %v", i, v, values[max(i-1, 0)])
+		}
+		passwords[v.Password] = true
+	}
+}
+
+// TestDisabledSecretsSkipTheirTurn lets a turn pass while the secret is disabled: it is not made up for.
+func TestDisabledSecretsSkipTheirTurn(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	begin := s.Clock.Now().Add(time.Hour)
+	must(t, s.Call("CreateProductSecret", product("db", inZone(begin), 30), nil))
+	must(t, s.Call("DisableSecret", object{"SecretName": "db"}, nil))
+	if events := s.Advance(24 * time.Hour); len(events) != 0 {
+		t.Errorf("while disabled: %v", events)
+	}
+	must(t, s.Call("EnableSecret", object{"SecretName": "db"}, nil))
+	if events := s.Advance(28 * 24 * time.Hour); len(events) != 0 {
+		t.Errorf("before the next turn: %v", events)
+	}
+	if events := s.Advance(2 * 24 * time.Hour); len(events) != 1 {
+		t.Errorf("at the next turn: %v", events)
+	}
+}
+
+// TestEventsAcrossARestart cuts a year in two with a restart, with time passing while the server is down: everything
+// happens once and in order, as it does without the cut.
+func TestEventsAcrossARestart(t *testing.T) {
+	config := server.Config{Data: t.TempDir(), Unlimited: true}
+	s := servertest.New(t, config)
+	for i := range 7 {
+		begin := s.Clock.Now().Add(time.Duration(1+i*5) * 24 * time.Hour)
+		must(t, s.Call("CreateProductSecret", product(fmt.Sprintf("db-%d", i), inZone(begin), 30+i), nil))
+	}
+	events := s.Advance(100 * 24 * time.Hour)
+	state := s.Clock.State()
+	s.Stop()
+	s = servertest.New(t, config)
+	if s.Clock.State() != state {
+		t.Errorf("the clock came back as %+v, was %+v", s.Clock.State(), state)
+	}
+	events = append(events, s.Advance(265*24*time.Hour)...)
+	if !slices.IsSortedFunc(events, func(a, b action.Event) int { return a.At.Compare(b.At) }) {
+		t.Error("the events are not in order")
+	}
+	seen := map[string]int{}
+	for _, e := range events {
+		seen[e.SecretName]++
+	}
+	for i := range 7 {
+		name := fmt.Sprintf("db-%d", i)
+		if want := 1 + (365-1-i*5)/(30+i); seen[name] < want-1 || seen[name] > want {
+			t.Errorf("%s rotated %d times in a year, want about %d", name, seen[name], want)
+		}
+	}
+}
+
+// TestParallelMoves moves one clock from many tests at once: every event is told to one of them.
+func TestParallelMoves(t *testing.T) {
+	s := servertest.New(t, server.Config{Unlimited: true})
+	for i := range 20 {
+		must(t, s.Call("CreateProductSecret", product(fmt.Sprintf("db-%d", i), inZone(s.Clock.Now().Add(time.Duration(i)*time.Hour)), 30), nil))
+	}
+	var mu sync.Mutex
+	told := 0
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			events := s.Advance(36 * 24 * time.Hour)
+			mu.Lock()
+			defer mu.Unlock()
+			told += len(events)
+		})
+	}
+	wg.Wait()
+	// 360 days: each rotates at its begin and eleven or twelve times after it. What was due before a move is none's.
+	if told < 20*11 || told > 20*13 {
+		t.Errorf("%d events were told", told)
+	}
+}
+
+// TestSSHKeygen lets OpenSSH itself read a key, where it is installed.
+func TestSSHKeygen(t *testing.T) {
+	keygen, err := exec.LookPath("ssh-keygen")
+	if err != nil {
+		t.Skip("ssh-keygen is not installed")
+	}
+	s := servertest.New(t, server.Config{})
+	must(t, s.Call("CreateSSHKeyPairSecret", object{"SecretName": "k", "ProjectId": 0}, nil))
+	var pair struct{ PublicKey, PrivateKey string }
+	must(t, s.Call("GetSSHKeyPairValue", object{"SecretName": "k"}, &pair))
+	cmd := exec.Command(keygen, "-y", "-f", "/dev/stdin")
+	cmd.Stdin = strings.NewReader(pair.PrivateKey + "\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(pair.PublicKey, strings.TrimSpace(string(out))) {
+		t.Errorf("ssh-keygen says %s, %v; the public key is %s", out, err, pair.PublicKey)
+	}
+}
+
+// TestControlRefusesOtherSites sends what browsers send from other pages.
+func TestControlRefusesOtherSites(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	for _, c := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Accept", "*/*", 200}, {"Sec-Fetch-Site", "none", 200}, {"Sec-Fetch-Site", "same-origin", 200}, {"Origin", s.URL, 200},
+		{"Sec-Fetch-Site", "cross-site", 403}, {"Sec-Fetch-Site", "same-site", 403}, {"Origin", "https://evil.example", 403},
+		{"Origin", "null", 403}, {"Origin", "http://127.0.0.1:1", 403},
+	} {
+		r, _ := http.NewRequest(http.MethodGet, s.URL+"/_ssmlocal/clock", nil)
+		r.Header.Set(c.name, c.value)
+		answer, body := send(t, r)
+		if answer.StatusCode != c.want || c.want == 403 && !strings.Contains(body, `"error"`) {
+			t.Errorf("%s: %s: %s %s", c.name, c.value, answer.Status, body)
+		}
+	}
+}
+
+// TestControlElsewhere puts the control plane on an address of its own, and away.
+func TestControlElsewhere(t *testing.T) {
+	off := servertest.New(t, server.Config{Control: "off"})
+	own := servertest.New(t, server.Config{Control: "127.0.0.1:0"})
+	for url, want := range map[string]int{
+		off.URL + "/_ssmlocal/clock": 404, off.URL + "/_ssmlocal/health": 200,
+		own.URL + "/_ssmlocal/clock": 404, own.URL + "/_ssmlocal/health": 200,
+		own.ControlURL() + "/_ssmlocal/clock": 200, own.ControlURL() + "/_ssmlocal/health": 200, own.ControlURL() + "/": 404,
+	} {
+		r, _ := http.NewRequest(http.MethodGet, url, nil)
+		if answer, _ := send(t, r); answer.StatusCode != want {
+			t.Errorf("%s: %s, want %d", url, answer.Status, want)
+		}
+	}
+}
+
+// TestOtherServices sends calls that are meant for other products.
+func TestOtherServices(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	at := func(host, service, version, action string) string {
+		r := resign(s, "{}", func(r *http.Request) {
+			r.Host = host
+			r.Header.Set("X-TC-Action", action)
+			r.Header.Set("X-TC-Version", version)
+		})
+		signFor(r, s, service)
+		return refusal(t, r)
+	}
+	port := s.Host[strings.LastIndex(s.Host, ":"):]
+	for _, c := range []struct{ host, service, version, action, want string }{
+		{"ssm.localhost" + port, "ssm", "2019-09-23", "GetRegions", ""},
+		{"tag.localhost" + port, "tag", "2018-08-13", "GetResources", ""},
+		{"tag.tencentcloudapi.com", "tag", "2018-08-13", "GetResources", ""},
+		{"localhost" + port, "localhost" + port, "2018-08-13", "GetResources", ""},
+		{"localhost" + port, "tag", "2018-08-13", "GetResources", ""},
+		{"kms.localhost" + port, "kms", "2019-01-18", "ListKeys", "NoSuchProduct"},
+		{"newproduct.tencentcloudapi.com", "newproduct", "2019-01-18", "X", "NoSuchProduct"},
+		{"localhost" + port, "sts", "2018-08-13", "AssumeRole", "NoSuchProduct"},
+		{"tag.localhost" + port, "tag", "2019-09-23", "GetSecretValue", "NoSuchVersion: The specified api version=`2019-09-23` does not exist in service=`tag`."},
+		{"tag.localhost" + port, "tag", "2018-08-13", "Nope", "InvalidAction: The request action=`Nope` is invalid or not found in service=`tag` and version=`2018-08-13`."},
+	} {
+		if got := at(c.host, c.service, c.version, c.action); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s, signed for %s, %s: %s, want %s", c.host, c.service, c.action, got, c.want)
+		}
+	}
+}
+
+// TestAccessKeysSign rotates an API key: what the secret holds really signs calls, the key before it goes on until the
+// next rotation, and all of them end with the secret.
+func TestAccessKeysSign(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	post := func(method, path, body string) {
+		t.Helper()
+		r, _ := http.NewRequest(method, s.URL+"/_ssmlocal"+path, strings.NewReader(body))
+		if answer, text := send(t, r); answer.StatusCode != 200 {
+			t.Fatal(text)
+		}
+	}
+	post("POST", "/accesskeysecrets", `{"secretName":"key","targetUin":100000000101}`)
+	post("PUT", "/accounts", `{"uin":100000000001,"users":{"100000000101":{}}}`)
+	var keys []account.Credential
+	for i := range 3 {
+		if i > 0 {
+			must(t, s.Call("RotateProductSecret", object{"SecretName": "key"}, nil))
+		}
+		var k struct{ SecretId, SecretKey string }
+		must(t, json.Unmarshal([]byte(value(t, s, "key", "SSM_Current")), &k))
+		keys = append(keys, account.Credential{SecretID: k.SecretId, SecretKey: k.SecretKey})
+	}
+	expect := func(k account.Credential, code string) {
+		t.Helper()
+		err := s.CallIn("ap-guangzhou", k, "DescribeSecret", object{"SecretName": "key"}, nil)
+		var failure *servertest.Error
+		if errors.As(err, &failure); failure == nil && (err != nil || code != "") || failure != nil && failure.Code != code {
+			t.Errorf("%s: %v, want %q", k.SecretID, err, code)
+		}
+	}
+	expect(keys[0], "AuthFailure.SecretIdNotFound")
+	expect(keys[1], "")
+	expect(keys[2], "")
+	expect(account.Credential{SecretID: keys[2].SecretID, SecretKey: keys[1].SecretKey}, "AuthFailure.SignatureFailure")
+	must(t, s.Call("DisableSecret", object{"SecretName": "key"}, nil))
+	must(t, s.Call("DeleteSecret", object{"SecretName": "key"}, nil))
+	expect(keys[1], "AuthFailure.SecretIdNotFound")
+	expect(keys[2], "AuthFailure.SecretIdNotFound")
+}

@@ -1,0 +1,82 @@
+package ssm
+
+import (
+	"strconv"
+
+	"ssmlocal/server/apierr"
+)
+
+// A ServiceState is what an account's purchase of the service has come to, as GetServiceStatus numbers it.
+type ServiceState uint8
+
+// The states of the service. The zero AccountData has bought it.
+const (
+	Bought ServiceState = iota
+	NotBought
+	InArrears
+	Released
+)
+
+// InvalidType is the state as GetServiceStatus numbers it: 0 not bought, 1 normal, 2 in arrears, 3 released.
+func (s ServiceState) InvalidType() int64 { return [...]int64{1, 0, 2, 3}[s] }
+
+// A KeyState is what is wrong with a KMS key.
+type KeyState uint8
+
+// The states of KMS keys; a key that an account's data does not list is good.
+const (
+	KeyGood KeyState = iota
+	KeyDisabled
+	KeyForeign // of another account
+)
+
+// AccountData is what there is to know of an account besides its secrets. The zero AccountData is a good customer with a
+// prepaid service, whose KMS keys all work and who has no sub-accounts.
+type AccountData struct {
+	Service     ServiceState        `cbor:"1,keyasint,omitempty"`
+	Postpaid    bool                `cbor:"2,keyasint,omitempty"`
+	SecretLimit uint64              `cbor:"3,keyasint,omitempty"` // secrets in a region, 0 for the server's default
+	KmsKeys     map[string]KeyState `cbor:"4,keyasint,omitempty"`
+	Users       map[uint64]User     `cbor:"5,keyasint,omitempty"` // sub-accounts, by Uin
+}
+
+// A User is a sub-account.
+type User struct {
+	OtherKeys int `cbor:"1,keyasint,omitempty"` // access keys that no secret holds
+}
+
+// MaxAccessKeys is how many access keys a user can have.
+const MaxAccessKeys = 2
+
+// CheckPurchase refuses an account that has not bought the service, or that has not paid for it.
+func (a *AccountData) CheckPurchase() error {
+	if a.Service != Bought {
+		return apierr.NotPurchased.With()
+	}
+	return nil
+}
+
+// CheckKey refuses a KMS key that doesn't work. Not every action's documented codes have one of its own for a foreign
+// key: mayDeny tells whether this one's do.
+func (a *AccountData) CheckKey(id string, mayDeny bool) error {
+	switch state := a.KmsKeys[id]; {
+	case state == KeyForeign && mayDeny:
+		return apierr.UnauthorizedKms.With(id)
+	case state != KeyGood:
+		return apierr.AccessKmsError.With(id)
+	}
+	return nil
+}
+
+// CheckUser refuses to make an access key for somebody who is not of the account, or who has too many. The key that a
+// secret holds now stays beside the new one.
+func (a *AccountData) CheckUser(account, target uint64) error {
+	user, ok := a.Users[target]
+	switch {
+	case !ok && target != account:
+		return apierr.UinNotMatch.With(strconv.FormatUint(target, 10))
+	case user.OtherKeys+2 > MaxAccessKeys:
+		return apierr.AccessKeyOverLimit.With(strconv.FormatUint(target, 10), MaxAccessKeys)
+	}
+	return nil
+}
