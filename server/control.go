@@ -41,7 +41,7 @@ var controls = []control{
 	{"GET", "/tasks", "how tasks go", read((*Server).taskSettings)},
 	{"PUT", "/tasks", "change how they go: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", with((*Server).setTasks)},
 	{"GET", "/accounts", "what is known of accounts besides their secrets", read((*Server).allAccounts)},
-	{"PUT", "/accounts", "change one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}}}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Server).setAccount)},
+	{"PUT", "/accounts", "change one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Server).setAccount)},
 	{"POST", "/accesskeysecrets", "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", with((*Server).newAccessKeySecret)},
 }
 
@@ -143,7 +143,7 @@ func writeControl(w http.ResponseWriter, reply any, err error) {
 			Error string `json:"error"`
 		}{r.message}
 	}
-	_ = json.MarshalWrite(w, reply, jsontext.Multiline(true))
+	_ = json.MarshalWrite(w, reply, json.Deterministic(true), jsontext.Multiline(true))
 	_, _ = io.WriteString(w, "\n")
 }
 
@@ -228,7 +228,7 @@ func (s *Server) advanceClock(q *advanceRequest) (AdvanceReply, error) {
 // Advance moves the virtual clock ahead and returns when everything that becomes due on the way has happened, in order
 // of time, with the list of it. It is safe for concurrent use: each move gets what it made happen.
 func (s *Server) Advance(by time.Duration) (AdvanceReply, error) {
-	return s.advance(func() (time.Time, error) { return s.clock.Advance(by), nil })
+	return s.advance(func() (time.Time, error) { return s.clock.Advance(by) })
 }
 
 func (s *Server) advance(move func() (time.Time, error)) (reply AdvanceReply, err error) {
@@ -303,6 +303,7 @@ type AccountReply struct {
 	SecretLimit uint64              `json:"secretLimit"` // 0 for the server's own
 	KmsKeys     map[string]string   `json:"kmsKeys"`     // disabled or foreign
 	Users       map[uint64]UserInfo `json:"users"`
+	Isolated    []string            `json:"isolated"` // instances whose secrets can't be rotated
 }
 
 // UserInfo is what is known of a sub-account.
@@ -328,7 +329,7 @@ func (s *Server) allAccounts() ([]AccountReply, error) {
 func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
 	reply := AccountReply{
 		Uin: uin, Service: serviceStates[a.Service], Postpaid: a.Postpaid, SecretLimit: a.SecretLimit,
-		KmsKeys: map[string]string{}, Users: map[uint64]UserInfo{},
+		KmsKeys: map[string]string{}, Users: map[uint64]UserInfo{}, Isolated: a.Isolated,
 	}
 	for id, state := range a.KmsKeys {
 		reply.KmsKeys[id] = keyStates[state]
@@ -350,7 +351,7 @@ func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
 	}
 	data := ssm.AccountData{
 		Service: ssm.ServiceState(service), Postpaid: q.Postpaid, SecretLimit: q.SecretLimit,
-		KmsKeys: map[string]ssm.KeyState{}, Users: map[uint64]ssm.User{},
+		KmsKeys: map[string]ssm.KeyState{}, Users: map[uint64]ssm.User{}, Isolated: q.Isolated,
 	}
 	for id, name := range q.KmsKeys {
 		state := slices.Index(keyStates, name)

@@ -131,7 +131,7 @@ func (run *randomRun) notPending(s *modelSecret) string { return run.only(s, "En
 // move moves the clock by up to a day and ends what is due by then.
 func (run *randomRun) move() {
 	by := time.Duration(1+run.r.IntN(24)) * time.Hour
-	run.server.Clock.Advance(by)
+	_, _ = run.server.Clock.Advance(by)
 	run.now += by
 	for name, s := range run.secrets {
 		if s.status == "PendingDelete" && s.ends <= run.now {

@@ -98,7 +98,7 @@ func (s *session) do(call string) string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.server.Clock.Advance(by)
+		_, _ = s.server.Clock.Advance(by)
 		return ""
 	case "region":
 		s.region = rest
@@ -170,17 +170,19 @@ func expand(params string) string {
 // mask replaces what differs from run to run.
 func mask(reply string) string {
 	for pattern, with := range map[string]string{
-		`,?"RequestId":"[^"]*"`:                          ``,
-		`"(Create|Delete)Time":[1-9]\d{9}`:               `"${1}Time":TIME`,
-		`"ExpireTime":"\d{4}-12-31 23:59:59"`:            `"ExpireTime":"NEXT YEAR"`,
-		`_customize_\d{19}_[a-z0-9]{3}"`:                 `_customize_TIME_XXX"`,
-		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}"`:           `"UUID"`,
-		`_SSM_[A-Za-z0-9]{3}(\\?")`:                      `_SSM_XXX$1`,
-		`"(RotatedTime|LatestRotateTime)":"\d{4}-[^"]*"`: `"$1":"TIME"`,
-		`SSM_Rotate_\d{14}`:                              `SSM_Rotate_TIME`,
-		`skey-[a-z0-9]{8}`:                               `skey-XXX`,
-		`AKID[A-Za-z0-9]{32}`:                            `AKIDXXX`,
-		`Password\\":\\"[A-Za-z0-9_-]{24}\\"`:            `Password\":\"PASSWORD\"`,
+		`,?"RequestId":"[^"]*"`:                           ``,
+		`"(Create|Delete)Time":[1-9]\d{9}`:                `"${1}Time":TIME`,
+		`"ExpireTime":"\d{4}-12-31 23:59:59"`:             `"ExpireTime":"NEXT YEAR"`,
+		`_customize_\d{19}_[a-z0-9]{3}"`:                  `_customize_TIME_XXX"`,
+		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}"`:            `"UUID"`,
+		`_SSM_[A-Za-z0-9]{3}(\\?")`:                       `_SSM_XXX$1`,
+		`"(RotatedTime|LatestRotateTime)":"\d{4}-[^"]*"`:  `"$1":"TIME"`,
+		`SSM_Rotate_\d{14}`:                               `SSM_Rotate_TIME`,
+		`skey-[a-z0-9]{8}`:                                `skey-XXX`,
+		`ssh-rsa [A-Za-z0-9+/=]+`:                         `ssh-rsa XXX`,
+		`-----BEGIN RSA PRIVATE KEY-----\\n[^"]*-----END`: `-----BEGIN RSA PRIVATE KEY-----\nXXX-----END`,
+		`AKID[A-Za-z0-9]{32}`:                             `AKIDXXX`,
+		`Password\\":\\"[A-Za-z0-9_-]{24}\\"`:             `Password\":\"PASSWORD\"`,
 	} {
 		reply = regexp.MustCompile(pattern).ReplaceAllString(reply, with)
 	}

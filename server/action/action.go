@@ -37,6 +37,8 @@ type Call struct {
 
 	tx   *store.Tx
 	keys *ssm.KeyPair // made by CreateSSHKeyPairSecret's Prepare
+
+	accountOf func(uin uint64) ssm.AccountData // for what is done without a caller
 }
 
 // Tasks says how tasks go.

@@ -170,7 +170,7 @@ func (c *Call) metadata(s *ssm.Secret) SecretMetadata {
 		ResourceName: s.ResourceName, ProjectID: s.ProjectID,
 		TargetUin: s.TargetUin, TargetUinString: strconv.FormatUint(s.TargetUin, 10),
 		RotationFrequency: s.Rotation.Frequency, RotationBeginTime: s.Rotation.Begin,
-		NextRotationTime: ssm.Unix(s.Rotation.NextAt),
+		NextRotationTime: uint64(s.Rotation.NextAt),
 	}
 	if s.Rotation.Enabled {
 		m.RotationStatus = 1

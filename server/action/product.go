@@ -77,7 +77,8 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 			Birth: ssm.Making, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
 			Rotation: ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
 		}
-		if q.RotationFrequency != nil {
+		// Without EnableRotation any frequency is taken, and one that could never rotate is not kept.
+		if q.RotationFrequency != nil && ssm.CheckFrequency("RotationFrequency", *q.RotationFrequency) == nil {
 			s.Rotation.Frequency = *q.RotationFrequency
 		}
 		if err := c.admit(s); err != nil {

@@ -34,7 +34,7 @@ var rotateProductSecret = command(spec[RotationRequest, FlowReply]{
 		case s.FlowID != 0:
 			return nil, apierr.TaskIsRunning.With(s.FlowID, s.Name)
 		}
-		if err := c.useKey(s, true); err != nil {
+		if err := cmp.Or(c.Account.CheckRotation(s), c.useKey(s, true)); err != nil {
 			return nil, err
 		}
 		if s.Type == ssm.AccessKey {
@@ -122,7 +122,6 @@ var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 			r := &s.Rotation
 			if r.Enabled = q.EnableRotation; r.Enabled {
 				r.Begin = cmp.Or(q.RotationBeginTime, ssm.FormatTime(c.Now.UnixNano()))
-				r.Frequency = cmp.Or(r.Frequency, ssm.MinFrequency)
 				if q.Frequency != nil {
 					r.Frequency = *q.Frequency
 				}
@@ -154,7 +153,7 @@ var describeRotationDetail = query(spec[RotationRequest, RotationDetailReply]{
 			return nil, err
 		}
 		r := s.Rotation
-		return &RotationDetailReply{r.Enabled, r.Frequency, ssm.FormatTime(r.LastAt), ssm.FormatTime(r.NextAt)}, nil
+		return &RotationDetailReply{r.Enabled, r.Frequency, ssm.FormatTime(r.LastAt), r.Next()}, nil
 	},
 })
 

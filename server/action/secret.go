@@ -235,7 +235,7 @@ var describeSecret = query(spec[NameRequest, DescribeSecretReply]{
 			AdditionalConfig: s.AdditionalConfig, EncryptType: m.EncryptType,
 			RotationStatus: s.Rotation.Enabled, RotationFrequency: m.RotationFrequency,
 			ResourceName: m.ResourceName, ProjectID: m.ProjectID,
-			AccountInfoList: accountInfos(s), NextRotationTime: ssm.FormatTime(s.Rotation.NextAt),
+			AccountInfoList: accountInfos(s), NextRotationTime: s.Rotation.Next(),
 		}, nil
 	},
 })

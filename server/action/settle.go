@@ -2,6 +2,7 @@ package action
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"io"
 	"time"
@@ -22,9 +23,10 @@ type Event struct {
 
 // A Settler does what is due.
 type Settler struct {
-	DB     *store.DB
-	Random io.Reader
-	Tasks  func() Tasks
+	DB      *store.DB
+	Random  io.Reader
+	Tasks   func() Tasks
+	Account func(uin uint64) ssm.AccountData
 }
 
 // atOnce bounds how many events one transaction makes happen.
@@ -55,6 +57,7 @@ func (s *Settler) some(tx *store.Tx, now time.Time) (events []Event, next time.T
 			return events, at, nil
 		}
 		c := &Call{Now: at, Random: s.Random, Tasks: s.Tasks(), tx: tx}
+		c.accountOf = s.Account
 		event, err := do(c)
 		if err != nil {
 			return nil, at, err
@@ -67,17 +70,20 @@ func (s *Settler) some(tx *store.Tx, now time.Time) (events []Event, next time.T
 
 // earliest returns what is due first, and how it is done; the zero time if nothing is due ever.
 func earliest(tx *store.Tx) (at time.Time, do func(*Call) (Event, error)) {
-	first := func(order uint64, key []byte, found bool, how func(*Call, []byte) (Event, error)) {
-		if t := time.Unix(0, int64(order)); found && (at.IsZero() || t.Before(at)) {
+	first := func(t time.Time, key []byte, how func(*Call, []byte) (Event, error)) {
+		if at.IsZero() || t.Before(at) {
 			at, do = t, func(c *Call) (Event, error) { return how(c, key) }
 		}
 	}
-	order, key, found := tasks.First(tx, toEnd)
-	first(order, key, found, (*Call).endTask)
-	order, key, found = secrets.First(tx, toDelete)
-	first(order, key, found, (*Call).deleteDue)
-	order, key, found = secrets.First(tx, toRotate)
-	first(order, key, found, (*Call).rotateDue)
+	if order, key, found := tasks.First(tx, toEnd); found {
+		first(time.Unix(0, int64(order)), key, (*Call).endTask)
+	}
+	if order, key, found := secrets.First(tx, toDelete); found {
+		first(time.Unix(0, int64(order)), key, (*Call).deleteDue)
+	}
+	if order, key, found := secrets.First(tx, toRotate); found {
+		first(time.Unix(int64(order), 0), key, (*Call).rotateDue)
+	}
 	return at, do
 }
 
@@ -97,8 +103,8 @@ func (c *Call) deleteDue(key []byte) (Event, error) {
 	return c.event("deletion", name), remove(c.tx, key)
 }
 
-// rotateDue rotates a secret by its policy, or skips the turn of one that isn't enabled or is being rotated already.
-// The next turn is set either way.
+// rotateDue rotates a secret by its policy, or skips the turn of one that can't be rotated now: one that isn't enabled,
+// is being rotated already, or whose account, KMS key or instance forbids it. The next turn is set either way.
 func (c *Call) rotateDue(key []byte) (Event, error) {
 	name := c.ownSecret(key)
 	s, err := secrets.Get(c.tx, key)
@@ -106,7 +112,8 @@ func (c *Call) rotateDue(key []byte) (Event, error) {
 		return Event{}, err
 	}
 	s.Rotation.Schedule(c.Now)
-	if s.FlowID != 0 || ssm.Rotate.Refuse(s) != nil {
+	c.Account = c.accountOf(c.Owner.Uin)
+	if s.FlowID != 0 || cmp.Or(ssm.Rotate.Refuse(s), c.Account.CheckPurchase(), c.Account.CheckRotation(s), c.useKey(s, true)) != nil {
 		return Event{}, c.put(s)
 	}
 	event := c.event("rotation", name)

@@ -68,7 +68,8 @@ func byTag(t ssm.Type, key, value string) string {
 	return byType(t, nil, nil) + "v" + key + "\x00" + value
 }
 
-// The lists of what is due, of every owner, ordered by when: secrets to delete, secrets to rotate, tasks to end.
+// The lists of what is due, of every owner, ordered by when: secrets to delete and tasks to end in unix nanoseconds,
+// secrets to rotate in unix seconds, as that can be in the year 9999.
 const (
 	toDelete = "delete"
 	toRotate = "rotate"
@@ -139,10 +140,11 @@ func (c *Call) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.
 
 // put writes a secret, and notes what is due for it.
 func (c *Call) put(s *ssm.Secret) error {
-	for _, at := range []int64{s.DeleteAt, s.Rotation.NextAt} {
-		if at != 0 {
-			c.due(time.Unix(0, at))
-		}
+	if s.DeleteAt != 0 {
+		c.due(time.Unix(0, s.DeleteAt))
+	}
+	if s.Rotation.NextAt != 0 {
+		c.due(time.Unix(s.Rotation.NextAt, 0))
 	}
 	return secrets.Put(c.tx, secretKey(c.Owner, s.Name), s)
 }

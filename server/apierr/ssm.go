@@ -138,6 +138,9 @@ var (
 	UnauthorizedKms = kind("UnauthorizedOperation.AccessKmsError", 1,
 		"The KMS key `%s` belongs to another account.",
 		"无权访问KMS密钥 `%s`：密钥不属于当前账号。")
+	InstanceIsolated = kind("FailedOperation.RotationForbidden", 2,
+		"Rotation of the secret `%s` is forbidden: its instance %s is isolated.",
+		"凭据 `%s` 禁止轮换：实例 %s 处于隔离状态。")
 	UinNotMatch = kind("OperationDenied.UinNotMatch", 1,
 		"The user %s does not belong to this account.",
 		"用户 %s 不属于当前账号。")

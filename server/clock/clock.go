@@ -73,11 +73,18 @@ func (c *Clock) Run() {
 	c.state = State{Offset: int64(c.state.at(wall).Sub(wall))}
 }
 
-// Advance moves the virtual time ahead by a duration and returns it.
-func (c *Clock) Advance(by time.Duration) time.Time {
+// End is the end of virtual time: moments are counted in nanoseconds, which have room until 2262.
+var End = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// Advance moves the virtual time ahead by a duration and returns it. Beyond End is refused.
+func (c *Clock) Advance(by time.Duration) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state.advance(c.Wall(), by)
+	wall := c.Wall()
+	if by > End.Sub(c.state.at(wall)) {
+		return time.Time{}, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
+	}
+	return c.state.advance(wall, by), nil
 }
 
 func (s *State) advance(wall time.Time, by time.Duration) time.Time {
@@ -89,7 +96,7 @@ func (s *State) advance(wall time.Time, by time.Duration) time.Time {
 	return s.at(wall)
 }
 
-// AdvanceTo moves the virtual time ahead to a moment. The past is refused.
+// AdvanceTo moves the virtual time ahead to a moment. The past and what is beyond End are refused.
 func (c *Clock) AdvanceTo(to time.Time) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,6 +105,9 @@ func (c *Clock) AdvanceTo(to time.Time) (time.Time, error) {
 	if to.Before(now) {
 		return now, fmt.Errorf("the clock can't go back: it is %s, and %s is before that; start anew for an earlier time",
 			now.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+	}
+	if to.After(End) {
+		return now, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
 	}
 	return c.state.advance(wall, to.Sub(now)), nil
 }

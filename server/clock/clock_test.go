@@ -13,8 +13,14 @@ func TestFrozenAndMoved(t *testing.T) {
 	if got := c.At(c.Wall().Add(time.Hour)); !got.Equal(at) {
 		t.Errorf("a frozen clock went from %v to %v", at, got)
 	}
-	if got := c.Advance(time.Hour); !got.Equal(at.Add(time.Hour)) || !c.Now().Equal(got) {
-		t.Errorf("an hour after %v is %v", at, got)
+	if got, err := c.Advance(time.Hour); err != nil || !got.Equal(at.Add(time.Hour)) || !c.Now().Equal(got) {
+		t.Errorf("an hour after %v is %v, %v", at, got, err)
+	}
+	if _, err := c.Advance(200 * 365 * 24 * time.Hour); err == nil {
+		t.Error("moved beyond the end")
+	}
+	if _, err := c.AdvanceTo(End.Add(1)); err == nil {
+		t.Error("moved to a moment beyond the end")
 	}
 	if _, err := c.AdvanceTo(at); err == nil || !strings.Contains(err.Error(), "can't go back") {
 		t.Errorf("back in time: %v", err)

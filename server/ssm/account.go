@@ -1,6 +1,7 @@
 package ssm
 
 import (
+	"slices"
 	"strconv"
 
 	"ssmlocal/server/apierr"
@@ -38,6 +39,9 @@ type AccountData struct {
 	SecretLimit uint64              `cbor:"3,keyasint,omitempty"` // secrets in a region, 0 for the server's default
 	KmsKeys     map[string]KeyState `cbor:"4,keyasint,omitempty"`
 	Users       map[uint64]User     `cbor:"5,keyasint,omitempty"` // sub-accounts, by Uin
+	// Isolated has the instances of cloud products on which nothing may be changed now, so that secrets of theirs can't be
+	// rotated. When the real service answers RotationForbidden is not documented; this is a state that would make it.
+	Isolated []string `cbor:"6,keyasint,omitempty"`
 }
 
 // A User is a sub-account.
@@ -64,6 +68,14 @@ func (a *AccountData) CheckKey(id string, mayDeny bool) error {
 		return apierr.UnauthorizedKms.With(id)
 	case state != KeyGood:
 		return apierr.AccessKmsError.With(id)
+	}
+	return nil
+}
+
+// CheckRotation refuses to rotate a secret of an isolated instance.
+func (a *AccountData) CheckRotation(s *Secret) error {
+	if slices.Contains(a.Isolated, s.ResourceID) {
+		return apierr.InstanceIsolated.With(s.Name, s.ResourceID)
 	}
 	return nil
 }

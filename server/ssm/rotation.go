@@ -21,14 +21,14 @@ type Rotation struct {
 	Enabled   bool   `cbor:"1,keyasint,omitempty"`
 	Frequency int64  `cbor:"2,keyasint,omitempty"` // days
 	Begin     string `cbor:"3,keyasint,omitempty"` // as the user wrote it: YYYY-MM-DD hh:mm:ss, UTC+8
-	NextAt    int64  `cbor:"4,keyasint,omitempty"` // unix nanoseconds of the next rotation by policy, 0 for none
+	NextAt    int64  `cbor:"4,keyasint,omitempty"` // unix seconds of the next rotation by policy, 0 for none
 	LastAt    int64  `cbor:"5,keyasint,omitempty"` // unix nanoseconds of the last one's end, 0 before the first
 }
 
 // ParseTime reads a time as the API writes it: YYYY-MM-DD hh:mm:ss in UTC+8.
 func ParseTime(parameter, text string) (time.Time, error) {
 	t, err := time.ParseInLocation(time.DateTime, text, Zone)
-	if err != nil {
+	if err != nil || t.Format(time.DateTime) != text { // the parser also takes 3:04:05 and 03:04:05.5
 		return t, apierr.BadTime.With(parameter)
 	}
 	return t, nil
@@ -42,6 +42,14 @@ func FormatTime(nanoseconds int64) string {
 	return time.Unix(0, nanoseconds).In(Zone).Format(time.DateTime)
 }
 
+// Next writes the time of the next rotation by policy, "" for none.
+func (r *Rotation) Next() string {
+	if r.NextAt == 0 {
+		return ""
+	}
+	return time.Unix(r.NextAt, 0).In(Zone).Format(time.DateTime)
+}
+
 // CheckFrequency holds a rotation frequency in days to its range.
 func CheckFrequency(parameter string, days int64) error {
 	if days < MinFrequency || days > MaxFrequency {
@@ -51,19 +59,20 @@ func CheckFrequency(parameter string, days int64) error {
 }
 
 // Schedule works out the next rotation by policy: the first of begin, begin + frequency, begin + 2 frequencies and so on
-// that lies after now (two official examples, 2024). A begin in the past is legal. A policy that is off has none.
+// that lies after now (two official examples, 2024). A begin in the past is legal, one in the year 9999 too. A policy that
+// is off has none.
 func (r *Rotation) Schedule(now time.Time) {
 	r.NextAt = 0
 	begin, err := ParseTime("RotationBeginTime", r.Begin)
-	if !r.Enabled || err != nil {
+	if !r.Enabled || err != nil || r.Frequency < 1 {
 		return
 	}
-	period := time.Duration(r.Frequency) * 24 * time.Hour
-	next := begin
-	if behind := now.Sub(begin); behind >= 0 {
-		next = begin.Add((behind/period + 1) * period)
+	const day = 24 * 60 * 60
+	r.NextAt = begin.Unix()
+	if behind := now.Unix() - r.NextAt; behind >= 0 {
+		period := r.Frequency * day
+		r.NextAt += (behind/period + 1) * period
 	}
-	r.NextAt = next.UnixNano()
 }
 
 // historyLayout is the id of a replaced value: the second in which its rotation began, in UTC+8.

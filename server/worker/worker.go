@@ -34,11 +34,18 @@ func New[E any](now func() time.Time, work Work[E]) *Worker[E] {
 func (w *Worker[E]) Notice(due time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if due.UnixNano() >= w.next.Load() {
-		return
+	if at := nanoseconds(due); at < w.next.Load() {
+		w.next.Store(at)
+		w.stir()
 	}
-	w.next.Store(due.UnixNano())
-	w.stir()
+}
+
+// nanoseconds is a time as next has it: what the count has no room for, after the year 2261, never comes.
+func nanoseconds(t time.Time) int64 {
+	if t.IsZero() || t.Year() > 2261 {
+		return never
+	}
+	return t.UnixNano()
 }
 
 // stir lets Run look at the time anew.
@@ -65,12 +72,8 @@ func (w *Worker[E]) catchUpLocked(now time.Time) (happened []E, err error) {
 		return nil, nil
 	}
 	happened, next, err := w.work(now)
-	switch {
-	case err != nil:
-	case next.IsZero():
-		w.next.Store(never)
-	default:
-		w.next.Store(next.UnixNano())
+	if err == nil {
+		w.next.Store(nanoseconds(next))
 	}
 	return happened, err
 }

@@ -1,0 +1,43 @@
+package servertest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
+	tchttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
+
+	"ssmlocal/server"
+	"ssmlocal/server/servertest"
+)
+
+// TestExample is what a user's test looks like: an official client, calls without one, direct reads and time travel.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+
+	p := profile.NewClientProfile()
+	p.HttpProfile.Scheme, p.HttpProfile.Endpoint = "HTTP", s.Host
+	client := common.NewCommonClient(common.NewCredential(s.Credential.SecretID, s.Credential.SecretKey), "ap-guangzhou", p)
+	create := tchttp.NewCommonRequest("ssm", "2019-09-23", "CreateSecret")
+	_ = create.SetActionParameters(`{"SecretName":"db","SecretString":"hunter2"}`)
+	if err := client.Send(create, tchttp.NewCommonResponse()); err != nil {
+		t.Fatal(err)
+	}
+
+	if value, err := s.Value("db", "SSM_Current"); value != "hunter2" || err != nil {
+		t.Errorf("the value is %q, %v", value, err)
+	}
+	if err := s.Call("DisableSecret", map[string]any{"SecretName": "db"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var reply struct{ DeleteTime int64 }
+	if err := s.Call("DeleteSecret", map[string]any{"SecretName": "db", "RecoveryWindowInDays": 3}, &reply); err != nil {
+		t.Fatal(err)
+	}
+	events := s.Advance(72 * time.Hour)
+	if len(events) != 1 || events[0].What != "deletion" || events[0].At.Unix() != reply.DeleteTime {
+		t.Errorf("three days later: %+v", events)
+	}
+}
