@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,36 +221,46 @@ func TestClockCommands(t *testing.T) {
 	_ = p.cmd.Wait()
 }
 
-// TestNodeSDK runs the tests of the official Node client against the program. They need Node and the client itself,
-// which is installed by npm ci in their folder.
-func TestNodeSDK(t *testing.T) {
-	const folder = "../../fixtures/clients/node"
-	missing := ""
-	if _, err := exec.LookPath("node"); err != nil {
-		missing = "node is not installed"
-	} else if _, err := os.Stat(folder + "/node_modules"); err != nil {
-		missing = "the client is not installed: run npm ci in fixtures/clients/node"
-	}
-	if missing != "" {
-		if strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), "node") {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off")
-	defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
-	node := exec.CommandContext(t.Context(), "node", "--test", "ssm.test.mjs")
-	node.Dir, node.Env = folder, append(os.Environ(), "SSMLOCAL_URL="+p.url)
-	out, err := node.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	if !strings.Contains(string(out), "fail 0") {
-		t.Errorf("no summary:\n%s", out)
-	}
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "pass ") || strings.Contains(line, "tests ") {
-			t.Log(strings.TrimSpace(line))
-		}
+// TestOfficialClients runs the tests of the official clients against the program. Each needs its language and the client
+// itself, which .ci/run installs; what is not there is skipped, unless SSMLOCAL_REQUIRE names it.
+func TestOfficialClients(t *testing.T) {
+	for _, c := range []struct {
+		name, installed, how string // a file that is there once the client is, and how it gets there
+		command              []string
+		passed               *regexp.Regexp // what the output of a whole run has
+	}{
+		{
+			"node", "node_modules", "run npm ci", []string{"node", "--test", "ssm.test.mjs"},
+			regexp.MustCompile(`(?m)# pass [1-9]\d*\s(.*\n)*?# fail 0`),
+		},
+		{
+			"python", ".venv/bin/python", "make a venv and install requirements.txt", []string{".venv/bin/python", "-m", "unittest", "ssm_test"},
+			regexp.MustCompile(`Ran [1-9]\d* tests in .*\s+OK`),
+		},
+		{
+			"java", "target/test-classes", "run mvn test-compile", []string{"mvn", "-B", "test"},
+			regexp.MustCompile(`Tests run: [1-9]\d*, Failures: 0, Errors: 0, Skipped: 0`),
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			folder := filepath.Join("../../fixtures/clients", c.name)
+			if _, err := os.Stat(filepath.Join(folder, c.installed)); err != nil {
+				missing := "the client is not installed: " + c.how + " in fixtures/clients/" + c.name
+				if strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), c.name) {
+					t.Fatal(missing)
+				}
+				t.Skip(missing)
+			}
+			p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off")
+			defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
+			cmd := exec.CommandContext(t.Context(), c.command[0], c.command[1:]...)
+			cmd.Dir, cmd.Env = folder, append(os.Environ(), "SSMLOCAL_URL="+p.url)
+			out, err := cmd.CombinedOutput()
+			if summary := c.passed.Find(out); err != nil || summary == nil {
+				t.Errorf("%v\n%s", err, out)
+			} else {
+				t.Logf("%s", summary)
+			}
+		})
 	}
 }

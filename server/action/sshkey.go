@@ -49,6 +49,9 @@ var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateS
 		if err == nil && q.SSHKeyName != "" {
 			err = ssm.CheckKeyName(q.SSHKeyName)
 		}
+		if err == nil && q.ProjectId < 0 {
+			err = apierr.InvalidParameterValue.With("ProjectId")
+		}
 		return err
 	},
 	Prepare: func(c *Call, _ *CreateSSHKeyPairSecretRequest) (err error) {

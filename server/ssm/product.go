@@ -15,14 +15,13 @@ type Account struct {
 	RotatedAt int64  `cbor:"3,keyasint,omitempty"` // unix nanoseconds
 }
 
-// DatabaseProducts returns the products of secrets of the type Product.
-func DatabaseProducts() []string { return Products()[:3] }
-
-// CheckProduct tells whether a ProductName can have a product secret. PostgreSQL, SQL Server and MongoDB exist too, but
-// their identifiers are not public (the Terraform provider's documentation has the last).
+// CheckProduct tells whether a ProductName can have a product secret: the databases that DescribeSupportedProducts lists,
+// and MongoDB, which the Terraform provider's documentation has. PostgreSQL and SQL Server exist too, but their
+// identifiers are not public.
 func CheckProduct(name string) error {
-	if !slices.Contains(DatabaseProducts(), name) && name != "MongoDB" {
-		return apierr.BadChoice.With("ProductName", strings.Join(DatabaseProducts(), ", "))
+	databases := append(Products()[:3], "MongoDB")
+	if !slices.Contains(databases, name) {
+		return apierr.BadChoice.With("ProductName", strings.Join(databases, ", "))
 	}
 	return nil
 }

@@ -212,8 +212,10 @@ func (q *Request) readTypes(prefix, timestamp, lang string, langGiven bool) erro
 	return nil
 }
 
-// Signed tells whether the request carries a signature, right or wrong.
-func (q *Request) Signed() bool { return q.Header.Get("Authorization") != "" || q.has("Signature") }
+// Signed tells whether the request carries a signature, right or wrong, also where it was too large to be read.
+func (q *Request) Signed() bool {
+	return q.Header.Get("Authorization") != "" || strings.Contains(q.payload(), "Signature=")
+}
 
 // Name returns a common parameter's name as this request's style spells it in errors.
 func (q *Request) Name(parameter string) string {
