@@ -103,7 +103,7 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 	}
 	c := &action.Call{
 		Owner: ssm.Owner{Uin: caller.Uin, AppID: caller.AppID(), Region: region},
-		Now:   s.clock.At(rec.at), Random: s.random, SecretLimit: s.secretLimit, Tasks: s.tasks.current(),
+		Now:   s.clock.At(rec.at), Random: s.random, SecretLimit: s.secretLimit, Tasks: &s.tasks,
 		Account: s.accounts.of(caller.Uin),
 	}
 	if own := c.Account.SecretLimit; own != 0 {

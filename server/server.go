@@ -115,7 +115,7 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s.tasks.pace = c.TaskPace
-	settler := action.Settler{DB: s.db, Random: s.random, Tasks: s.tasks.current, Account: s.accounts.of}
+	settler := action.Settler{DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of}
 	s.worker = worker.New(s.clock.Now, settler.Settle)
 	s.servers = []*http.Server{s.newHTTP(s.routes(c.Control == ""))}
 	if s.control != nil {

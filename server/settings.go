@@ -17,15 +17,15 @@ type taskSettings struct {
 	failNext int // how many of the next tasks fail
 }
 
-// current returns the settings as actions take them.
-func (t *taskSettings) current() action.Tasks {
+// Pace is the pace of a task that begins now.
+func (t *taskSettings) Pace() ssm.Pace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return action.Tasks{Pace: t.pace, Fail: t.fail}
+	return t.pace
 }
 
-// fail tells whether a task that begins now fails, and counts it.
-func (t *taskSettings) fail() bool {
+// Fail tells whether a task that begins now fails, and counts it.
+func (t *taskSettings) Fail() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failNext == 0 {

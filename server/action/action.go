@@ -41,11 +41,11 @@ type Call struct {
 	accountOf func(uin uint64) ssm.AccountData // for what is done without a caller
 }
 
-// Tasks says how tasks go.
-type Tasks struct {
-	Pace ssm.Pace
-	// Fail tells whether a task that begins now shall fail; it is asked once for each.
-	Fail func() bool
+// Tasks says how a task that begins now goes.
+type Tasks interface {
+	Pace() ssm.Pace
+	// Fail tells whether it shall fail; it is asked once for each task.
+	Fail() bool
 }
 
 // due notes that something is due at a time.

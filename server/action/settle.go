@@ -25,7 +25,7 @@ type Event struct {
 type Settler struct {
 	DB      *store.DB
 	Random  io.Reader
-	Tasks   func() Tasks
+	Tasks   Tasks
 	Account func(uin uint64) ssm.AccountData
 }
 
@@ -56,7 +56,7 @@ func (s *Settler) some(tx *store.Tx, now time.Time) (events []Event, next time.T
 		if at.IsZero() || at.After(now) || len(events) == atOnce {
 			return events, at, nil
 		}
-		c := &Call{Now: at, Random: s.Random, Tasks: s.Tasks(), tx: tx}
+		c := &Call{Now: at, Random: s.Random, Tasks: s.Tasks, tx: tx}
 		c.accountOf = s.Account
 		event, err := do(c)
 		if err != nil {
@@ -117,7 +117,7 @@ func (c *Call) rotateDue(key []byte) (Event, error) {
 		return Event{}, c.put(s)
 	}
 	event := c.event("rotation", name)
-	if c.Tasks.Pace.After > 0 {
+	if c.Tasks.Pace().After > 0 {
 		event.FlowID, err = c.begin(ssm.RotateTask, s)
 		event.What = "rotation begun"
 		return event, err

@@ -125,6 +125,9 @@ func (c *Call) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
 
 // useKey refuses a secret whose KMS key doesn't work: its value can be neither read nor written.
 func (c *Call) useKey(s *ssm.Secret, mayDeny bool) error {
+	if len(c.Account.KmsKeys) == 0 {
+		return nil // most accounts; the default key's id costs a hash
+	}
 	return c.Account.CheckKey(s.KeyID(c.Owner), mayDeny)
 }
 

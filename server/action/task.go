@@ -42,12 +42,13 @@ func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error)
 	if flowID, err = c.newFlowID(); err != nil {
 		return 0, err
 	}
+	pace := c.Tasks.Pace()
 	t := &ssm.Task{
 		Kind: kind, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: s.Name,
-		BeganAt: c.Now.UnixNano(), Polls: c.Tasks.Pace.Polls, Fails: c.Tasks.Fail(),
+		BeganAt: c.Now.UnixNano(), Polls: pace.Polls, Fails: c.Tasks.Fail(),
 	}
 	s.FlowID = flowID
-	switch pace := c.Tasks.Pace; {
+	switch {
 	case pace.Polls > 0:
 	case pace.After > 0:
 		end := c.Now.Add(pace.After)
