@@ -47,6 +47,11 @@ type modelSecret struct {
 	tag               string
 	order             int
 	versions          []modelVersion // oldest first
+
+	product   bool
+	rotations int           // how often the value was replaced
+	policy    bool          // rotation by policy is on
+	next      time.Duration // of the next rotation by policy
 }
 
 type modelVersion struct{ id, value string }
@@ -62,7 +67,7 @@ func (run *randomRun) step() {
 	version := fmt.Sprintf("v%d", run.r.IntN(12))
 	value := fmt.Sprintf("value %d", run.r.IntN(1000))
 	s := run.secrets[name]
-	switch run.r.IntN(13) {
+	switch run.r.IntN(16) {
 	case 0:
 		run.move()
 	case 1, 2:
@@ -87,7 +92,107 @@ func (run *randomRun) step() {
 		run.read(name, version)
 	case 12:
 		run.list()
+	case 13:
+		run.createProduct(name)
+	case 14:
+		run.rotate(name)
+	case 15:
+		run.setPolicy(name)
 	}
+}
+
+const period = 30 * 24 * time.Hour
+
+// createProduct makes a product secret whose policy begins in some hours, or has no policy.
+func (run *randomRun) createProduct(name string) {
+	run.Helper()
+	hours, on := 1+run.r.IntN(100), run.r.IntN(2) == 0
+	begin := ""
+	if on {
+		begin = inZone(run.server.Clock.Now().Add(time.Duration(hours) * time.Hour))
+	}
+	run.check("CreateProductSecret", product(name, begin, 30), run.free(name), func() {
+		run.created++
+		run.secrets[name] = &modelSecret{
+			name: name, status: "Enabled", order: run.created, product: true, policy: on,
+			next: run.now + time.Duration(hours)*time.Hour,
+		}
+	})
+}
+
+// denied is what an action on product secrets says to another one, and what happens is only for Enabled ones.
+func (run *randomRun) denied(s *modelSecret) string {
+	switch {
+	case s == nil:
+		return "ResourceNotFound"
+	case !s.product:
+		return "OperationDenied"
+	}
+	return ""
+}
+
+func (run *randomRun) rotate(name string) {
+	run.Helper()
+	s := run.secrets[name]
+	want := run.denied(s)
+	if want == "" {
+		want = map[string]string{
+			"Disabled": "ResourceUnavailable.ResourceDisabled", "PendingDelete": "ResourceUnavailable.ResourcePendingDeleted",
+		}[s.status]
+	}
+	run.check("RotateProductSecret", object{"SecretName": name}, want, func() { s.rotations++ })
+}
+
+func (run *randomRun) setPolicy(name string) {
+	run.Helper()
+	s := run.secrets[name]
+	want, on, hours := run.denied(s), run.r.IntN(2) == 0, 1+run.r.IntN(100)
+	params := object{"SecretName": name, "EnableRotation": on}
+	if on {
+		params["RotationBeginTime"] = inZone(run.server.Clock.Now().Add(time.Duration(hours) * time.Hour))
+	}
+	if want == "" && (s.status == "PendingDelete" || s.status == "Disabled" && on) {
+		want = "FailedOperation.RotationForbidden"
+	}
+	run.check("UpdateRotationStatus", params, want, func() {
+		s.policy, s.next = on, run.now+time.Duration(hours)*time.Hour
+	})
+}
+
+// readProduct compares what is known of a product secret's rotation.
+func (run *randomRun) readProduct(s *modelSecret) {
+	run.Helper()
+	var history struct{ TotalCount int }
+	var detail struct{ EnableRotation bool }
+	run.checkReply("DescribeRotationHistory", object{"SecretName": s.name}, &history, "")
+	run.checkReply("DescribeRotationDetail", object{"SecretName": s.name}, &detail, "")
+	if want := min(s.rotations, 10); history.TotalCount != want || detail.EnableRotation != s.policy {
+		run.Fatalf("%s has %d values in its history, policy %t; the model says %d, %t", s.name, history.TotalCount, detail.EnableRotation, want, s.policy)
+	}
+	var about struct{ Status string }
+	run.checkReply("DescribeSecret", object{"SecretName": s.name}, &about, "")
+	if about.Status != s.status {
+		run.Fatalf("%s is %s, the model says %s", s.name, about.Status, s.status)
+	}
+}
+
+// byHand is what an action that changes a value by hand says to a product secret.
+func byHand(s *modelSecret, denied, otherwise string) string {
+	if s != nil && s.product {
+		return denied
+	}
+	return otherwise
+}
+
+// free says whether a name can be taken.
+func (run *randomRun) free(name string) string {
+	switch {
+	case run.secrets[name] != nil:
+		return "ResourceInUse.SecretExists"
+	case len(run.secrets) >= 8:
+		return "LimitExceeded"
+	}
+	return ""
 }
 
 // check calls an action and compares its code with the one that the model says; after a success the model changes.
@@ -131,24 +236,27 @@ func (run *randomRun) notPending(s *modelSecret) string { return run.only(s, "En
 // move moves the clock by up to a day and ends what is due by then.
 func (run *randomRun) move() {
 	by := time.Duration(1+run.r.IntN(24)) * time.Hour
+	if run.r.IntN(10) == 0 {
+		by *= 50
+	}
 	_, _ = run.server.Clock.Advance(by)
 	run.now += by
 	for name, s := range run.secrets {
 		if s.status == "PendingDelete" && s.ends <= run.now {
 			delete(run.secrets, name)
 		}
+		for s.policy && s.next <= run.now {
+			if s.status == "Enabled" {
+				s.rotations++
+			}
+			s.next += period
+		}
 	}
 }
 
 func (run *randomRun) create(name, version, value string) {
 	run.Helper()
-	want := ""
-	switch {
-	case run.secrets[name] != nil:
-		want = "ResourceInUse.SecretExists"
-	case len(run.secrets) >= 8:
-		want = "LimitExceeded"
-	}
+	want := run.free(name)
 	tag := fmt.Sprint(run.r.IntN(3))
 	params := object{"SecretName": name, "VersionId": version, "SecretString": value, "Tags": []object{{"TagKey": "t", "TagValue": tag}}}
 	run.check("CreateSecret", params, want, func() {
@@ -173,7 +281,7 @@ func (run *randomRun) delete(name string, days uint64) {
 func (run *randomRun) put(name, version, value string) {
 	run.Helper()
 	s := run.secrets[name]
-	want := run.mutable(s)
+	want := byHand(s, "OperationDenied.AutoRotatedResource", run.mutable(s))
 	switch {
 	case want != "":
 	case s.find(version) >= 0:
@@ -189,7 +297,7 @@ func (run *randomRun) put(name, version, value string) {
 func (run *randomRun) update(name, version, value string) {
 	run.Helper()
 	s := run.secrets[name]
-	want := run.mutable(s)
+	want := byHand(s, "OperationDenied.AutoRotatedResource", run.mutable(s))
 	if want == "" && s.find(version) < 0 {
 		want = "ResourceNotFound"
 	}
@@ -205,6 +313,7 @@ func (run *randomRun) deleteVersion(name, version string) {
 	if s == nil || s.find(version) < 0 {
 		want = "ResourceNotFound"
 	}
+	want = byHand(s, "FailedOperation", want)
 	run.check("DeleteSecretVersion", object{"SecretName": name, "VersionId": version}, want, func() {
 		i := s.find(version)
 		s.versions = slices.Delete(s.versions, i, i+1)
@@ -221,6 +330,10 @@ func (run *randomRun) read(name, version string) {
 	if s == nil {
 		run.checkReply("DescribeSecret", object{"SecretName": name}, nil, "ResourceNotFound")
 		run.checkReply("ListSecretVersionIds", object{"SecretName": name}, nil, "ResourceNotFound")
+		return
+	}
+	if s.product {
+		run.readProduct(s)
 		return
 	}
 	i := s.find(version)
@@ -266,7 +379,7 @@ func (run *randomRun) list() {
 	var all []*modelSecret
 	for _, s := range run.secrets {
 		inState := state == 0 || s.status == []string{"Enabled", "Disabled", "PendingDelete"}[state-1]
-		if inState && strings.Contains(s.name, part) && (tag == 3 || s.tag == fmt.Sprint(tag)) {
+		if !s.product && inState && strings.Contains(s.name, part) && (tag == 3 || s.tag == fmt.Sprint(tag)) {
 			all = append(all, s)
 		}
 	}
