@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,14 +102,7 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 	if err != nil {
 		return q, nil, err
 	}
-	c := &action.Call{
-		Owner: ssm.Owner{Uin: caller.Uin, AppID: caller.AppID(), Region: region},
-		Now:   s.clock.At(rec.at), Random: s.random, SecretLimit: s.secretLimit, Tasks: &s.tasks,
-		Account: s.accounts.of(caller.Uin),
-	}
-	if own := c.Account.SecretLimit; own != 0 {
-		c.SecretLimit = own
-	}
+	c := s.newCall(caller, region, rec.at)
 	if err := s.worker.CatchUp(c.Now); err != nil {
 		return q, nil, err
 	}
@@ -117,6 +111,15 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 		s.worker.Notice(c.Due)
 	}
 	return q, reply, err
+}
+
+// newCall is what an action gets to know.
+func (s *Server) newCall(caller account.Caller, region string, wall time.Time) *action.Call {
+	data := s.accounts.of(caller.Uin)
+	return &action.Call{
+		Owner: ssm.Owner{Uin: caller.Uin, AppID: caller.AppID(), Region: region}, Now: s.clock.At(wall),
+		Random: s.random, SecretLimit: cmp.Or(data.SecretLimit, s.secretLimit), Tasks: &s.tasks, Account: data,
+	}
 }
 
 // verify finds out who calls.

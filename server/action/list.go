@@ -2,6 +2,7 @@ package action
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,13 +104,9 @@ var listSecrets = query(spec[ListSecretsRequest, ListSecretsReply]{
 
 // listQuery says in which lists the wanted secrets stand.
 func (c *Call) listQuery(q *ListSecretsRequest) store.Query {
-	t := ssm.Type(q.SecretType)
-	owner := string(scope(c.Owner))
-	out := store.Query{Reverse: q.OrderType == 0, Offset: q.Offset, Limit: q.Limit}
-	if out.Limit == 0 {
-		out.Limit = defaultLimit
-	}
-	in := func(lists ...string) {
+	t, owner := ssm.Type(q.SecretType), string(scope(c.Owner))
+	out := store.Query{Reverse: q.OrderType == 0, Offset: q.Offset, Limit: cmp.Or(q.Limit, defaultLimit)}
+	for _, lists := range append(filterLists(t, q), stateLists(t, q)...) {
 		slices.Sort(lists)
 		lists = slices.Compact(lists)
 		for i := range lists {
@@ -117,28 +114,43 @@ func (c *Call) listQuery(q *ListSecretsRequest) store.Query {
 		}
 		out.All = append(out.All, lists)
 	}
+	if len(out.All) == 0 { // every other list is of one type already
+		out.All = [][]string{{owner + byType(t, nil, nil)}}
+	}
+	if q.SearchSecretName != "" {
+		part := []byte(q.SearchSecretName)
+		out.Match = func(key []byte) bool { return bytes.Contains(key[len(owner):], part) }
+	}
+	return out
+}
 
+// filterLists are the lists of products, instances and tags: one group for each filter, its alternatives in it.
+func filterLists(t ssm.Type, q *ListSecretsRequest) (groups [][]string) {
 	if q.ProductName != "" && t == ssm.Product {
 		var lists []string
 		for name := range strings.SplitSeq(q.ProductName, ",") {
 			lists = append(lists, byProduct(t, strings.TrimSpace(name)))
 		}
-		in(lists...)
+		groups = append(groups, lists)
 	}
 	if q.InstanceID != "" {
-		in(byResource(t, q.InstanceID))
+		groups = append(groups, []string{byResource(t, q.InstanceID)})
 	}
 	for _, f := range q.TagFilters {
-		if len(f.TagValue) == 0 {
-			in(byTagKey(t, f.TagKey))
-			continue
-		}
 		var lists []string
 		for _, value := range f.TagValue {
 			lists = append(lists, byTag(t, f.TagKey, value))
 		}
-		in(lists...)
+		if len(f.TagValue) == 0 {
+			lists = []string{byTagKey(t, f.TagKey)}
+		}
+		groups = append(groups, lists)
 	}
+	return groups
+}
+
+// stateLists is the list of a status, a key type or both, if one is asked for.
+func stateLists(t ssm.Type, q *ListSecretsRequest) [][]string {
 	var status *ssm.Status
 	if q.State > 0 {
 		status = &states[q.State-1]
@@ -148,15 +160,10 @@ func (c *Call) listQuery(q *ListSecretsRequest) store.Query {
 		is := *q.EncryptType == 1
 		software = &is
 	}
-	// Every other list is of one type already.
-	if len(out.All) == 0 || status != nil || software != nil {
-		in(byType(t, status, software))
+	if status == nil && software == nil {
+		return nil
 	}
-	if q.SearchSecretName != "" {
-		part := []byte(q.SearchSecretName)
-		out.Match = func(key []byte) bool { return bytes.Contains(key[len(owner):], part) }
-	}
-	return out
+	return [][]string{{byType(t, status, software)}}
 }
 
 // metadata is what a list tells of a secret; DescribeSecret tells it too.

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
+)
+
+// The control plane's calls about accounts: what they have bought, their KMS keys, their users.
+
+// AccountReply is what is known of an account besides its secrets.
+type AccountReply struct {
+	Uin         uint64              `json:"uin"`
+	Service     string              `json:"service,omitempty"` // normal, none, arrears or released
+	Postpaid    bool                `json:"postpaid"`
+	SecretLimit uint64              `json:"secretLimit"` // 0 for the server's own
+	KmsKeys     map[string]string   `json:"kmsKeys"`     // disabled or foreign
+	Users       map[uint64]UserInfo `json:"users"`
+	Isolated    []string            `json:"isolated"` // instances whose secrets can't be rotated
+}
+
+// UserInfo is what is known of a sub-account.
+type UserInfo struct {
+	OtherKeys int `json:"otherKeys"` // access keys that no secret holds
+}
+
+var (
+	serviceStates = []string{ssm.Bought: "normal", ssm.NotBought: "none", ssm.InArrears: "arrears", ssm.Released: "released"}
+	keyStates     = []string{ssm.KeyGood: "good", ssm.KeyDisabled: "disabled", ssm.KeyForeign: "foreign"}
+)
+
+func (s *Server) allAccounts() ([]AccountReply, error) {
+	s.accounts.mu.RLock()
+	defer s.accounts.mu.RUnlock()
+	all := []AccountReply{}
+	for _, uin := range slices.Sorted(maps.Keys(s.accounts.data)) {
+		all = append(all, describeAccount(uin, s.accounts.data[uin]))
+	}
+	return all, nil
+}
+
+func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
+	reply := AccountReply{
+		Uin: uin, Service: serviceStates[a.Service], Postpaid: a.Postpaid, SecretLimit: a.SecretLimit,
+		KmsKeys: map[string]string{}, Users: map[uint64]UserInfo{}, Isolated: a.Isolated,
+	}
+	for id, state := range a.KmsKeys {
+		reply.KmsKeys[id] = keyStates[state]
+	}
+	for uin, user := range a.Users {
+		reply.Users[uin] = UserInfo(user)
+	}
+	return reply
+}
+
+// setAccount replaces what is known of one account.
+func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
+	if q.Uin == 0 {
+		return AccountReply{}, refuse(http.StatusBadRequest, "uin is missing; the default account is %d", account.DefaultUin)
+	}
+	service := slices.Index(serviceStates, cmp.Or(q.Service, serviceStates[0]))
+	if service < 0 {
+		return AccountReply{}, refuse(http.StatusBadRequest, "service is %q, it must be one of %s", q.Service, strings.Join(serviceStates, ", "))
+	}
+	data := ssm.AccountData{
+		Service: ssm.ServiceState(service), Postpaid: q.Postpaid, SecretLimit: q.SecretLimit,
+		KmsKeys: map[string]ssm.KeyState{}, Users: map[uint64]ssm.User{}, Isolated: q.Isolated,
+	}
+	for id, name := range q.KmsKeys {
+		state := slices.Index(keyStates, name)
+		if state < 0 {
+			return AccountReply{}, refuse(http.StatusBadRequest, "the KMS key %s is %q, it must be one of %s", id, name, strings.Join(keyStates, ", "))
+		}
+		data.KmsKeys[id] = ssm.KeyState(state)
+	}
+	for uin, user := range q.Users {
+		if user.OtherKeys < 0 || user.OtherKeys > ssm.MaxAccessKeys {
+			return AccountReply{}, refuse(http.StatusBadRequest, "otherKeys of %d is %d, it must be 0 to %d", uin, user.OtherKeys, ssm.MaxAccessKeys)
+		}
+		data.Users[uin] = ssm.User(user)
+	}
+	return describeAccount(q.Uin, data), s.accounts.put(s.db, q.Uin, data)
+}
+
+type accessKeySecretRequest struct {
+	Uin        uint64 `json:"uin"`
+	Region     string `json:"region"`
+	SecretName string `json:"secretName"`
+	TargetUin  uint64 `json:"targetUin"`
+}
+
+// newAccessKeySecret makes a secret of the type API key. What is missing is the default's.
+func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
+	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
+	if _, offers := ssm.FindRegion(q.Region); !offers {
+		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
+	}
+	caller := account.Caller{Credential: account.Credential{Uin: q.Uin}}
+	c := s.newCall(caller, q.Region, s.clock.Wall())
+	err := action.NewAccessKeySecret(s.db, c, q.SecretName, q.TargetUin)
+	var failure *apierr.Error
+	if errors.As(err, &failure) {
+		return nil, refuse(http.StatusBadRequest, "%v", failure)
+	}
+	return q, err
+}
