@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
@@ -32,7 +33,7 @@ var controls = []control{
 	{"GET", "/tasks", "how tasks go", read((*Server).taskSettings)},
 	{"PUT", "/tasks", "change how they go: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", with((*Server).setTasks)},
 	{"GET", "/accounts", "what is known of accounts besides their secrets", read((*Server).allAccounts)},
-	{"PUT", "/accounts", "change one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Server).setAccount)},
+	{"PUT", "/accounts", "replace what is known of one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Server).setAccount)},
 	{"POST", "/accesskeysecrets", "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", with((*Server).newAccessKeySecret)},
 }
 
@@ -101,6 +102,8 @@ func (s *Server) controlRoutes(r chi.Router) {
 				writeControl(w, nil, err)
 				return
 			}
+			// An advance over years takes its time, and its answer has to come all the same.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 			reply, err := c.do(s, r)
 			writeControl(w, reply, err)
 		})

@@ -105,6 +105,9 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 	}
 	caller := account.Caller{Credential: account.Credential{Uin: q.Uin}}
 	c := s.newCall(caller, q.Region, s.clock.Wall())
+	if err := s.worker.CatchUp(c.Now); err != nil {
+		return nil, err
+	}
 	err := action.NewAccessKeySecret(s.db, c, q.SecretName, q.TargetUin)
 	var failure *apierr.Error
 	if errors.As(err, &failure) {

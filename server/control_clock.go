@@ -104,21 +104,21 @@ func (s *Server) advance(move func() (time.Time, error)) (reply AdvanceReply, er
 	return reply, err
 }
 
-// moveClock moves the clock, has done what becomes due, and keeps the clock's state for the next start.
+// moveClock moves the clock, keeps its state for the next start, and has done what becomes due: in this order, so that a
+// process that ends on the way finds its clock no earlier than its data.
 func (s *Server) moveClock(move func() (time.Time, error)) ([]action.Event, error) {
 	var past error
 	happened, err := s.worker.Move(func() (time.Time, error) {
 		now, err := move()
-		past = err
+		if past = err; err == nil {
+			err = s.keepClock()
+		}
 		return now, err
 	})
 	if past != nil {
 		return nil, refuse(http.StatusConflict, "%v", past)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return happened, s.keepClock()
+	return happened, err
 }
 
 // TaskReply tells how tasks go.

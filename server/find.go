@@ -35,6 +35,7 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 		return nil, apierr.NoSuchProduct.With()
 	}
 	if q.Version != of.version {
+		rec.hint = "a call of " + q.Action + " in version " + q.Version + " came here, which is neither ssm's nor tag's: is it for another service?"
 		return nil, apierr.NoSuchVersion.With(q.Version, of.name)
 	}
 	a, ok := of.actions[q.Action]
@@ -56,10 +57,19 @@ func (s *Server) serviceOf(q *tc3.Request) string {
 	if scope := q.Scope(); s.isService(scope) {
 		return scope
 	}
-	if tag := s.services["tag"]; q.Version == tag.version && tag.actions[q.Action] != nil {
+	if tag := s.services["tag"]; q.Version == tag.version {
+		if stsActions[q.Action] {
+			return "sts"
+		}
 		return tag.name
 	}
 	return action.Service
+}
+
+// stsActions are the actions of STS, whose version is that of the tag service.
+var stsActions = map[string]bool{
+	"AssumeRole": true, "AssumeRoleWithSAML": true, "AssumeRoleWithWebIdentity": true, "GetCallerIdentity": true,
+	"GetFederationToken": true, "GetSessionToken": true, "QueryApiKey": true,
 }
 
 func withoutPort(host string) string {

@@ -129,7 +129,7 @@ func TestDisabledSecretsSkipTheirTurn(t *testing.T) {
 	begin := s.Clock.Now().Add(time.Hour)
 	must(t, s.Call("CreateProductSecret", product("db", inZone(begin), 30), nil))
 	must(t, s.Call("DisableSecret", object{"SecretName": "db"}, nil))
-	if events := s.Advance(24 * time.Hour); len(events) != 0 {
+	if events := s.Advance(24 * time.Hour); len(events) != 1 || events[0].What != "rotation skipped" {
 		t.Errorf("while disabled: %v", events)
 	}
 	must(t, s.Call("EnableSecret", object{"SecretName": "db"}, nil))
@@ -273,6 +273,7 @@ func TestOtherServices(t *testing.T) {
 		{"kms.localhost" + port, "kms", "2019-01-18", "ListKeys", "NoSuchProduct"},
 		{"newproduct.tencentcloudapi.com", "newproduct", "2019-01-18", "X", "NoSuchProduct"},
 		{"localhost" + port, "sts", "2018-08-13", "AssumeRole", "NoSuchProduct"},
+		{"localhost" + port, "localhost" + port, "2018-08-13", "AssumeRole", "NoSuchProduct"},
 		{"tag.localhost" + port, "tag", "2019-09-23", "GetSecretValue", "NoSuchVersion: The specified api version=`2019-09-23` does not exist in service=`tag`."},
 		{"tag.localhost" + port, "tag", "2018-08-13", "Nope", "InvalidAction: The request action=`Nope` is invalid or not found in service=`tag` and version=`2018-08-13`."},
 	} {

@@ -98,7 +98,7 @@ func (s *session) do(call string) string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		_, _ = s.server.Clock.Advance(by)
+		s.server.Clock.Advance(by)
 		return ""
 	case "region":
 		s.region = rest

@@ -81,11 +81,11 @@ func (a *accounts) of(uin uint64) ssm.AccountData {
 
 // put writes the data of an account.
 func (a *accounts) put(db *store.DB, uin uint64, data ssm.AccountData) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if err := (action.Accounts{DB: db}).Put(uin, data); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.data[uin] = data
 	return nil
 }

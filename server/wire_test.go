@@ -507,7 +507,7 @@ func TestDeletionAcrossARestart(t *testing.T) {
 	if err := second.Call("DescribeSecret", name, nil); err != nil {
 		t.Errorf("before its time: %v", err)
 	}
-	_, _ = second.Clock.Advance(25 * time.Hour)
+	second.Clock.Advance(25 * time.Hour)
 	var failure *servertest.Error
 	if err := second.Call("DescribeSecret", name, nil); !errors.As(err, &failure) || failure.Code != "ResourceNotFound" {
 		t.Errorf("after its time: %v", err)

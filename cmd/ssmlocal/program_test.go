@@ -16,10 +16,13 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/servertest"
+	"ssmlocal/server/ssm"
 	"ssmlocal/store"
 )
 
@@ -155,6 +158,74 @@ func checkFile(t *testing.T, data string) {
 	}
 	if err := errors.Join(db.Check(), db.Close()); err != nil {
 		t.Fatalf("the file is broken: %v", err)
+	}
+}
+
+// TestCrashInAnAdvance kills the program while years of rotations are under way and starts it again: its clock is no
+// earlier than its data, and what was left to do is done, once.
+func TestCrashInAnAdvance(t *testing.T) {
+	data := t.TempDir()
+	p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off")
+	var before server.ClockReply
+	p.clock(&before)
+	const count = 200
+	for i := range count {
+		params := map[string]any{
+			"SecretName": fmt.Sprintf("db-%d", i), "UserNamePrefix": "app", "ProductName": "Mysql", "InstanceID": "cdb-1",
+			"Domains": []string{"%"}, "EnableRotation": true, "RotationBeginTime": "2030-01-01 00:00:00",
+			"PrivilegesList": []any{map[string]any{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"SELECT"}}},
+		}
+		if _, code, err := p.call("CreateProductSecret", params); code != "" || err != nil {
+			t.Fatal(code, err)
+		}
+	}
+	advancing := make(chan struct{})
+	go func() {
+		defer close(advancing)
+		answer, err := http.Post(p.url+"/_ssmlocal/clock/advance", "application/json", strings.NewReader(`{"by":"20000d"}`))
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+	}()
+	for range 1_000_000 { // the clock is moved first: once it is seen ahead, the work has begun
+		var now server.ClockReply
+		if p.clock(&now); now.Now.Sub(before.Now) > 1000*24*time.Hour {
+			break
+		}
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	_ = p.cmd.Wait()
+	<-advancing
+	checkFile(t, data)
+
+	p = startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off")
+	var now server.ClockReply
+	p.clock(&now)
+	at := now.Now.In(ssm.Zone).Format(time.DateTime)
+	for i := range count {
+		detail, code, err := p.call("DescribeRotationDetail", map[string]any{"SecretName": fmt.Sprintf("db-%d", i)})
+		if code != "" || err != nil {
+			t.Fatal(code, err)
+		}
+		latest, next := detail["LatestRotateTime"].(string), detail["NextRotateBeginTime"].(string)
+		if latest > at || next <= at || now.Now.Sub(before.Now) < 19999*24*time.Hour {
+			t.Fatalf("the clock is at %s, secret %d rotated at %s and will at %s", at, i, latest, next)
+		}
+	}
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	_ = p.cmd.Wait()
+}
+
+// clock reads the virtual clock.
+func (p *program) clock(into *server.ClockReply) {
+	p.Helper()
+	answer, err := http.Get(p.url + "/_ssmlocal/clock")
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		p.Fatal(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package action
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
@@ -12,10 +13,16 @@ import (
 // API-key secrets: an access key of a sub-account, which really signs calls here. No public action makes one
 // (CreateAccessKeySecret is the console's own), so NewAccessKeySecret does it for the control plane.
 
-// accessKeys holds the keys that secrets hold or held last, by SecretId, and lists those of each secret by age.
+// accessKeys holds the keys that secrets hold or held last, by SecretId, and lists those of each secret and of each user by age.
 var accessKeys = &store.Table[ssm.AccessKeyPair]{Name: "accesskeys", Places: func(_ []byte, k *ssm.AccessKeyPair) []store.Place {
-	return []store.Place{{List: string(secretKey(ssm.Owner{Uin: k.Uin, Region: k.Region}, k.SecretName)), Order: uint64(k.CreatedAt)}}
+	return []store.Place{
+		{List: string(secretKey(ssm.Owner{Uin: k.Uin, Region: k.Region}, k.SecretName)), Order: k.Number},
+		{List: keysOf(k.Uin, k.TargetUin), Order: k.Number},
+	}
 }}
+
+// keysOf is the list of a user's keys.
+func keysOf(account, target uint64) string { return fmt.Sprintf("user %d %d", account, target) }
 
 // newAccessKey makes a key of the secret's target user and returns it as a value. The one before stays valid until the
 // next is made.
@@ -27,10 +34,14 @@ func (c *Call) newAccessKey(s *ssm.Secret) (value string, err error) {
 			return "", err
 		}
 	}
+	number, err := accessKeys.Next(c.tx)
+	if err != nil {
+		return "", err
+	}
 	id := "AKID" + c.random(alphanumeric, 32)
 	k := &ssm.AccessKeyPair{
 		SecretKey: c.random(alphanumeric, 32), Uin: c.Owner.Uin, TargetUin: s.TargetUin, Region: c.Owner.Region, SecretName: s.Name,
-		CreatedAt: c.Now.UnixNano(),
+		Number: number,
 	}
 	text, err := json.Marshal(struct{ SecretId, SecretKey string }{id, k.SecretKey})
 	if err != nil {
@@ -58,8 +69,8 @@ func FindAccessKey(db *store.DB, secretID string) (k *ssm.AccessKeyPair, err err
 	return k, err
 }
 
-// NewAccessKeySecret makes a secret of the type API key for a user. That the user may have one is asked when the secret
-// is rotated, as at the real service.
+// NewAccessKeySecret makes a secret of the type API key for a user. Whether the user is one of the account is asked when
+// the secret is rotated, as at the real service.
 func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error {
 	if err := ssm.CheckName(name); err != nil {
 		return err
@@ -67,8 +78,14 @@ func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error
 	if target == 0 {
 		return apierr.InvalidParameterValue.With("TargetUin")
 	}
+	if err := c.Account.CheckPurchase(); err != nil {
+		return err
+	}
 	return db.Update(func(tx *store.Tx) error {
 		c.tx = tx
+		if err := c.Account.CheckKeys(target, int(accessKeys.Count(tx, keysOf(c.Owner.Uin, target)))+1); err != nil {
+			return err
+		}
 		s := &ssm.Secret{Name: name, Type: ssm.AccessKey, TargetUin: target}
 		if err := c.create(s); err != nil {
 			return err
@@ -104,6 +121,11 @@ func (a Accounts) Put(uin uint64, data ssm.AccountData) error {
 // rotateAtOnce rotates a secret whose rotation is no task.
 func (c *Call) rotateAtOnce(s *ssm.Secret) error {
 	if err := c.Account.CheckUser(c.Owner.Uin, s.TargetUin); err != nil {
+		return err
+	}
+	// The key that the secret holds now stays beside the new one; the one before it goes.
+	others := accessKeys.Count(c.tx, keysOf(c.Owner.Uin, s.TargetUin)) - accessKeys.Count(c.tx, string(secretKey(c.Owner, s.Name)))
+	if err := c.Account.CheckKeys(s.TargetUin, int(others)+2); err != nil {
 		return err
 	}
 	if err := c.rotate(s, c.Now); err != nil {

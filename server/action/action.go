@@ -35,8 +35,9 @@ type Call struct {
 	// Due is set by an action that made something due at a later time: the earliest such.
 	Due time.Time
 
-	tx   *store.Tx
-	keys *ssm.KeyPair // made by CreateSSHKeyPairSecret's Prepare
+	tx     *store.Tx
+	dryRun bool
+	keys   *ssm.KeyPair // made by CreateSSHKeyPairSecret's Prepare
 
 	accountOf func(uin uint64) ssm.AccountData // for what is done without a caller
 }
@@ -138,10 +139,12 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 		var reply *R
 		err := transact(db, func(tx *store.Tx) (err error) {
 			c.tx = tx
+			d, ok := request.(dryRunner)
+			c.dryRun = ok && d.dryRun()
 			if reply, err = s.Do(c, request.(*Q)); err != nil {
 				return err
 			}
-			if d, ok := request.(dryRunner); ok && d.dryRun() {
+			if c.dryRun {
 				return apierr.DryRunOperation.With() // an error: the transaction is taken back
 			}
 			return nil

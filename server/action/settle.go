@@ -14,7 +14,7 @@ import (
 // An Event is something that time made happen.
 type Event struct {
 	At         time.Time `json:"at"`
-	What       string    `json:"what"` // deletion, rotation, or the end of a task by its kind: "creation done"
+	What       string    `json:"what"` // deletion; rotation, also skipped, failed or begun; the end of a task: "creation done"
 	Uin        uint64    `json:"uin"`
 	Region     string    `json:"region"`
 	SecretName string    `json:"secretName"`
@@ -62,9 +62,7 @@ func (s *Settler) some(tx *store.Tx, now time.Time) (events []Event, next time.T
 		if err != nil {
 			return nil, at, err
 		}
-		if event.What != "" {
-			events = append(events, event)
-		}
+		events = append(events, event)
 	}
 }
 
@@ -114,7 +112,7 @@ func (c *Call) rotateDue(key []byte) (Event, error) {
 	s.Rotation.Schedule(c.Now)
 	c.Account = c.accountOf(c.Owner.Uin)
 	if s.FlowID != 0 || cmp.Or(ssm.Rotate.Refuse(s), c.Account.CheckPurchase(), c.Account.CheckRotation(s), c.useKey(s, true)) != nil {
-		return Event{}, c.put(s)
+		return c.event("rotation skipped", name), c.put(s)
 	}
 	event := c.event("rotation", name)
 	if c.Tasks.Pace().After > 0 {
@@ -122,7 +120,9 @@ func (c *Call) rotateDue(key []byte) (Event, error) {
 		event.What = "rotation begun"
 		return event, err
 	}
-	if err := c.rotate(s, c.Now); err != nil {
+	if c.Tasks.Fail() {
+		event.What = "rotation failed"
+	} else if err := c.rotate(s, c.Now); err != nil {
 		return Event{}, err
 	}
 	return event, c.put(s)

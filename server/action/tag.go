@@ -102,7 +102,7 @@ var describeResourceTagsByResourceIds = query(spec[ResourceTagsRequest, Resource
 		}
 		reply.TotalCount = uint64(len(all))
 		from := min(q.Offset, reply.TotalCount)
-		reply.Tags = all[from:min(reply.TotalCount, from+reply.Limit)]
+		reply.Tags = all[from : from+min(reply.Limit, reply.TotalCount-from)]
 		return reply, nil
 	},
 })

@@ -45,7 +45,7 @@ func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error)
 	pace := c.Tasks.Pace()
 	t := &ssm.Task{
 		Kind: kind, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: s.Name,
-		BeganAt: c.Now.UnixNano(), Polls: pace.Polls, Fails: c.Tasks.Fail(),
+		BeganAt: c.Now.UnixNano(), Polls: pace.Polls, Fails: !c.dryRun && c.Tasks.Fail(),
 	}
 	s.FlowID = flowID
 	switch {

@@ -6,6 +6,7 @@ import (
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
+	"ssmlocal/store"
 )
 
 // Values: read, added, overwritten, listed, removed.
@@ -64,6 +65,12 @@ var getSecretValue = query(spec[GetSecretValueRequest, SecretValueReply]{
 		return &SecretValueReply{SecretName: s.Name, VersionId: id, SecretBinary: v.Binary, SecretString: v.String}, nil
 	},
 })
+
+// ReadValue returns a version as the store has it, whatever the secret's status is; nil if there is none.
+func ReadValue(db *store.DB, o ssm.Owner, name, id string) (v *ssm.Version, err error) {
+	err = db.View(func(tx *store.Tx) error { v, err = versions.Get(tx, versionKey(o, name, id)); return err })
+	return v, err
+}
 
 // ValueRequest has the parameters of PutSecretValue and UpdateSecret.
 type ValueRequest struct {

@@ -5,6 +5,7 @@ package clock
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,14 +127,14 @@ func ParseDuration(text string) (time.Duration, error) {
 			continue
 		}
 		n, err := strconv.ParseUint(number, 10, 16)
-		if err != nil {
+		if err != nil || time.Duration(n) > (math.MaxInt64-total)/unit.d {
 			return 0, badDuration(text)
 		}
 		total, rest = total+time.Duration(n)*unit.d, after
 	}
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
-		if err != nil {
+		if err != nil || d > math.MaxInt64-total {
 			return 0, badDuration(text)
 		}
 		total += d

@@ -26,7 +26,7 @@ type Server struct {
 	// URL is where it is, such as http://127.0.0.1:40123, and Host the same without the scheme, as SDKs want it.
 	URL, Host string
 	// Clock is its clock. Advance moves it and tells what happened.
-	Clock *clock.Clock
+	Clock *Clock
 	// Credential is the key pair that Call signs with.
 	Credential account.Credential
 
@@ -38,8 +38,9 @@ type Server struct {
 // New starts an emulator on a free port. Listen, Clock and, if nil, Log of the configuration are its own.
 func New(t testing.TB, c server.Config) *Server {
 	t.Helper()
-	s := &Server{t: t, Clock: new(clock.Clock), Credential: account.Default}
-	c.Listen, c.Clock = []string{"127.0.0.1:0"}, s.Clock
+	s := &Server{t: t, Credential: account.Default}
+	s.Clock = &Clock{new(clock.Clock), s}
+	c.Listen, c.Clock = []string{"127.0.0.1:0"}, s.Clock.Clock
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -92,13 +93,28 @@ func (s *Server) Advance(by time.Duration) []action.Event {
 // ControlURL is where the control plane is, if the configuration gives it an address of its own.
 func (s *Server) ControlURL() string { return "http://" + s.emulator.ControlAddr() }
 
-// Value returns the value of a secret's version, as SecretString or as SecretBinary: "" and an error if it can't be read.
+// Value reads a version's value, SecretString or SecretBinary, from the store: past rates and statuses, in the region
+// ap-guangzhou, of the account of the server's credential.
 func (s *Server) Value(secretName, versionID string) (string, error) {
 	s.t.Helper()
-	var reply struct{ SecretString, SecretBinary string }
-	err := s.Call("GetSecretValue", map[string]string{"SecretName": secretName, "VersionId": versionID}, &reply)
-	return reply.SecretString + reply.SecretBinary, err
+	v, err := s.emulator.ReadValue(s.Credential.Uin, "ap-guangzhou", secretName, versionID)
+	if err == nil && v == nil {
+		err = fmt.Errorf("there is no version %s of a secret %s", versionID, secretName)
+	}
+	if err != nil {
+		return "", err
+	}
+	return v.String + v.Binary, nil
 }
+
+// A Clock is the emulator's clock.
+type Clock struct {
+	*clock.Clock
+	server *Server
+}
+
+// Advance is Server.Advance.
+func (c *Clock) Advance(by time.Duration) []action.Event { return c.server.Advance(by) }
 
 // An Error is an API error as a client sees it.
 type Error struct{ Code, Message string }

@@ -80,14 +80,17 @@ func (a *AccountData) CheckRotation(s *Secret) error {
 	return nil
 }
 
-// CheckUser refuses to make an access key for somebody who is not of the account, or who has too many. The key that a
-// secret holds now stays beside the new one.
+// CheckUser refuses to make an access key for somebody who is not of the account.
 func (a *AccountData) CheckUser(account, target uint64) error {
-	user, ok := a.Users[target]
-	switch {
-	case !ok && target != account:
+	if _, ok := a.Users[target]; !ok && target != account {
 		return apierr.UinNotMatch.With(strconv.FormatUint(target, 10))
-	case user.OtherKeys+2 > MaxAccessKeys:
+	}
+	return nil
+}
+
+// CheckKeys refuses to let a user have more access keys than a user can have: so many in secrets, and those besides.
+func (a *AccountData) CheckKeys(target uint64, inSecrets int) error {
+	if a.Users[target].OtherKeys+inSecrets > MaxAccessKeys {
 		return apierr.AccessKeyOverLimit.With(strconv.FormatUint(target, 10), MaxAccessKeys)
 	}
 	return nil

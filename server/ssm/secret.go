@@ -145,7 +145,7 @@ type AccessKeyPair struct {
 	TargetUin  uint64 `cbor:"3,keyasint"` // the user
 	Region     string `cbor:"4,keyasint"`
 	SecretName string `cbor:"5,keyasint"`
-	CreatedAt  int64  `cbor:"6,keyasint"` // unix nanoseconds
+	Number     uint64 `cbor:"6,keyasint"` // keys are numbered in the order of their making
 }
 
 // A KeyPair is an SSH key pair of CVM, the value of a secret of that type.

@@ -65,6 +65,9 @@ func (p Pace) String() string {
 	return "now"
 }
 
+// maxPace is the longest time that a task can take.
+const maxPace = 365 * 24 * time.Hour
+
 // ParsePace reads "now", a duration such as "6s", or a number of polls such as "3polls".
 func ParsePace(text string) (Pace, error) {
 	if text == "now" {
@@ -75,8 +78,8 @@ func ParsePace(text string) (Pace, error) {
 		if err == nil && n > 0 {
 			return Pace{Polls: n}, nil
 		}
-	} else if d, err := time.ParseDuration(text); err == nil && d > 0 {
+	} else if d, err := time.ParseDuration(text); err == nil && d > 0 && d <= maxPace {
 		return Pace{After: d}, nil
 	}
-	return Pace{}, fmt.Errorf("the pace of tasks is %q, it must be now, a duration such as 6s, or a number of polls such as 3polls", text)
+	return Pace{}, fmt.Errorf("the pace of tasks is %q, it must be now, a duration such as 6s up to a year, or a number of polls such as 3polls", text)
 }

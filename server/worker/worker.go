@@ -4,7 +4,9 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +73,11 @@ func (w *Worker[E]) catchUpLocked(now time.Time) (happened []E, err error) {
 	if now.UnixNano() < w.next.Load() {
 		return nil, nil
 	}
+	defer func() { // on Run's goroutine a panic would end the process
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	happened, next, err := w.work(now)
 	if err == nil {
 		w.next.Store(nanoseconds(next))
