@@ -68,12 +68,15 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			if q == nil {
+				q = new(tc3.Request) // an answer needs its language
+			}
 		}
 	}()
 	q, err = tc3.Read(r, body, s.directory.Unsigned())
 	rec.action, rec.region, rec.client = q.Action, q.Region, q.Client
 	if err != nil {
-		if !q.Signed() {
+		if !q.Signed() && !s.directory.Unsigned() {
 			rec.hint = "the request has no signature: use an SDK, or start with --auth off"
 		}
 		return q, nil, err

@@ -35,7 +35,7 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 		return nil, apierr.NoSuchProduct.With()
 	}
 	if q.Version != of.version {
-		rec.hint = "a call of " + q.Action + " in version " + q.Version + " came here, which is neither ssm's nor tag's: is it for another service?"
+		rec.hint = "the version is not that of the service " + of.name + ": is the call for another service?"
 		return nil, apierr.NoSuchVersion.With(q.Version, of.name)
 	}
 	a, ok := of.actions[q.Action]
@@ -51,7 +51,7 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 func (s *Server) serviceOf(q *tc3.Request) string {
 	host := strings.TrimPrefix(strings.TrimPrefix(q.Host, "http://"), "https://")
 	label, rest, _ := strings.Cut(host, ".")
-	if s.isService(label) && rest != "" || strings.HasSuffix(withoutPort(rest), "tencentcloudapi.com") {
+	if s.isService(label) && rest != "" || strings.HasSuffix(tc3.WithoutPort(rest), "tencentcloudapi.com") {
 		return label
 	}
 	if scope := q.Scope(); s.isService(scope) {
@@ -70,11 +70,6 @@ func (s *Server) serviceOf(q *tc3.Request) string {
 var stsActions = map[string]bool{
 	"AssumeRole": true, "AssumeRoleWithSAML": true, "AssumeRoleWithWebIdentity": true, "GetCallerIdentity": true,
 	"GetFederationToken": true, "GetSessionToken": true, "QueryApiKey": true,
-}
-
-func withoutPort(host string) string {
-	name, _, _ := strings.Cut(host, ":")
-	return name
 }
 
 func (s *Server) isService(name string) bool { return s.services[name] != nil || otherServices[name] }

@@ -68,7 +68,7 @@ type accounts struct {
 func (a *accounts) load(db *store.DB) (err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.data, err = action.Accounts{DB: db}.All()
+	a.data, err = action.AllAccounts(db)
 	return err
 }
 
@@ -83,7 +83,7 @@ func (a *accounts) of(uin uint64) ssm.AccountData {
 func (a *accounts) put(db *store.DB, uin uint64, data ssm.AccountData) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := (action.Accounts{DB: db}).Put(uin, data); err != nil {
+	if err := action.PutAccount(db, uin, data); err != nil {
 		return err
 	}
 	a.data[uin] = data

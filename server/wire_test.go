@@ -187,7 +187,8 @@ func TestAnyChecksForm(t *testing.T) {
 
 // TestOffNeedsNothing calls without any signature, as from a shell.
 func TestOffNeedsNothing(t *testing.T) {
-	s := servertest.New(t, server.Config{Auth: account.Off})
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Auth: account.Off, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	create := strings.NewReader("Action=CreateSecret&Version=2019-09-23&SecretName=a&SecretString=x")
 	form, _ := http.NewRequest(http.MethodPost, s.URL, create)
 	get, _ := http.NewRequest(http.MethodGet, s.URL+"/?Action=GetSecretValue&Version=2019-09-23&SecretName=a&VersionId=SSM_Current", nil)
@@ -205,6 +206,9 @@ func TestOffNeedsNothing(t *testing.T) {
 	missing, _ := http.NewRequest(http.MethodGet, s.URL+"/?Version=2019-09-23", nil)
 	if got := refusal(t, missing); got != "MissingParameter: The request is missing a required parameter `Action`." {
 		t.Error(got)
+	}
+	if strings.Contains(log.String(), "no signature") {
+		t.Errorf("the log asks for a signature that nobody needs:\n%s", log.String())
 	}
 }
 

@@ -1,7 +1,6 @@
 package action
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 
@@ -96,26 +95,6 @@ func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error
 		}
 		return c.putVersion(name, ssm.CurrentVersion, &ssm.Version{CreatedAt: c.Now.UnixNano(), String: value})
 	})
-}
-
-// Accounts reads and writes what is known of accounts.
-type Accounts struct{ DB *store.DB }
-
-// All returns the data of every account that has any, by Uin.
-func (a Accounts) All() (map[uint64]ssm.AccountData, error) {
-	all := map[uint64]ssm.AccountData{}
-	err := a.DB.View(func(tx *store.Tx) error {
-		return accounts.Scan(tx, nil, func(key []byte, data *ssm.AccountData) error {
-			all[binary.BigEndian.Uint64(key)] = *data
-			return nil
-		})
-	})
-	return all, err
-}
-
-// Put writes the data of one account.
-func (a Accounts) Put(uin uint64, data ssm.AccountData) error {
-	return a.DB.Update(func(tx *store.Tx) error { return accounts.Put(tx, number(uin), &data) })
 }
 
 // rotateAtOnce rotates a secret whose rotation is no task.

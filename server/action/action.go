@@ -61,9 +61,6 @@ type Action struct {
 	Name string
 	// Rate is the documented number of calls a second (1078/38633, and each action's page).
 	Rate int
-	// Built tells whether the emulator has the action. One that it hasn't checks its parameters and answers
-	// UnsupportedOperation.
-	Built bool
 	// Request and Reply are the struct types of the parameters and of the answer without RequestId.
 	Request, Reply reflect.Type
 
@@ -115,14 +112,11 @@ func command[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).Update)
 
 func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error) error) *Action {
 	a := &Action{
-		Name: s.Name, Rate: s.Rate, Built: s.Do != nil, unpaid: s.Unpaid,
+		Name: s.Name, Rate: s.Rate, unpaid: s.Unpaid,
 		Request: reflect.TypeFor[Q](), Reply: reflect.TypeFor[R](),
 	}
 	if f, ok := a.Request.FieldByName("SecretName"); ok {
 		a.secretName = f.Index
-	}
-	if s.Do == nil {
-		s.Do = func(*Call, *Q) (*R, error) { return nil, apierr.UnsupportedOperation.With(s.Name) }
 	}
 	a.check = func(request any) error {
 		if s.Check == nil {
@@ -165,7 +159,7 @@ type dryRunner interface{ dryRun() bool }
 
 func (d *DryRunnable) dryRun() bool { return d.DryRun }
 
-// All returns the table: every action of the API's version, built or not, in alphabetical order.
+// All returns the table: every action of the API's version, in alphabetical order.
 func All() []*Action {
 	return []*Action{
 		createProductSecret, createSSHKeyPairSecret, createSecret, deleteSecret, deleteSecretVersion,

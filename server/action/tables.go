@@ -15,7 +15,6 @@ import (
 var (
 	secrets  = &store.Table[ssm.Secret]{Name: "secrets", Places: places}
 	versions = &store.Table[ssm.Version]{Name: "versions"}
-	accounts = &store.Table[ssm.AccountData]{Name: "accounts"} // by Uin, in 8 bytes
 	tasks    = &store.Table[ssm.Task]{Name: "tasks", Places: taskPlaces}
 )
 

@@ -164,11 +164,6 @@ var (
 		"凭据 `%s` 已有 %d 个版本，达到上限，请先删除旧版本。")
 )
 
-// The emulator does not have it yet.
-var UnsupportedOperation = kind("UnsupportedOperation", 1,
-	"ssmlocal does not emulate the action %s yet.",
-	"ssmlocal 暂未实现接口 %s。")
-
 // Documented codes that no state of this emulator causes yet; texts after the vendor's one-line meanings.
 var (
 	FailedOperation = kind("FailedOperation", 0,
@@ -193,6 +188,8 @@ var (
 		"The resource is not available.", "资源不可用。")
 	ResourcesSoldOut = kind("ResourcesSoldOut", 0,
 		"The resource is sold out.", "资源售罄。")
+	UnsupportedOperation = kind("UnsupportedOperation", 0,
+		"The operation is not supported.", "不支持该操作。")
 	UnauthorizedOperation = kind("UnauthorizedOperation", 0,
 		"The operation is not authorized.", "未授权操作。")
 )

@@ -106,7 +106,7 @@ func otherBodies(body []byte) []string {
 }
 
 func otherHosts(q *Request, service string) []string {
-	bare := withoutPort(q.Host)
+	bare := WithoutPort(q.Host)
 	port := q.Host[len(bare):]
 	return []string{
 		"ssm.tencentcloudapi.com", service + "." + q.Region + ".tencentcloudapi.com", "ssm.intl.tencentcloudapi.com",

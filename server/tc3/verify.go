@@ -212,12 +212,13 @@ func (q *Request) uris() []string {
 // hosts are the hosts that a client may have signed.
 func hosts(host, service string) []string {
 	return []string{
-		host, withoutPort(host), service + ".tencentcloudapi.com",
+		host, WithoutPort(host), service + ".tencentcloudapi.com",
 		"http://" + host, "https://" + host, "http://" + host + "/", "https://" + host + "/",
 	}
 }
 
-func withoutPort(host string) string {
+// WithoutPort returns a host without its port, if it has one.
+func WithoutPort(host string) string {
 	i := strings.LastIndexByte(host, ':')
 	if i < 0 {
 		return host

@@ -1,0 +1,28 @@
+package action
+
+import (
+	"encoding/binary"
+
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// accounts is what is known of accounts besides their secrets, by Uin.
+var accounts = &store.Table[ssm.AccountData]{Name: "accounts"}
+
+// AllAccounts returns the data of every account that has any, by Uin.
+func AllAccounts(db *store.DB) (map[uint64]ssm.AccountData, error) {
+	all := map[uint64]ssm.AccountData{}
+	err := db.View(func(tx *store.Tx) error {
+		return accounts.Scan(tx, nil, func(key []byte, data *ssm.AccountData) error {
+			all[binary.BigEndian.Uint64(key)] = *data
+			return nil
+		})
+	})
+	return all, err
+}
+
+// PutAccount writes the data of one account.
+func PutAccount(db *store.DB, uin uint64, data ssm.AccountData) error {
+	return db.Update(func(tx *store.Tx) error { return accounts.Put(tx, number(uin), &data) })
+}
