@@ -11,6 +11,8 @@ import (
 type Tx struct {
 	bolt *bbolt.Tx
 	undo []change // what this writer has done so far, newest last
+
+	alone bool // no other writer is in it: it is taken back as a whole
 }
 
 // change is one written key with what stood there before; a nil value stands for no key.
@@ -147,6 +149,9 @@ func (tx *Tx) delete(b *bbolt.Bucket, key []byte) error {
 
 // remember notes what stands under key, as a copy: bbolt's memory may move before the end of the transaction.
 func (tx *Tx) remember(b *bbolt.Bucket, key []byte) {
+	if tx.alone {
+		return
+	}
 	c := change{bucket: b, key: key}
 	if old := b.Get(key); old != nil {
 		c.old = append(make([]byte, 0, len(old)), old...)

@@ -109,6 +109,12 @@ func OpenTemp(tables ...Bucketer) (*DB, error) {
 	return db, nil
 }
 
+// Size is the size of the file in bytes.
+func (d *DB) Size() (bytes int64) {
+	_ = d.bolt.View(func(tx *bbolt.Tx) error { bytes = tx.Size(); return nil })
+	return bytes
+}
+
 // Close waits for running transactions and closes the file.
 func (d *DB) Close() error {
 	err := d.bolt.Close()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -499,4 +500,87 @@ func boltFile(t *testing.T, bucket, key, value string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestReplace clears and refills the store in one transaction, or not at all, while writers go on.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, fruits)
+	put(t, db, "old", fruit{Color: "red", Order: 1})
+	refused := errors.New("no")
+	refill := func(result error) error {
+		return db.Replace(func(tx *store.Tx) error {
+			if err := errors.Join(fruits.Clear(tx), fruits.Put(tx, []byte("new"), &fruit{Color: "green", Order: 2}), fruits.SetDrawn(tx, 41)); err != nil {
+				return err
+			}
+			return result
+		})
+	}
+	if err := refill(refused); err != refused || get(t, db, "old") == nil || get(t, db, "new") != nil {
+		t.Errorf("%v; a refused replacement left something", err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = db.Replace(func(tx *store.Tx) error {
+			_ = fruits.Clear(tx)
+			panic("in the middle")
+		})
+	}()
+	if get(t, db, "old") == nil {
+		t.Error("a replacement that panicked left something")
+	}
+	var wait sync.WaitGroup
+	for i := range 20 {
+		wait.Go(func() { put(t, db, fmt.Sprint("other", i), fruit{Color: "blue", Order: uint64(i)}) })
+	}
+	if err := refill(nil); err != nil || get(t, db, "old") != nil || get(t, db, "new") == nil {
+		t.Errorf("%v; the store is not replaced", err)
+	}
+	wait.Wait()
+	change(t, db, func(tx *store.Tx) error {
+		n, err := fruits.Next(tx)
+		if n != 42 || fruits.Drawn(tx) != 42 {
+			t.Errorf("the next number is %d", n)
+		}
+		return err
+	})
+	if err := db.Update(func(tx *store.Tx) error { return fruits.Clear(tx) }); err == nil || get(t, db, "new") == nil {
+		t.Error("a shared transaction cleared a table")
+	}
+}
+
+// TestCopy copies a store, one on disk and a temporary one, and opens the copy.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	temporary, err := store.OpenTemp(fruits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer temporary.Close()
+	for name, db := range map[string]*store.DB{"on disk": storetest.Open(t, fruits), "temporary": temporary} {
+		put(t, db, "pear", fruit{Color: "green", Order: 3})
+		f, remove, err := db.Copy()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		put(t, db, "plum", fruit{Color: "blue", Order: 4})
+		dir := t.TempDir()
+		to, err := os.OpenFile(filepath.Join(dir, store.FileName), os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(to, f); err != nil {
+			t.Fatal(err)
+		}
+		_, _, _ = to.Close(), f.Close(), remove
+		remove()
+		restored, err := store.OpenDir(dir, fruits)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if get(t, restored, "pear") == nil || get(t, restored, "plum") != nil || restored.Check() != nil {
+			t.Errorf("%s: the copy is not the state at its time: %v", name, restored.Check())
+		}
+		restored.Close()
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/fxamacker/cbor/v2"
@@ -40,12 +41,21 @@ func (t *Table[T]) Get(tx *Tx, key []byte) (*T, error) {
 	return t.decode(key, t.bucket(tx).Get(key))
 }
 
+// decoding reads whatever was written: the library's own bounds are for strangers' bytes.
+var decoding = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32}.DecMode()
+	if err != nil {
+		panic(err) // the options are wrong
+	}
+	return mode
+}()
+
 func (t *Table[T]) decode(key, value []byte) (*T, error) {
 	if value == nil {
 		return nil, nil
 	}
 	record := new(T)
-	if err := cbor.Unmarshal(value, record); err != nil {
+	if err := decoding.Unmarshal(value, record); err != nil {
 		return nil, fmt.Errorf("%s %q: %w: %w", t.Name, key, ErrDamaged, err)
 	}
 	return record, nil
@@ -95,6 +105,12 @@ func (t *Table[T]) Keys(tx *Tx, prefix []byte) [][]byte {
 		keys = append(keys, bytes.Clone(k))
 	}
 	return keys
+}
+
+// Empty tells whether the table has no record.
+func (t *Table[T]) Empty(tx *Tx) bool {
+	k, _ := t.bucket(tx).Cursor().First()
+	return k == nil
 }
 
 // Next returns the next number of the table's own sequence, from 1 on. Numbers grow; one that was drawn by a write that
