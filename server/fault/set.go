@@ -1,0 +1,247 @@
+package fault
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Set is the rules of a server. Of the rules that match a call, the oldest whose turn it is decides. It is safe for
+// concurrent use.
+type Set struct {
+	random io.Reader // each rule gets a seed from it
+
+	live  atomic.Int32 // rules that are not spent
+	mu    sync.Mutex
+	rules []*rule
+	spent []*rule // the last of them, to be looked at
+	drawn int     // how many ids were chosen
+}
+
+type rule struct {
+	Rule
+	seen, hits int
+	random     *rand.Rand
+}
+
+// keptSpent is how many spent rules can still be looked at.
+const keptSpent = 100
+
+// New returns an empty set.
+func New(random io.Reader) *Set { return &Set{random: random} }
+
+// A Call is what a rule's conditions are held against.
+type Call struct {
+	Action, SecretName, SecretID, Region string
+	Uin                                  uint64
+}
+
+// A Plan is what happens to one call.
+type Plan struct {
+	RuleID string
+	Effect
+	Wait time.Duration // as drawn from Delay
+}
+
+// A Report is a rule with what has come of it.
+type Report struct {
+	Rule
+	Seen int  `json:"seen"`          // calls that it matched
+	Hits int  `json:"hits"`          // calls that it hit
+	Left *int `json:"left,omitzero"` // hits until it is spent; absent for a rule without end
+}
+
+// Any tells whether a call could be hit. It is all that a server without faults pays.
+func (s *Set) Any() bool { return s.live.Load() > 0 }
+
+// Add adds a rule that was checked. An id that is taken is an error.
+func (s *Set) Add(r Rule) (Report, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	added, err := s.addLocked(r)
+	if err != nil {
+		return Report{}, err
+	}
+	return added.report(), nil
+}
+
+func (s *Set) addLocked(r Rule) (*rule, error) {
+	for r.ID == "" || s.liveLocked(r.ID) && r.ID == strconv.Itoa(s.drawn) {
+		s.drawn++
+		r.ID = strconv.Itoa(s.drawn)
+	}
+	if s.liveLocked(r.ID) {
+		return nil, fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
+	}
+	var seed [16]byte
+	if _, err := io.ReadFull(s.random, seed[:]); err != nil {
+		return nil, err
+	}
+	added := &rule{Rule: r, random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))}
+	s.rules = append(s.rules, added)
+	s.spent = slices.DeleteFunc(s.spent, func(x *rule) bool { return x.ID == r.ID })
+	s.live.Store(int32(len(s.rules)))
+	return added, nil
+}
+
+// Replace removes what Clear does, and adds rules that were checked, all at once. An id that is taken is another's: the rule
+// gets one that is free.
+func (s *Set) Replace(uin uint64, rules []Rule) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropLocked(func(r *rule) bool { return uin == 0 || r.Uin == uin })
+	for _, r := range rules {
+		if s.liveLocked(r.ID) {
+			r.ID = ""
+		}
+		if _, err := s.addLocked(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// IDs returns the ids of the rules that can still hit, but for those that are for an account alone.
+func (s *Set) IDs(butFor uint64) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		if r.Uin != butFor {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+func (s *Set) liveLocked(id string) bool {
+	return slices.ContainsFunc(s.rules, func(r *rule) bool { return r.ID == id })
+}
+
+// Pick returns what happens to a call, nil if nothing does.
+func (s *Set) Pick(c Call) *Plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range s.rules {
+		if !r.matches(c) || !r.turn() {
+			continue
+		}
+		plan := &Plan{RuleID: r.ID, Effect: r.effect()}
+		if d := plan.Delay; d != (Span{}) {
+			plan.Wait = d.Min + time.Duration(r.random.Int64N(int64(d.Max-d.Min)+1))
+		}
+		r.hits++
+		if r.left() == 0 {
+			s.rules = slices.Delete(s.rules, i, i+1)
+			s.spent = append(s.spent[max(0, len(s.spent)+1-keptSpent):], r)
+			s.live.Store(int32(len(s.rules)))
+		}
+		return plan
+	}
+	return nil
+}
+
+func (r *rule) matches(c Call) bool {
+	named, _ := path.Match(r.SecretName, c.SecretName) // checked
+	return (r.Action == "" || r.Action == c.Action) && (r.SecretName == "" || named) &&
+		(r.SecretID == "" || r.SecretID == c.SecretID) && (r.Uin == 0 || r.Uin == c.Uin) && (r.Region == "" || r.Region == c.Region)
+}
+
+// turn counts a call that matches and tells whether it is to be hit.
+func (r *rule) turn() bool {
+	r.seen++
+	n := r.seen - r.After
+	return n > 0 && n%max(1, r.Every) == 0 &&
+		(r.Probability == 0 || r.Probability == 1 || r.random.Float64() < r.Probability)
+}
+
+// effect is that of the next hit.
+func (r *rule) effect() Effect {
+	if len(r.Script) > 0 {
+		return r.Script[r.hits]
+	}
+	return r.Effect
+}
+
+// left is how many hits are left, -1 for no end.
+func (r *rule) left() int {
+	switch {
+	case len(r.Script) > 0:
+		return len(r.Script) - r.hits
+	case r.Times > 0:
+		return r.Times - r.hits
+	}
+	return -1
+}
+
+func (r *rule) report() Report {
+	out := Report{Rule: r.Rule, Seen: r.seen, Hits: r.hits}
+	if n := r.left(); n >= 0 {
+		out.Left = &n
+	}
+	return out
+}
+
+// List returns every rule: those that can still hit in their order, then the last ones that are spent.
+func (s *Set) List() []Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []Report{}
+	for _, r := range append(slices.Clone(s.rules), s.spent...) {
+		out = append(out, r.report())
+	}
+	return out
+}
+
+// Remove removes the rule with an id, and tells whether there was one.
+func (s *Set) Remove(id string) bool {
+	return s.drop(func(r *rule) bool { return r.ID == id }) > 0
+}
+
+// Clear removes all rules, or, with a Uin, those that are for that account alone. It returns how many there were.
+func (s *Set) Clear(uin uint64) int {
+	return s.drop(func(r *rule) bool { return uin == 0 || r.Uin == uin })
+}
+
+func (s *Set) drop(which func(*rule) bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropLocked(which)
+}
+
+func (s *Set) dropLocked(which func(*rule) bool) int {
+	before := len(s.rules) + len(s.spent)
+	s.rules, s.spent = slices.DeleteFunc(s.rules, which), slices.DeleteFunc(s.spent, which)
+	s.live.Store(int32(len(s.rules)))
+	if len(s.rules)+len(s.spent) == 0 {
+		s.drawn = 0
+	}
+	return before - len(s.rules) - len(s.spent)
+}
+
+// Rest returns what the rules that can still hit have left to do, as rules; with a Uin, of those that are for that account
+// alone.
+func (s *Set) Rest(uin uint64) (rest []Rule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		if uin != 0 && r.Uin != uin {
+			continue
+		}
+		left := r.Rule
+		left.After = max(0, r.After-r.seen)
+		if len(r.Script) > 0 {
+			left.Script = r.Script[r.hits:]
+		} else if r.Times > 0 {
+			left.Times -= r.hits
+		}
+		rest = append(rest, left)
+	}
+	return rest
+}
