@@ -1,0 +1,182 @@
+// Package journal remembers the last calls, so that a test can assert what was called, and tells of each as it comes. It
+// never holds a secret's value: who adds an entry has taken them out.
+package journal
+
+import (
+	"path"
+	"slices"
+	"sync"
+	"time"
+)
+
+// OK is the code of a call that succeeded, NoAnswer that of one whose answer a fault took away.
+const (
+	OK       = "OK"
+	NoAnswer = "NoAnswer"
+)
+
+// An Entry is one call.
+type Entry struct {
+	Number     uint64    `json:"number"` // calls are numbered from 1 on
+	Time       time.Time `json:"time"`   // wall time
+	Action     string    `json:"action,omitzero"`
+	Region     string    `json:"region,omitzero"`
+	Uin        uint64    `json:"uin,omitzero"`
+	SecretID   string    `json:"secretId,omitzero"` // of the caller's key
+	SecretName string    `json:"secretName,omitzero"`
+	RequestID  string    `json:"requestId"`
+	Code       string    `json:"code"`
+	Duration   Duration  `json:"duration"`
+	Client     string    `json:"client,omitzero"`   // X-TC-RequestClient
+	Fault      string    `json:"fault,omitzero"`    // the rule that hit, and its effect
+	Mismatch   string    `json:"mismatch,omitzero"` // which part of a signature was wrong
+	// Parameters are those of the action, with *** in place of values; absent where they were not in order, or are very
+	// long.
+	Parameters any `json:"parameters,omitzero"`
+}
+
+// A Duration is written as 1.5ms.
+type Duration time.Duration
+
+// MarshalText writes it. Few entries are ever written, so it is done no earlier.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// A Filter chooses entries: those that agree with every field that is set.
+type Filter struct {
+	Action, SecretName, SecretID, Code string // SecretName with * and ?, as in file names
+	Uin                                uint64
+	Since                              time.Time
+}
+
+// Check tells what is wrong with the filter.
+func (f *Filter) Check() error {
+	_, err := path.Match(f.SecretName, "")
+	return err
+}
+
+func (f *Filter) matches(e *Entry) bool {
+	if f.Action != "" && f.Action != e.Action || f.SecretID != "" && f.SecretID != e.SecretID ||
+		f.Code != "" && f.Code != e.Code || f.Uin != 0 && f.Uin != e.Uin || e.Time.Before(f.Since) {
+		return false
+	}
+	named, _ := path.Match(f.SecretName, e.SecretName) // checked
+	return f.SecretName == "" || f.SecretName == e.SecretName || named
+}
+
+// A Call can tell of itself. Most are never asked, so that it does so when somebody looks and not before; it must not change
+// any more by then.
+type Call interface{ Entry() Entry }
+
+// kept is a call with its number.
+type kept struct {
+	number uint64
+	call   Call
+}
+
+func (k kept) entry() Entry {
+	e := k.call.Entry()
+	e.Number = k.number
+	return e
+}
+
+// A Journal has the last calls. It is safe for concurrent use.
+type Journal struct {
+	mu      sync.Mutex
+	most    int
+	calls   []kept // a ring once it is full
+	next    int    // where the next one goes in a full ring
+	number  uint64
+	readers map[*Reader]struct{}
+}
+
+// New returns a journal that keeps so many calls; with 0 it keeps none, and still tells readers.
+func New(most int) *Journal { return &Journal{most: most, readers: map[*Reader]struct{}{}} }
+
+// Add adds a call and gives it its number.
+func (j *Journal) Add(c Call) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.number++
+	k := kept{j.number, c}
+	switch {
+	case j.most == 0:
+	case len(j.calls) < j.most:
+		j.calls = append(j.calls, k)
+	default:
+		j.calls[j.next] = k
+		j.next = (j.next + 1) % j.most
+	}
+	if len(j.readers) == 0 {
+		return
+	}
+	e := k.entry()
+	for r := range j.readers {
+		r.tell(&e)
+	}
+}
+
+// Find returns the last entries that a filter lets through, at most limit of them (0 is no limit), oldest first, and how many
+// there are in all.
+func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	found = []Entry{}
+	for i := range j.calls {
+		if e := j.calls[(j.next+i)%len(j.calls)].entry(); f.matches(&e) {
+			found = append(found, e)
+		}
+	}
+	total = len(found)
+	if limit > 0 && total > limit {
+		found = found[total-limit:]
+	}
+	return found, total
+}
+
+// Forget removes the calls of an account, or with 0 all, and returns how many there were.
+func (j *Journal) Forget(uin uint64) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	before := len(j.calls)
+	ordered := slices.Concat(j.calls[j.next:], j.calls[:j.next])
+	j.calls = slices.DeleteFunc(ordered, func(k kept) bool { return uin == 0 || k.entry().Uin == uin })
+	j.next = 0
+	return before - len(j.calls)
+}
+
+// A Reader gets entries as they are added. One that is too slow misses some.
+type Reader struct {
+	C      <-chan Entry
+	c      chan Entry
+	filter Filter
+}
+
+// waiting is how many entries wait for a reader at most.
+const waiting = 256
+
+// Follow returns a reader of the entries from now on that a filter lets through. Unfollow ends it.
+func (j *Journal) Follow(f Filter) *Reader {
+	c := make(chan Entry, waiting)
+	r := &Reader{C: c, c: c, filter: f}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.readers[r] = struct{}{}
+	return r
+}
+
+// Unfollow ends a reader.
+func (j *Journal) Unfollow(r *Reader) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.readers, r)
+}
+
+func (r *Reader) tell(e *Entry) {
+	if !r.filter.matches(e) {
+		return
+	}
+	select {
+	case r.c <- *e:
+	default:
+	}
+}
