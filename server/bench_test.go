@@ -77,6 +77,15 @@ func BenchmarkGetSecretValue(b *testing.B) {
 	benchmarkCall(b, h, "GetSecretValue", `{"SecretName":"prod-payments-secret-00000001","VersionId":"v1"}`)
 }
 
+// BenchmarkGetSecretValueWithFaults has a rule that looks at the call and lets it pass; compare it with BenchmarkGetSecretValue,
+// where there is none.
+func BenchmarkGetSecretValueWithFaults(b *testing.B) {
+	h := newHandler(b, Config{})
+	do(b, h, signed("CreateSecret", created))
+	do(b, h, httptest.NewRequest(http.MethodPost, "/_ssmlocal/faults", strings.NewReader(`{"action":"GetSecretValue","secretName":"other-*","drop":true}`)))
+	benchmarkCall(b, h, "GetSecretValue", `{"SecretName":"prod-payments-secret-00000001","VersionId":"v1"}`)
+}
+
 // BenchmarkUpdateSecret writes to a temporary store, so without a sync.
 func BenchmarkUpdateSecret(b *testing.B) {
 	h := newHandler(b, Config{})

@@ -6,21 +6,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/fault"
 	"ssmlocal/server/limit"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
 )
 
-// A record is all that can be said about one call. It never holds a parameter's value but the secret's name.
+// A record is all that can be said about one call. It never holds a secret's value.
 type record struct {
 	at         time.Time // wall time
 	took       time.Duration
@@ -35,6 +36,9 @@ type record struct {
 	mismatch   string // which part of a signature was wrong
 	hint       string // what a caller who gets no further than its key can do
 	err        error  // what is behind an InternalError
+	fault      *fault.Plan
+	request    any  // the action's parameters, without values
+	unanswered bool // a fault took the answer away, and nothing was done
 }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -50,19 +54,25 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 
 	q, reply, err := s.answer(r, body, rec)
 	failure := s.failure(rec, err)
-	if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
-		failure = s.failure(rec, fmt.Errorf("cannot encode the answer: %w", err))
-		_ = tc3.Write(w, q, rec.requestID, nil, failure)
+	s.finish(rec)
+	if rec.fault != nil {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a delay may have used it up
+		if rec.fault.Truncate {
+			w = half{w}
+		}
 	}
-
-	rec.took = s.clock.Wall().Sub(rec.at)
-	s.tell(rec)
+	if rec.unanswered {
+		withoutAnswer(w, rec.fault)
+	} else if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
+		s.log.Error("an answer can't be encoded", "action", rec.action, "error", err, "requestId", rec.requestID)
+		_ = tc3.Write(w, q, rec.requestID, nil, apierr.InternalError.With())
+	}
 	if body.Cap() <= largestKept {
 		bodies.Put(body)
 	}
 }
 
-// answer is the straight line: read, find, verify, limit, decode, check, do. The order of its lines is the order in
+// answer is the straight line: read, find, verify, limit, decode, fault, access, check, do. The order of its lines is the order in
 // which mistakes are told.
 func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, reply any, err error) {
 	defer func() {
@@ -74,61 +84,124 @@ func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc
 		}
 	}()
 	q, err = tc3.Read(r, body, s.directory.Unsigned())
-	rec.action, rec.region, rec.client = q.Action, q.Region, q.Client
+	rec.action, rec.region, rec.client = clip(q.Action), clip(q.Region), clip(q.Client)
 	if err != nil {
 		if !q.Signed() && !s.directory.Unsigned() {
 			rec.hint = "the request has no signature: use an SDK, or start with --auth off"
 		}
 		return q, nil, err
 	}
-	a, err := s.find(q, rec)
+	s.gate.RLock() // after the request has come whole: a slow sender holds nobody up
+	defer s.gate.RUnlock()
+	c, err := s.admit(q, rec)
 	if err != nil {
 		return q, nil, err
 	}
-	caller, err := s.verify(q, rec)
-	if err != nil {
-		return q, nil, err
-	}
-	region, err := checkRegion(q)
-	if err != nil {
-		return q, nil, err
-	}
-	rec.uin, rec.region = caller.Uin, region
-	if err := s.limit(caller, region, a, rec.at); err != nil {
-		return q, nil, err
-	}
-	request := a.NewRequest()
-	err = tc3.Decode(q, request)
-	if name := a.SecretName(request); ssm.CheckName(name) == nil {
-		rec.secretName = name // else it may be anything, a value in the wrong place too
-	}
-	if err != nil {
-		return q, nil, err
-	}
-	c := s.newCall(caller, region, rec.at)
-	if err := s.worker.CatchUp(c.Now); err != nil {
-		return q, nil, err
-	}
-	reply, err = a.Run(s.db, c, request)
-	if err == nil && !c.Due.IsZero() {
-		s.worker.Notice(c.Due)
-	}
+	reply, err = s.perform(r.Context(), q, rec, c)
 	return q, reply, err
 }
 
-// newCall is what an action gets to know.
-func (s *Server) newCall(caller account.Caller, region string, wall time.Time) *action.Call {
-	data := s.accounts.of(caller.Uin)
-	return &action.Call{
-		Owner: ssm.Owner{Uin: caller.Uin, AppID: caller.AppID(), Region: region}, Now: s.clock.At(wall),
-		Random: s.random, SecretLimit: cmp.Or(data.SecretLimit, s.secretLimit), Tasks: &s.tasks, Account: data,
+// admitted is a call that has come past the gateway.
+type admitted struct {
+	action *action.Action
+	caller account.Caller
+	region string
+}
+
+// admit is the gateway's half of the line: find, verify, limit.
+func (s *Server) admit(q *tc3.Request, rec *record) (c admitted, err error) {
+	if c.action, err = s.find(q, rec); err != nil {
+		return c, err
 	}
+	if c.caller, err = s.verify(q, rec, c.action); err != nil {
+		return c, err
+	}
+	if c.region, err = checkRegion(q); err != nil {
+		return c, err
+	}
+	rec.uin, rec.region = c.caller.Uin, c.region
+	return c, s.limit(c, rec.at)
+}
+
+// perform is the service's half: decode, fault, access, check, do.
+func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c admitted) (reply any, err error) {
+	request := c.action.NewRequest()
+	mistake := tc3.Decode(q, request)
+	rec.secretName = loggable(c.action.SecretName(request))
+	if c.action.Finds() && rec.secretName == "" && mistake == nil {
+		rec.secretName, _ = c.action.FindSecret(s.db, s.newCall(c, rec.at), request) // told by the action
+	}
+	checked := false
+	defer func() { rec.keepParameters(c.action, request, checked, len(q.Body)+len(q.Query)) }()
+	if s.faults.Any() {
+		if err := s.provoke(ctx, rec, c.action, request); err != nil {
+			return nil, err
+		}
+	}
+	if mistake != nil {
+		return nil, mistake
+	}
+	if err := s.access(c, rec, request); err != nil {
+		return nil, err
+	}
+	at := rec.at
+	if rec.fault != nil {
+		at = s.clock.Wall() // it may have been held up
+	}
+	call := s.newCall(c, at)
+	if err := s.worker.CatchUp(call.Now); err != nil {
+		return nil, err
+	}
+	reply, err = c.action.Run(s.db, call, request)
+	if checked = call.Checked; err == nil && !call.Due.IsZero() {
+		s.worker.Notice(call.Due)
+	}
+	return reply, err
+}
+
+// longestTold is how much is kept of what a client may send at any length.
+const longestTold = 256
+
+func clip(s string) string {
+	if len(s) <= longestTold {
+		return s
+	}
+	return strings.ToValidUTF8(strings.Clone(s[:longestTold]), "") + "…"
+}
+
+// loggable is a secret's name as it can be told of: also one that is wrong, unless it may be anything, such as a value in
+// the wrong place.
+func loggable(name string) string {
+	if ssm.CheckName(strings.ReplaceAll(name, "/", "-")) != nil {
+		return ""
+	}
+	return name
+}
+
+// newCall is what an action gets to know.
+func (s *Server) newCall(a admitted, wall time.Time) *action.Call {
+	caller, data := &a.caller, s.accounts.of(a.caller.Uin)
+	c := &action.Call{
+		Owner: ssm.NewOwner(caller.Uin, a.region), Now: s.clock.At(wall),
+		Random: s.random, SecretLimit: cmp.Or(data.SecretLimit, s.secretLimit), Tasks: &s.tasks, Account: data,
+		Identity: action.Identity{
+			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
+		},
+		Wall: wall,
+	}
+	if a.action != nil && a.action.Service != action.Service {
+		c.Issue = s.issuerFor(a.caller)
+	}
+	return c
 }
 
 // verify finds out who calls.
-func (s *Server) verify(q *tc3.Request, rec *record) (account.Caller, error) {
+func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.Caller, error) {
+	if a.Unsigned && q.Header.Get("Authorization") == "SKIP" {
+		return account.Caller{}, nil
+	}
 	claim, err := q.Claim()
-	rec.secretID = claim.SecretID
+	rec.secretID = clip(claim.SecretID)
 	if s.directory.Unsigned() {
 		if err != nil || claim.SecretID == "" {
 			return s.directory.Anonymous(), nil
@@ -148,7 +221,10 @@ func (s *Server) verify(q *tc3.Request, rec *record) (account.Caller, error) {
 		return caller, err
 	case !caller.Known:
 		return caller, nil
-	case caller.Token != q.Token:
+	}
+	rec.uin = caller.Uin
+	if hint := tokenHint(&caller, q.Token, s.clock.At(rec.at)); hint != "" {
+		rec.hint = hint
 		return caller, apierr.TokenFailure.With()
 	}
 	err = s.verifier.Verify(q, claim, caller.SecretKey)
@@ -156,6 +232,21 @@ func (s *Server) verify(q *tc3.Request, rec *record) (account.Caller, error) {
 		rec.mismatch = tc3.Explain(q, claim, caller.SecretKey, s.directory.OtherKeys(claim.SecretID))
 	}
 	return caller, err
+}
+
+// tokenHint says what is wrong with the token of a call, "" for nothing.
+func tokenHint(c *account.Caller, token string, now time.Time) string {
+	switch {
+	case c.Token == token && c.Expired(now):
+		return "the temporary keys expired at " + time.Unix(0, c.ExpiresAt).UTC().Format(time.RFC3339) + " by the virtual clock: get others"
+	case c.Token == token:
+		return ""
+	case token == "":
+		return "the keys are temporary and the call has no token: set X-TC-Token"
+	case c.Token == "":
+		return "the keys are permanent and the call has a token: send none"
+	}
+	return "the token is not that of the keys"
 }
 
 // checkRegion returns the region that a call is for.
@@ -173,17 +264,14 @@ func checkRegion(q *tc3.Request) (string, error) {
 	return q.Region, nil
 }
 
-func (s *Server) limit(caller account.Caller, region string, a *action.Action, now time.Time) error {
-	perSecond := s.rates[a.Name]
-	if perSecond == 0 {
-		return nil
-	}
-	return s.limiter.Check(limit.Key{Uin: caller.Uin, Region: region, Action: a.Name}, perSecond, now)
+func (s *Server) limit(c admitted, now time.Time) error {
+	name := c.action.Name
+	return s.limiter.Check(limit.Key{Uin: c.caller.Uin, Region: c.region, Action: name}, s.rates[name], now)
 }
 
 // failure makes an API error of any error. What isn't one becomes InternalError, and its cause goes to the log.
 func (s *Server) failure(rec *record, err error) *apierr.Error {
-	if err == nil {
+	if rec.unanswered = err == errNoAnswer; err == nil || rec.unanswered {
 		return nil
 	}
 	var failure *apierr.Error
@@ -193,38 +281,4 @@ func (s *Server) failure(rec *record, err error) *apierr.Error {
 	}
 	rec.code = failure.Kind.Code
 	return failure
-}
-
-// tell writes the log line of a call.
-func (s *Server) tell(rec *record) {
-	level, message := slog.LevelDebug, "call"
-	switch {
-	case rec.err != nil:
-		level, message = slog.LevelError, "internal error"
-	case rec.mismatch != "":
-		level, message = slog.LevelWarn, "the signature is wrong"
-	case rec.hint != "":
-		level, message = slog.LevelWarn, rec.hint
-	}
-	if !s.log.Enabled(context.Background(), level) {
-		return
-	}
-	var attrs []slog.Attr
-	for _, a := range []slog.Attr{
-		slog.String("mismatch", rec.mismatch), slog.String("action", rec.action), slog.String("code", rec.code),
-		slog.String("secretName", rec.secretName), slog.String("region", rec.region), slog.String("secretId", rec.secretID),
-		slog.String("client", rec.client),
-	} {
-		if a.Value.String() != "" {
-			attrs = append(attrs, a)
-		}
-	}
-	if rec.uin != 0 {
-		attrs = append(attrs, slog.Uint64("uin", rec.uin))
-	}
-	attrs = append(attrs, slog.Duration("took", rec.took), slog.String("requestId", rec.requestID))
-	if rec.err != nil {
-		attrs = append(attrs, slog.Any("error", rec.err))
-	}
-	s.log.LogAttrs(context.Background(), level, message, attrs...)
 }

@@ -2,47 +2,79 @@ package server
 
 import (
 	"cmp"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"ssmlocal/server/account"
 )
 
 // The control plane: what users do to the emulator itself, under /_ssmlocal/. Answers are JSON; an error is
 // {"error":"what was wrong; what to do"} with a status of 400 and above.
 
-// A control is one call of the control plane.
+// A control is one call of the control plane. What do returns is written as JSON, unless it is a http.Handler, which then
+// answers by itself.
 type control struct {
 	method, path string
-	about        string // what it does, with the body that it takes
+	query        []string // the parameters that it takes behind a ?
+	about        string   // what it does, with the body that it takes
 	do           func(*Server, *http.Request) (any, error)
 }
 
 // controls is all of them.
 var controls = []control{
-	{"GET", "/clock", "what the virtual clock does", read((*Server).clockNow)},
-	{"PUT", "/clock", "move it ahead, stop it, let it go on: `{\"now\":\"2030-01-02T15:04:05Z\",\"mode\":\"frozen\"}`, mode `running` or `frozen`, either or both", with((*Server).setClock)},
-	{"POST", "/clock/advance", "move it ahead and tell what became due on the way: `{\"by\":\"72h\"}`, also `30d`, or `{\"to\":\"2030-01-02T15:04:05Z\"}`", with((*Server).advanceClock)},
-	{"GET", "/tasks", "how tasks go", read((*Server).taskSettings)},
-	{"PUT", "/tasks", "change how they go: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", with((*Server).setTasks)},
-	{"GET", "/accounts", "what is known of accounts besides their secrets", read((*Server).allAccounts)},
-	{"PUT", "/accounts", "replace what is known of one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Server).setAccount)},
-	{"POST", "/accesskeysecrets", "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", with((*Server).newAccessKeySecret)},
+	{"GET", "/ca.pem", nil, "the certificate to trust for TLS, in PEM", asks((*Server).tellCA)},
+	{"GET", "/version", nil, "which build answers", read((*Server).tellVersion)},
+	{"GET", "/actions", nil, "the actions, with their rates and documented codes", read((*Server).listActions)},
+	{"GET", "/errors", []string{"action", "code"}, "the error atlas: how to get each documented code, see [fixtures/errors.md](fixtures/errors.md)", asks((*Server).listErrors)},
+	{"GET", "/journal", append(journalFilters[:len(journalFilters):len(journalFilters)], "limit"), "the last calls, oldest first, without values; `secretName` with `*` and `?`, `since` a time or a duration such as `5m`, `code=OK` for success", asks((*Server).readJournal)},
+	{"GET", "/journal/count", journalFilters, "how many of them there are: `{\"count\":1}`", asks((*Server).countJournal)},
+	{"GET", "/journal/stream", journalFilters, "the calls from now on as server-sent events", asks((*Server).streamJournal)},
+	{"DELETE", "/journal", []string{"uin"}, "forget them, all or one account's", asks((*Server).clearJournal)},
+	{"GET", "/limits", []string{"uin"}, "each budget of calls with its limit and its highest use in a second, also with `--limits off`", asks((*Server).readLimits)},
+	{"GET", "/metrics", nil, "for Prometheus: calls by action and code, durations, refusals, faults, the store's size, the clock's offset", asks((*Server).readMetrics)},
+	{"GET", "/clock", nil, "what the virtual clock does", read((*Server).clockNow)},
+	{"PUT", "/clock", nil, "move it ahead, stop it, let it go on: `{\"now\":\"2030-01-02T15:04:05Z\",\"mode\":\"frozen\"}`, mode `running` or `frozen`, either or both", with((*Server).setClock)},
+	{"POST", "/clock/advance", nil, "move it ahead and tell what became due on the way: `{\"by\":\"72h\"}`, also `30d`, or `{\"to\":\"2030-01-02T15:04:05Z\"}`", with((*Server).advanceClock)},
+	{"GET", "/tasks", nil, "how tasks go", read((*Server).taskSettings)},
+	{"PUT", "/tasks", nil, "change how they go: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", with((*Server).setTasks)},
+	{"GET", "/accounts", nil, "what is known of accounts besides their secrets", read((*Server).allAccounts)},
+	{"PUT", "/accounts", nil, "replace what is known of one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Server).setAccount)},
+	{"POST", "/accesskeysecrets", nil, "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", with((*Server).newAccessKeySecret)},
+	{"GET", "/state", []string{"uin"}, "the whole state, or one account's, as a seed in YAML; see [Seeds](#seeds)", asks((*Server).exportState)},
+	{"PUT", "/state", []string{"uin"}, "put a seed in place of the whole state, or of one account's, in one transaction", asks((*Server).importState)},
+	{"POST", "/reset", []string{"uin"}, "return to the seeds of the start, the whole state or one account's: secrets, keys, faults, budgets; the whole also with the clock and the tasks' pace", asks((*Server).resetState)},
+	{"GET", "/backup", nil, "a consistent copy of the data file, while writes go on", asks((*Server).backupFile)},
+	{"GET", "/leaks", nil, "what the proxy (`--proxy`) has refused because it was meant for elsewhere: `{\"total\":0,\"refused\":[]}`", read((*Server).listLeaks)},
+	{"DELETE", "/leaks", nil, "forget it", read((*Server).forgetLeaks)},
+	{"GET", "/faults", nil, "the rules of provoked failures, with what each has hit and has left", read((*Server).listFaults)},
+	{"POST", "/faults", []string{"strict"}, "add one: `{\"action\":\"GetSecretValue\",\"times\":2,\"error\":{\"code\":\"InternalError\"}}`; see [Faults](#faults)", takes((*Server).addFault)},
+	{"DELETE", "/faults", []string{"uin"}, "remove all, or those that are for one account alone", asks((*Server).removeFaults)},
+	{"DELETE", "/faults/{id}", nil, "remove one", asks((*Server).removeFault)},
 }
 
 // ControlTable prints the calls of the control plane as a table in Markdown.
 func ControlTable() string {
 	var b strings.Builder
-	b.WriteString("| Call | |\n|---|---|\n| `GET /_ssmlocal/health` | 200 while the server serves; also HEAD, and on every address |\n")
+	b.WriteString("| Call | |\n|---|---|\n| `GET /_ssmlocal/health` | 200 while the server lives; also HEAD, and on every address |\n| `GET /_ssmlocal/ready` | 200 once the server is seeded and serves; also HEAD, and on every address |\n")
 	for _, c := range controls {
-		fmt.Fprintf(&b, "| `%s /_ssmlocal%s` | %s |\n", c.method, c.path, c.about)
+		path := c.path
+		for i, name := range c.query {
+			path += string("?&"[min(i, 1)]) + name + "="
+		}
+		fmt.Fprintf(&b, "| `%s /_ssmlocal%s` | %s |\n", c.method, path, c.about)
 	}
 	return b.String()
 }
@@ -52,34 +84,153 @@ func read[R any](do func(*Server) (R, error)) func(*Server, *http.Request) (any,
 	return func(s *Server, _ *http.Request) (any, error) { return do(s) }
 }
 
+// asks is a call with parameters and without a body.
+func asks[R any](do func(*Server, *http.Request) (R, error)) func(*Server, *http.Request) (any, error) {
+	return func(s *Server, r *http.Request) (any, error) { return do(s, r) }
+}
+
 // largestControl is how much a control call may send, in bytes.
 const largestControl = 1 << 20
 
 // with is a call with a JSON body. A field that the call doesn't know is refused.
 func with[Q, R any](do func(*Server, *Q) (R, error)) func(*Server, *http.Request) (any, error) {
+	return takes(func(s *Server, _ *http.Request, q *Q) (R, error) { return do(s, q) })
+}
+
+// takes is a call with parameters and a JSON body.
+func takes[Q, R any](do func(*Server, *http.Request, *Q) (R, error)) func(*Server, *http.Request) (any, error) {
 	return func(s *Server, r *http.Request) (any, error) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, largestControl+1))
-		if err != nil || len(body) > largestControl {
-			return nil, refuse(http.StatusRequestEntityTooLarge, "the body can't be read, or is larger than %d bytes", largestControl)
+		body, err := readBody(r, largestControl)
+		if err != nil {
+			return nil, err
 		}
 		q := new(Q)
 		if err := json.Unmarshal(body, q, json.RejectUnknownMembers(true)); err != nil {
-			return nil, badBody(err)
+			return nil, badBody(err, reflect.TypeFor[Q]())
 		}
-		return do(s, q)
+		return do(s, r, q)
 	}
 }
 
+func readBody(r *http.Request, largest int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, largest+1))
+	if err != nil || int64(len(body)) > largest {
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body can't be read, or is larger than %d bytes", largest)
+	}
+	return body, nil
+}
+
+// uinOf reads the parameter that limits a call to one account; 0 if it is not there.
+func uinOf(r *http.Request) (uint64, error) {
+	text := r.URL.Query().Get("uin")
+	if text == "" {
+		return 0, nil
+	}
+	uin, err := strconv.ParseUint(text, 10, 53)
+	if err != nil || uin == 0 {
+		return 0, refuse(http.StatusBadRequest, "uin is %q, it must be an account such as %d", text, account.DefaultUin)
+	}
+	return uin, nil
+}
+
 // badBody says where a body is wrong. The library's own words differ from run to run.
-func badBody(err error) error {
+func badBody(err error, want reflect.Type) error {
 	var field *json.SemanticError
+	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &field):
-		return refuse(http.StatusBadRequest, "there is no field %s; see the README's table of the control plane", field.JSONPointer)
+		in := typeAt(want, field.JSONPointer.Parent())
+		return refuse(http.StatusBadRequest, "there is no field %s; the fields are %s", field.JSONPointer, strings.Join(fieldsOf(in), ", "))
 	case errors.As(err, &field):
-		return refuse(http.StatusBadRequest, "the field %s has a value of the wrong type or form; see the README's table of the control plane", field.JSONPointer)
+		where := "the body"
+		if field.JSONPointer != "" {
+			where = "the field " + string(field.JSONPointer)
+		}
+		if own := field.Err; own != nil && field.GoType != nil && field.GoType != timeType && reflect.PointerTo(field.GoType).Implements(textual) {
+			return refuse(http.StatusBadRequest, "%s: %v", where, own)
+		}
+		return refuse(http.StatusBadRequest, "%s has a value of the wrong type or form; it must be %s", where, kindOf(field.GoType))
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return refuse(http.StatusBadRequest, "the field %s is given twice", syntax.JSONPointer)
 	}
 	return refuse(http.StatusBadRequest, "the body is not valid JSON; send an object such as {}")
+}
+
+var (
+	textual  = reflect.TypeFor[encoding.TextUnmarshaler]()
+	timeType = reflect.TypeFor[time.Time]()
+)
+
+// kindOf says what a Go type is in JSON.
+func kindOf(t reflect.Type) string {
+	if t == nil {
+		return "something else"
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == timeType {
+		return "a time such as 2030-01-02T15:04:05Z"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		if names := fieldsOf(t); len(names) > 0 {
+			return "an object with " + strings.Join(names, ", ")
+		}
+		return "an object"
+	}
+	return "a number"
+}
+
+// typeAt is the type of what stands under a pointer, or as near to it as can be told.
+func typeAt(t reflect.Type, at jsontext.Pointer) reflect.Type {
+	for token := range at.Tokens() {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct {
+			continue
+		}
+		for f := range t.Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name == token {
+				t = f.Type
+				break
+			}
+			if inner, ok := f.Type, f.Anonymous; ok {
+				if found := typeAt(inner, jsontext.Pointer("").AppendToken(token)); found != inner {
+					t = found
+					break
+				}
+			}
+		}
+	}
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	return t
+}
+
+// fieldsOf lists the fields of an object.
+func fieldsOf(t reflect.Type) (names []string) {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous:
+			names = append(names, fieldsOf(f.Type)...)
+		case name != "":
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // refusal is an error of the control plane with its HTTP status.
@@ -98,13 +249,18 @@ func refuse(status int, format string, args ...any) error {
 func (s *Server) controlRoutes(r chi.Router) {
 	for _, c := range controls {
 		r.MethodFunc(c.method, "/_ssmlocal"+c.path, func(w http.ResponseWriter, r *http.Request) {
-			if err := fromHere(r); err != nil {
+			if err := s.fromHere(r); err != nil {
 				writeControl(w, nil, err)
 				return
 			}
 			// An advance over years takes its time, and its answer has to come all the same.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-			reply, err := c.do(s, r)
+			reply, err := c.answer(s, r)
+			if h, ok := reply.(http.Handler); ok && err == nil {
+				w.Header().Set("Cache-Control", "no-store")
+				h.ServeHTTP(w, r)
+				return
+			}
 			writeControl(w, reply, err)
 		})
 	}
@@ -115,8 +271,22 @@ func (s *Server) controlRoutes(r chi.Router) {
 	r.HandleFunc("/_ssmlocal/*", nothing)
 }
 
-// fromHere refuses what a browser sends from another site: the emulator listens where any page can reach it.
-func fromHere(r *http.Request) error {
+// answer does the call, unless it has a parameter that it doesn't take: a filter is applied or refused, never ignored.
+func (c *control) answer(s *Server, r *http.Request) (any, error) {
+	for name := range r.URL.Query() {
+		if !slices.Contains(c.query, name) {
+			return nil, refuse(http.StatusBadRequest, "%s %s has no parameter %s; it takes: %s", c.method, c.path, name, cmp.Or(strings.Join(c.query, ", "), "none"))
+		}
+	}
+	return c.do(s, r)
+}
+
+// fromHere refuses what a browser sends from another site: the emulator listens where any page can reach it, also under a name of
+// that page's own, which its owner lets lead here.
+func (s *Server) fromHere(r *http.Request) error {
+	if name := hostName(r.Host); isPublic(name) && !isVendors(name) && !slices.Contains(s.authority.hosts, name) {
+		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", clip(name))
+	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	origin, err := url.Parse(r.Header.Get("Origin"))
 	if site != "" && site != "same-origin" && site != "none" || err != nil || origin.String() != "" && origin.Host != r.Host {

@@ -32,11 +32,6 @@ type UserInfo struct {
 	OtherKeys int `json:"otherKeys"` // access keys that no secret holds
 }
 
-var (
-	serviceStates = []string{ssm.Bought: "normal", ssm.NotBought: "none", ssm.InArrears: "arrears", ssm.Released: "released"}
-	keyStates     = []string{ssm.KeyGood: "good", ssm.KeyDisabled: "disabled", ssm.KeyForeign: "foreign"}
-)
-
 func (s *Server) allAccounts() ([]AccountReply, error) {
 	s.accounts.mu.RLock()
 	defer s.accounts.mu.RUnlock()
@@ -49,11 +44,11 @@ func (s *Server) allAccounts() ([]AccountReply, error) {
 
 func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
 	reply := AccountReply{
-		Uin: uin, Service: serviceStates[a.Service], Postpaid: a.Postpaid, SecretLimit: a.SecretLimit,
+		Uin: uin, Service: a.Service.String(), Postpaid: a.Postpaid, SecretLimit: a.SecretLimit,
 		KmsKeys: map[string]string{}, Users: map[uint64]UserInfo{}, Isolated: a.Isolated,
 	}
 	for id, state := range a.KmsKeys {
-		reply.KmsKeys[id] = keyStates[state]
+		reply.KmsKeys[id] = state.String()
 	}
 	for uin, user := range a.Users {
 		reply.Users[uin] = UserInfo(user)
@@ -66,26 +61,27 @@ func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
 	if q.Uin == 0 {
 		return AccountReply{}, refuse(http.StatusBadRequest, "uin is missing; the default account is %d", account.DefaultUin)
 	}
-	service := slices.Index(serviceStates, cmp.Or(q.Service, serviceStates[0]))
-	if service < 0 {
-		return AccountReply{}, refuse(http.StatusBadRequest, "service is %q, it must be one of %s", q.Service, strings.Join(serviceStates, ", "))
+	service, err := ssm.ParseServiceState(q.Service)
+	if err != nil {
+		return AccountReply{}, refuse(http.StatusBadRequest, "service: %v", err)
 	}
 	data := ssm.AccountData{
-		Service: ssm.ServiceState(service), Postpaid: q.Postpaid, SecretLimit: q.SecretLimit,
+		Service: service, Postpaid: q.Postpaid, SecretLimit: q.SecretLimit,
 		KmsKeys: map[string]ssm.KeyState{}, Users: map[uint64]ssm.User{}, Isolated: q.Isolated,
 	}
 	for id, name := range q.KmsKeys {
-		state := slices.Index(keyStates, name)
-		if state < 0 {
-			return AccountReply{}, refuse(http.StatusBadRequest, "the KMS key %s is %q, it must be one of %s", id, name, strings.Join(keyStates, ", "))
+		if data.KmsKeys[id], err = ssm.ParseKeyState(name); err != nil {
+			return AccountReply{}, refuse(http.StatusBadRequest, "the KMS key %s: %v", id, err)
 		}
-		data.KmsKeys[id] = ssm.KeyState(state)
 	}
 	for uin, user := range q.Users {
 		if user.OtherKeys < 0 || user.OtherKeys > ssm.MaxAccessKeys {
 			return AccountReply{}, refuse(http.StatusBadRequest, "otherKeys of %d is %d, it must be 0 to %d", uin, user.OtherKeys, ssm.MaxAccessKeys)
 		}
 		data.Users[uin] = ssm.User(user)
+	}
+	if err := data.Check(); err != nil {
+		return AccountReply{}, refuse(http.StatusBadRequest, "%v", err)
 	}
 	return describeAccount(q.Uin, data), s.accounts.put(s.db, q.Uin, data)
 }
@@ -104,7 +100,7 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
 	}
 	caller := account.Caller{Credential: account.Credential{Uin: q.Uin}}
-	c := s.newCall(caller, q.Region, s.clock.Wall())
+	c := s.newCall(admitted{caller: caller, region: q.Region}, s.clock.Wall())
 	if err := s.worker.CatchUp(c.Now); err != nil {
 		return nil, err
 	}

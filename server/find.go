@@ -31,7 +31,7 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 	name := s.serviceOf(q)
 	of, ok := s.services[name]
 	if !ok {
-		rec.hint = "a call for the service " + name + " came here: only ssm and tag are emulated, so point that client elsewhere"
+		rec.hint = "a call for the service " + name + " came here: only ssm, tag and sts are emulated, so point that client elsewhere"
 		return nil, apierr.NoSuchProduct.With()
 	}
 	if q.Version != of.version {
@@ -50,26 +50,20 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 // which says nothing.
 func (s *Server) serviceOf(q *tc3.Request) string {
 	host := strings.TrimPrefix(strings.TrimPrefix(q.Host, "http://"), "https://")
-	label, rest, _ := strings.Cut(host, ".")
-	if s.isService(label) && rest != "" || strings.HasSuffix(tc3.WithoutPort(rest), "tencentcloudapi.com") {
+	label, rest, _ := strings.Cut(hostName(host), ".")
+	if s.isService(label) && rest != "" || strings.HasSuffix(rest, "tencentcloudapi.com") {
 		return label
 	}
 	if scope := q.Scope(); s.isService(scope) {
 		return scope
 	}
-	if tag := s.services["tag"]; q.Version == tag.version {
-		if stsActions[q.Action] {
+	if q.Version == action.TagVersion {
+		if strings.HasPrefix(q.Action, "AssumeRole") || s.services["sts"].actions[q.Action] != nil {
 			return "sts"
 		}
-		return tag.name
+		return "tag"
 	}
 	return action.Service
-}
-
-// stsActions are the actions of STS, whose version is that of the tag service.
-var stsActions = map[string]bool{
-	"AssumeRole": true, "AssumeRoleWithSAML": true, "AssumeRoleWithWebIdentity": true, "GetCallerIdentity": true,
-	"GetFederationToken": true, "GetSessionToken": true, "QueryApiKey": true,
 }
 
 func (s *Server) isService(name string) bool { return s.services[name] != nil || otherServices[name] }
@@ -81,6 +75,6 @@ var otherServices = map[string]bool{
 	"clb": true, "cloudaudit": true, "cls": true, "cos": true, "cvm": true, "cynosdb": true, "dbbrain": true, "dcdb": true,
 	"dnspod": true, "domain": true, "eb": true, "emr": true, "es": true, "kms": true, "lighthouse": true, "mariadb": true,
 	"mongodb": true, "monitor": true, "organization": true, "postgres": true, "redis": true, "scf": true, "ses": true,
-	"sms": true, "sqlserver": true, "ssl": true, "sts": true, "tat": true, "tcr": true, "tdmq": true, "teo": true, "tke": true,
+	"sms": true, "sqlserver": true, "ssl": true, "tat": true, "tcr": true, "tdmq": true, "teo": true, "tke": true,
 	"vod": true, "vpc": true, "waf": true,
 }

@@ -2,13 +2,18 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"ssmlocal/server/account"
+	"ssmlocal/server/clock"
 	"ssmlocal/server/tc3"
 )
 
@@ -24,6 +29,9 @@ func FuzzCall(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, query, action, contentType, body string) {
 		r := httptest.NewRequest(http.MethodGet, "/", strings.NewReader(body))
 		r.Method, r.URL.RawQuery = method, query
+		if method == http.MethodConnect {
+			return // for a proxy
+		}
 		r.Header.Set("X-TC-Action", action)
 		r.Header.Set("X-TC-Version", "2019-09-23")
 		r.Header.Set("Content-Type", contentType)
@@ -39,7 +47,7 @@ func FuzzHead(f *testing.F) {
 	h := newHandler(f, Config{})
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
-		if err != nil || strings.HasPrefix(r.URL.Path, "/_ssmlocal/") {
+		if err != nil || strings.HasPrefix(r.URL.Path, "/_ssmlocal/") || r.Method == http.MethodConnect || isMetadata(r) {
 			return
 		}
 		checkEnvelope(t, h, r)
@@ -50,6 +58,7 @@ func FuzzHead(f *testing.F) {
 func FuzzWithoutScheme(f *testing.F) {
 	f.Add("GET / HTTP/1.1\r\nHost: http://a:1\r\nConnection: keep-alive\r\n\r\nbody")
 	f.Add("GET / HTTP/1.1\r\nX: 1\r\nhost:https://a\r\n\r\n")
+	f.Add("GET / HTTP/1.1\r\nhost:\tHTTP://\r\n\r\n")
 	f.Fuzz(func(t *testing.T, head string) {
 		got := string(withoutScheme([]byte(head)))
 		from, to, ok := schemeOfHost([]byte(head))
@@ -96,4 +105,37 @@ func TestInternalErrorIsTold(t *testing.T) {
 	if got := do(t, s.servers[0].Handler, r); !strings.HasPrefix(got, want) {
 		t.Errorf("%s", got)
 	}
+}
+
+// FuzzGreet lets a connection begin with anything: what is no TLS comes out as it went in, but for the scheme in a Host header.
+func FuzzGreet(f *testing.F) {
+	for _, text := range []string{
+		"", "\x16", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: https://x/\r\nConnection: keep-alive\r\n\r\nmore",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00", "POST", strings.Repeat("A", 20000), "SSH-2.0-x\r\n",
+	} {
+		f.Add([]byte(text))
+	}
+	wall := new(clock.Clock)
+	a, err := newAuthority(Config{}, wall)
+	if err != nil {
+		f.Fatal(err)
+	}
+	g := &greeter{tls: a.config(), clock: wall, log: slog.New(slog.DiscardHandler)}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		client, conn := net.Pipe()
+		go func() {
+			_, _ = client.Write(text)
+			_ = client.Close()
+		}()
+		ready, err := g.greet(conn)
+		if err != nil {
+			_ = conn.Close()
+			return
+		}
+		got, _ := io.ReadAll(ready)
+		_ = ready.Close()
+		if want := withoutScheme(text); len(text) < largestHead && !bytes.Equal(got, text) && !bytes.Equal(got, want) {
+			t.Errorf("%q came out as %q", text, got)
+		}
+	})
 }

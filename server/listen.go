@@ -2,32 +2,35 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"ssmlocal/server/clock"
 )
 
-// listen opens the addresses, all or none.
-func listen(addresses []string, log *slog.Logger) ([]net.Listener, error) {
-	if len(addresses) == 0 {
-		addresses = []string{DefaultListen}
-	}
+// listen opens the addresses that a flag gives, all or none.
+func (s *Server) listen(flag string, addresses ...string) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, address := range addresses {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			closeAll(all)
-			return nil, cannotListen(address, err)
+			return nil, cannotListen(flag, address, err)
 		}
-		all = append(all, listener{l, log})
+		all = append(all, &port{Listener: l, greeter: s.greeter, inlet: newInlet()})
 	}
 	return all, nil
 }
 
 // cannotListen says why an address can't be listened on: because of how it is written, or because of what is there.
-func cannotListen(address string, err error) error {
+func cannotListen(flag, address string, err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		err = op.Err // without the words that name the address again
@@ -35,9 +38,9 @@ func cannotListen(address string, err error) error {
 	var written *net.AddrError
 	var unknown *net.DNSError
 	if errors.As(err, &written) || errors.As(err, &unknown) {
-		return ConfigError{fmt.Errorf("cannot listen on %s: %w; --listen takes HOST:PORT, such as %s", address, err, DefaultListen)}
+		return ConfigError{fmt.Errorf("cannot listen on %s: %w; %s takes HOST:PORT, such as %s", address, err, flag, DefaultListen)}
 	}
-	return fmt.Errorf("cannot listen on %s: %w; stop what uses the address or choose another with --listen", address, err)
+	return fmt.Errorf("cannot listen on %s: %w; stop what uses the address or choose another with %s", address, err, flag)
 }
 
 func closeAll(listeners []net.Listener) {
@@ -46,155 +49,269 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// listener makes connections understand a Host header with a scheme, such as "Host: http://127.0.0.1:9023", which is
-// what tccli and the Python SDK send for an endpoint that is written with one. net/http would answer it with 400.
-type listener struct {
+// A port is an address that takes plain HTTP and TLS alike: the first byte of a connection tells. Each connection is
+// looked at on a goroutine of its own, so that a slow or silent one holds up nobody.
+type port struct {
 	net.Listener
-	log *slog.Logger
+	greeter *greeter
+	start   sync.Once
+	inlet
 }
 
-func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+// inlet is where connections that were looked at wait for the server.
+type inlet struct {
+	ready  chan net.Conn
+	closed chan struct{}
+	once   *sync.Once
+}
+
+func newInlet() inlet {
+	return inlet{ready: make(chan net.Conn), closed: make(chan struct{}), once: new(sync.Once)}
+}
+
+// Accept returns the next connection that was looked at.
+func (i inlet) Accept() (net.Conn, error) {
+	select {
+	case c := <-i.ready:
+		return c, nil
+	case <-i.closed:
+		return nil, net.ErrClosed
 	}
-	return &conn{Conn: c, log: l.log}, nil
 }
 
-// conn looks at the head of its first request. If the Host there has a scheme, the scheme is cut off and the
-// connection ends with that request, so that the next one comes on a connection of its own. A client that doesn't do
-// so in its first request doesn't do so at all, and is not looked at again.
-type conn struct {
-	net.Conn
-	log  *slog.Logger
-	seen bool
-	head bytes.Reader // what was read to look at it
+// Close ends the wait for connections.
+func (i inlet) Close() error {
+	i.once.Do(func() { close(i.closed) })
+	return nil
 }
 
-// largestHead is how much of a request is looked at, far more than any client's headers need.
-const largestHead = 16 << 10
+// Addr is that of nothing: connections come in by hand.
+func (i inlet) Addr() net.Addr { return &net.TCPAddr{} }
+
+// take looks at a connection and lets it in.
+func (i inlet) take(c net.Conn, g *greeter) {
+	ready, err := g.greet(c)
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	select {
+	case i.ready <- ready:
+	case <-i.closed:
+		_ = c.Close()
+	}
+}
+
+// Addr is the port's address.
+func (p *port) Addr() net.Addr { return p.Listener.Addr() }
+
+// number is that of the port, in digits.
+func (p *port) number() string {
+	_, number, _ := net.SplitHostPort(p.Addr().String())
+	return number
+}
+
+// Accept returns the next connection that was looked at.
+func (p *port) Accept() (net.Conn, error) {
+	p.start.Do(func() { go p.run() })
+	return p.inlet.Accept()
+}
+
+// Close closes the address.
+func (p *port) Close() error {
+	_ = p.inlet.Close()
+	return p.Listener.Close()
+}
+
+func (p *port) run() {
+	defer p.inlet.Close()
+	for {
+		c, err := p.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // too many open files, say: others may end
+			p.greeter.log.Error("cannot take a connection", "error", err)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		go p.take(c, p.greeter)
+	}
+}
+
+// A greeter looks at the beginning of connections: it speaks TLS with those that want it, and puts right a Host header with
+// a scheme, such as "Host: http://127.0.0.1:9023", which is what tccli and the Python SDK send for an endpoint that is
+// written with one. net/http would answer it with 400.
+type greeter struct {
+	tls   *tls.Config
+	clock *clock.Clock
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	waiting map[net.Conn]struct{} // connections that are looked at
+	closed  bool
+}
+
+// firstWords is how long a connection may take until its first request's head is there, and TLS is agreed on.
+const firstWords = 30 * time.Second
 
 // tlsHandshake is the first byte of a client that speaks TLS.
 const tlsHandshake = 0x16
 
-func (c *conn) Read(p []byte) (int, error) {
-	if !c.seen {
-		c.seen = true
-		return c.readFirst(p)
+func (g *greeter) greet(c net.Conn) (ready net.Conn, err error) {
+	if !g.hold(c) {
+		return nil, net.ErrClosed
 	}
-	if c.head.Len() > 0 {
-		return c.head.Read(p)
+	defer g.release(c)
+	_ = c.SetDeadline(g.clock.Wall().Add(firstWords))
+	first, err := readSome(c)
+	if err != nil {
+		return nil, err
+	}
+	if first[0] != tlsHandshake {
+		return g.plain(c, first), c.SetDeadline(time.Time{})
+	}
+	t := tls.Server(&spoken{c, first}, g.tls)
+	if err := t.Handshake(); err != nil {
+		g.tell(t, err)
+		return nil, err
+	}
+	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		return t, c.SetDeadline(time.Time{})
+	}
+	if first, err = readSome(t); err != nil {
+		g.tell(t, err)
+		return nil, err
+	}
+	return g.plain(t, first), c.SetDeadline(time.Time{})
+}
+
+// tell says why a connection came to nothing, with what helps, for those mistakes that one can do something about.
+func (g *greeter) tell(t *tls.Conn, err error) {
+	var own certificateError
+	if errors.As(err, &own) {
+		g.log.Error("there is no certificate for a client", "name", t.ConnectionState().ServerName, "error", own)
+		return
+	}
+	text := fmt.Sprintf("TLS with %s for the name %q: %v", t.RemoteAddr(), t.ConnectionState().ServerName, err)
+	_, _ = g.Write([]byte(text))
+}
+
+// Write takes what net/http says of connections, too: with TLS 1.3 a client's refusal comes after the handshake.
+func (g *greeter) Write(text []byte) (int, error) {
+	for _, refusal := range []string{"unknown certificate authority", "certificate unknown", "unknown certificate", "bad certificate"} {
+		if bytes.Contains(text, []byte(refusal)) {
+			g.log.Warn("a client does not accept the certificate: ssmlocal ca --install-hint says how it trusts this emulator; a host name of one's own takes --tls-host",
+				"connection", string(bytes.TrimSpace(text)))
+			return len(text), nil
+		}
+	}
+	g.log.Debug("a connection failed", "connection", string(bytes.TrimSpace(text)))
+	return len(text), nil
+}
+
+// hold notes a connection, so that close can end it; false if it is too late.
+func (g *greeter) hold(c net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.waiting == nil {
+		g.waiting = map[net.Conn]struct{}{}
+	}
+	if !g.closed {
+		g.waiting[c] = struct{}{}
+	}
+	return !g.closed
+}
+
+func (g *greeter) release(c net.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.waiting, c)
+}
+
+// follow goes on looking at connections that have agreed on HTTP/2 until they say something: net/http takes those that are
+// silent for busy.
+func (g *greeter) follow(c net.Conn, state http.ConnState) {
+	if _, silent := c.(*tls.Conn); !silent {
+		return
+	}
+	if state != http.StateNew {
+		g.release(c)
+	} else if !g.hold(c) {
+		_ = socket(c).Close()
+	}
+}
+
+// close ends the connections that are still looked at.
+func (g *greeter) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for c := range g.waiting {
+		_ = socket(c).Close()
+	}
+}
+
+// readSome returns the first bytes that a connection sends, at least one.
+func readSome(c net.Conn) ([]byte, error) {
+	b := make([]byte, 4<<10)
+	n, err := c.Read(b)
+	if n == 0 && err == nil {
+		err = io.ErrNoProgress
+	}
+	if n > 0 {
+		err = nil // told again by the next read
+	}
+	return b[:n], err
+}
+
+// plain is a connection whose first bytes are those of HTTP/1.1, or of nothing known.
+func (g *greeter) plain(c net.Conn, first []byte) net.Conn {
+	for unfinished(first) {
+		more, err := readSome(c)
+		first = append(first, more...)
+		if err != nil {
+			break
+		}
+	}
+	return &spoken{c, withoutScheme(first)}
+}
+
+// spoken is a connection of which the beginning was read already.
+type spoken struct {
+	net.Conn
+	head []byte
+}
+
+// Read returns the beginning first.
+func (c *spoken) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
 	}
 	return c.Conn.Read(p)
 }
 
-func (c *conn) readFirst(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	switch {
-	case n == 0 || err != nil:
-		return n, err
-	case p[0] == tlsHandshake:
-		c.log.Warn("a client speaks TLS and this port is plain HTTP: set the SDK's protocol to http; ssmlocal env prints how",
-			"from", c.RemoteAddr().String())
-		return 0, io.EOF
-	case !unfinished(p[:n]) && !hasSchemeHost(p[:n]):
-		return n, nil
+// reset ends a connection without a goodbye, that of TLS included: the client sees a reset.
+func reset(c net.Conn) {
+	below := socket(c)
+	if l, ok := below.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
 	}
-	return c.readHead(p, n)
+	_ = below.Close()
 }
 
-// readHead reads on until the head is whole, and puts it right. p has its first n bytes.
-func (c *conn) readHead(p []byte, n int) (int, error) {
-	head := bytes.Clone(p[:n])
-	chunk := make([]byte, 4<<10)
-	for unfinished(head) {
-		n, err := c.Conn.Read(chunk)
-		head = append(head, chunk[:n]...)
-		if err != nil {
-			break // told again by the next read, once the head is used up
+// socket is the connection below those that were laid on it here.
+func socket(c net.Conn) net.Conn {
+	for {
+		switch on := c.(type) {
+		case *spoken:
+			c = on.Conn
+		case *tls.Conn:
+			c = on.NetConn()
+		default:
+			return c
 		}
 	}
-	c.head.Reset(withoutScheme(head))
-	return c.head.Read(p)
-}
-
-// unfinished tells whether b is the beginning of a request whose head has not come whole. What can't become one is
-// left to net/http as it is.
-func unfinished(b []byte) bool {
-	if len(b) >= largestHead || b[0] < 'A' || b[0] > 'Z' {
-		return false
-	}
-	line, _, ended := bytes.Cut(b, lineEnd)
-	return !ended && !bytes.ContainsRune(b, '\n') || ended && bytes.Contains(line, httpVersion) && !bytes.Contains(b, headEnd)
-}
-
-var (
-	headEnd     = []byte("\r\n\r\n")
-	lineEnd     = []byte("\r\n")
-	hostName    = []byte("\r\nhost:")
-	httpVersion = []byte(" HTTP/1.")
-	closing     = []byte("\r\nConnection: close")
-	connections = []byte("\r\nconnection:")
-)
-
-func hasSchemeHost(b []byte) bool {
-	_, _, ok := schemeOfHost(b)
-	return ok
-}
-
-// schemeOfHost finds the scheme in the Host header: b[from:to] is "http://" or "https://".
-func schemeOfHost(b []byte) (from, to int, ok bool) {
-	from = header(b, hostName)
-	if from < 0 {
-		return 0, 0, false
-	}
-	for from < len(b) && b[from] == ' ' {
-		from++
-	}
-	for _, scheme := range []string{"http://", "https://"} {
-		if bytes.HasPrefix(b[from:], []byte(scheme)) {
-			return from, from + len(scheme), true
-		}
-	}
-	return 0, 0, false
-}
-
-// header returns where the value of a header starts, -1 if the head doesn't have it. name is its lower-case name with
-// the line end before it and the colon after it.
-func header(b, name []byte) int {
-	end := bytes.Index(b, headEnd)
-	if end < 0 {
-		return -1
-	}
-	for at := 0; ; {
-		i := bytes.Index(b[at:end], lineEnd)
-		if i < 0 {
-			return -1
-		}
-		at += i
-		if len(b)-at >= len(name) && bytes.EqualFold(b[at:at+len(name)], name) {
-			return at + len(name)
-		}
-		at += len(lineEnd)
-	}
-}
-
-// withoutScheme cuts the scheme, and a slash at the end, out of the Host header of a head and asks for the connection's
-// end.
-func withoutScheme(head []byte) []byte {
-	from, to, ok := schemeOfHost(head)
-	if !ok {
-		return head
-	}
-	rest := head[to:]
-	if end := bytes.Index(rest, lineEnd); end > 0 && rest[end-1] == '/' {
-		rest = append(bytes.Clone(rest[:end-1]), rest[end:]...)
-	}
-	fixed := append(bytes.Clone(head[:from]), rest...)
-	if at := header(fixed, connections); at >= 0 {
-		end := at + bytes.Index(fixed[at:], lineEnd)
-		fixed = append(bytes.Clone(fixed[:at-len(connections)]), fixed[end:]...)
-	}
-	end := bytes.Index(fixed, headEnd)
-	return append(append(bytes.Clone(fixed[:end]), closing...), fixed[end:]...)
 }

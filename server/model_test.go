@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func (run *randomRun) step() {
 	version := fmt.Sprintf("v%d", run.r.IntN(12))
 	value := fmt.Sprintf("value %d", run.r.IntN(1000))
 	s := run.secrets[name]
-	switch run.r.IntN(16) {
+	switch run.r.IntN(17) {
 	case 0:
 		run.move()
 	case 1, 2:
@@ -98,6 +99,23 @@ func (run *randomRun) step() {
 		run.rotate(name)
 	case 15:
 		run.setPolicy(name)
+	case 16:
+		run.reload()
+	}
+}
+
+// reload exports the state and imports it: nothing changes, in the state or in what comes after.
+func (run *randomRun) reload() {
+	run.Helper()
+	if run.r.IntN(4) > 0 {
+		return // it costs more than the other steps
+	}
+	before := getState(run.T, run.server, "")
+	if status, body := putState(run.T, run.server, "", before); status != http.StatusOK {
+		run.Fatalf("%d %s\n%s", status, body, before)
+	}
+	if after := getState(run.T, run.server, ""); after != before {
+		run.Fatal(difference(after, before))
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	crand "crypto/rand"
+	"encoding/binary"
 	"math/rand/v2"
 	"sync"
 
@@ -11,14 +12,37 @@ import (
 // random is the one source of everything that is drawn: request ids, ids of resources, passwords. It is safe for
 // concurrent use.
 type random struct {
+	fixed bool
+	seed  [32]byte
+
 	mu     sync.Mutex
 	source *rand.ChaCha8
 }
 
-func newRandom() *random {
-	var seed [32]byte
-	_, _ = crand.Read(seed[:]) // never fails
-	return &random{source: rand.NewChaCha8(seed)}
+// newRandom returns a source that repeats what it draws if it is given a number.
+func newRandom(seed *uint64) *random {
+	r := &random{fixed: seed != nil}
+	if r.fixed {
+		binary.BigEndian.PutUint64(r.seed[:], *seed)
+	} else {
+		_, _ = crand.Read(r.seed[:]) // never fails
+	}
+	r.source = rand.NewChaCha8(r.seed)
+	return r
+}
+
+// boundStart, for restart, is a number that no start has.
+const boundStart = 1 << 63
+
+// restart lets a source that repeats begin anew: as at a first start with 0, else as at one of those that find a state.
+func (r *random) restart(start uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fixed {
+		seed := r.seed
+		binary.BigEndian.PutUint64(seed[8:], start)
+		r.source = rand.NewChaCha8(seed)
+	}
 }
 
 // Read fills b; it never fails.
@@ -30,3 +54,14 @@ func (r *random) Read(b []byte) (int, error) {
 
 // uuid draws a version 4 UUID.
 func (r *random) uuid() string { return uuid.Must(uuid.NewRandomFromReader(r)).String() }
+
+// text draws n letters and digits.
+func (r *random) text(n int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	b := make([]byte, n)
+	_, _ = r.Read(b)
+	for i := range b {
+		b[i] = letters[int(b[i])%len(letters)]
+	}
+	return string(b)
+}

@@ -235,6 +235,24 @@ func TestControlRefusesOtherSites(t *testing.T) {
 	}
 }
 
+// TestControlByName calls the control plane, and the metadata's own address, by names that may and may not lead here.
+func TestControlByName(t *testing.T) {
+	s := servertest.New(t, server.Config{TLSHosts: []string{"secrets.example.com"}, Metadata: "127.0.0.1:0"})
+	for host, want := range map[string]int{
+		"localhost:9023": 200, "a.localhost": 200, "ssmlocal:9023": 200, "ssmlocal.default.svc.cluster.local": 200, "ssmlocal.default.svc": 200,
+		"host.docker.internal:9023": 200, "10.1.2.3:9023": 200, "[::1]:9023": 200, "[fe80::1]": 200, "ssm.tencentcloudapi.com": 200, "Secrets.Example.com.:443": 200,
+		"evil.example.com": 403, "evil.example.com:9023": 403, "secrets.example.com.evil.org": 403, "1.2.3.4.evil.org": 403,
+	} {
+		for _, url := range []string{s.URL + "/_ssmlocal/state", s.MetadataURL() + "/latest/meta-data/"} {
+			r, _ := http.NewRequest(http.MethodGet, url, nil)
+			r.Host = host
+			if answer, body := send(t, r); answer.StatusCode != want || want == 403 && !strings.Contains(body, "--tls-host") {
+				t.Errorf("%s as %s: %s %s", url, host, answer.Status, body)
+			}
+		}
+	}
+}
+
 // TestControlElsewhere puts the control plane on an address of its own, and away.
 func TestControlElsewhere(t *testing.T) {
 	off := servertest.New(t, server.Config{Control: "off"})
@@ -272,8 +290,8 @@ func TestOtherServices(t *testing.T) {
 		{"localhost" + port, "tag", "2018-08-13", "GetResources", ""},
 		{"kms.localhost" + port, "kms", "2019-01-18", "ListKeys", "NoSuchProduct"},
 		{"newproduct.tencentcloudapi.com", "newproduct", "2019-01-18", "X", "NoSuchProduct"},
-		{"localhost" + port, "sts", "2018-08-13", "AssumeRole", "NoSuchProduct"},
-		{"localhost" + port, "localhost" + port, "2018-08-13", "AssumeRole", "NoSuchProduct"},
+		{"localhost" + port, "sts", "2018-08-13", "AssumeRole", "MissingParameter: The request is missing a required parameter `RoleArn`."},
+		{"localhost" + port, "localhost" + port, "2018-08-13", "AssumeRole", "MissingParameter: The request is missing a required parameter `RoleArn`."},
 		{"tag.localhost" + port, "tag", "2019-09-23", "GetSecretValue", "NoSuchVersion: The specified api version=`2019-09-23` does not exist in service=`tag`."},
 		{"tag.localhost" + port, "tag", "2018-08-13", "Nope", "InvalidAction: The request action=`Nope` is invalid or not found in service=`tag` and version=`2018-08-13`."},
 	} {

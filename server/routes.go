@@ -7,7 +7,7 @@ import (
 )
 
 // routes is every URL of the API's addresses. The API answers on any path and any method, as its errors have to come out
-// in its own envelope; what is not the API lives under /_ssmlocal/.
+// in its own envelope; what is not the API lives under /_ssmlocal/, or, the instance metadata, under a host name of its own.
 func (s *Server) routes(control bool) http.Handler {
 	r := chi.NewRouter()
 	healthRoutes(r)
@@ -19,7 +19,16 @@ func (s *Server) routes(control bool) http.Handler {
 	r.HandleFunc("/", s.call)
 	r.NotFound(s.call)
 	r.MethodNotAllowed(s.call)
-	return r
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		switch {
+		case isMetadata(q):
+			s.serveMetadata(w, q)
+		case q.Method == http.MethodConnect: // any answer with 200 would pass for a tunnel
+			http.Error(w, "this is ssmlocal's API and no proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
+		default:
+			r.ServeHTTP(w, q)
+		}
+	})
 }
 
 // controlOnly is every URL of the control plane's own address.
@@ -31,12 +40,17 @@ func (s *Server) controlOnly() http.Handler {
 }
 
 func healthRoutes(r chi.Router) {
-	r.Get("/_ssmlocal/health", health)
-	r.Head("/_ssmlocal/health", health)
+	for path, status := range map[string]string{"/_ssmlocal/health": "ok", "/_ssmlocal/ready": "ready"} {
+		r.Get(path, tellStatus(status))
+		r.Head(path, tellStatus(status))
+	}
 }
 
-// health answers 200 as soon as the server serves: it opens its data file before that.
-func health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
+// tellStatus answers 200. Whoever gets an answer knows both that the server lives and that it is ready: it opens its data
+// file and seeds it before it serves.
+func tellStatus(status string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"status":"` + status + `"}` + "\n"))
+	}
 }

@@ -3,63 +3,41 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	stdlog "log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
+	"ssmlocal/fixtures"
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
+	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
 	"ssmlocal/server/worker"
 	"ssmlocal/store"
 )
 
-// DefaultListen is the address of an emulator that is told none.
-const DefaultListen = "127.0.0.1:9023"
-
-// A Config says how an emulator behaves. Its zero value works: signatures are verified, the documented rates hold,
-// and the state is temporary.
-type Config struct {
-	// Listen has addresses as host:port; port 0 takes a free one. None is DefaultListen.
-	Listen []string
-	// Data is the directory of the data file; without one the state is temporary.
-	Data string
-	// Auth is how far callers must prove who they are; "" is account.Verify.
-	Auth account.Mode
-	// Credentials are the known key pairs; none is account.Default.
-	Credentials []account.Credential
-	// Unlimited lifts the documented request rates.
-	Unlimited bool
-	// Rates sets the calls a second of single actions, by name, documented or not, also if Unlimited.
-	Rates map[string]int
-	// SecretLimit is how many secrets a region of an account may hold; 0 is the documented 1,000.
-	SecretLimit uint64
-	// Clock, if not nil, is a clock that the caller moves too.
-	Clock *clock.Clock
-	// TaskPace says when tasks end; the zero Pace is at once.
-	TaskPace ssm.Pace
-	// Control is where the control plane is: "" on the API's own addresses, "off" nowhere, else an address of its own.
-	Control string
-	// Log gets one line a call at debug level, and what needs attention above that; nil is slog.Default().
-	Log *slog.Logger
-}
-
-// A ConfigError is a mistake in a Config itself, whatever there is on the machine.
-type ConfigError struct{ error }
-
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
+	// gate is held by calls, and alone by what replaces the state.
+	gate       sync.RWMutex
+	generation uint64 // of the state, which gate guards
+
 	listeners   []net.Listener
-	control     net.Listener // nil unless the control plane has an address of its own
+	own         map[string]net.Listener // of what has an address of its own: the control plane, the proxy, the metadata
+	tunnels     inlet                   // connections out of the proxy's tunnels
 	db          *store.DB
 	directory   *account.Directory
 	services    map[string]*service
@@ -72,16 +50,31 @@ type Server struct {
 	tasks       taskSettings
 	accounts    accounts
 	random      *random
+	faults      *fault.Set
+	seeds       []*seed.Source
+	journal     *journal.Journal
+	metrics     *metrics
+	version     string
+	documented  func() (fixtures.API, error) // read when it is asked for first
+	stopping    chan struct{}                // closed when the server is told to stop
 	log         *slog.Logger
-	servers     []*http.Server
+	servers     []serving
+	leaks       leaks
+	authority   *authority
+	bound       boundKeys
+	greeter     *greeter
 }
+
+const defaultJournal = 1000
 
 // New checks the configuration, listens, and opens the data file, in this order: if one fails, nothing of the next is
 // touched.
 func New(c Config) (*Server, error) {
 	s := &Server{
 		services: newServices(), limiter: limit.New(), secretLimit: c.SecretLimit,
-		clock: c.Clock, random: newRandom(), log: c.Log,
+		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version,
+		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
+		stopping: make(chan struct{}), own: map[string]net.Listener{}, tunnels: newInlet(),
 	}
 	if s.clock == nil {
 		s.clock = new(clock.Clock)
@@ -92,6 +85,9 @@ func New(c Config) (*Server, error) {
 	if s.secretLimit == 0 {
 		s.secretLimit = ssm.MaxSecrets
 	}
+	s.faults = fault.New(s.random)
+	s.bound = boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}}
+	s.bound.random.restart(boundStart)
 	var err error
 	if s.rates, err = rates(c); err != nil {
 		return nil, err
@@ -99,34 +95,77 @@ func New(c Config) (*Server, error) {
 	if s.directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
 		return nil, ConfigError{err}
 	}
-	if s.listeners, err = listen(c.Listen, s.log); err != nil {
+	if err := s.loadSeeds(c.Seeds); err != nil {
 		return nil, err
 	}
-	if c.Control != "" && c.Control != "off" {
-		own, err := listen([]string{c.Control}, s.log)
-		if err != nil {
-			closeAll(s.listeners)
-			return nil, fmt.Errorf("the control plane: %w", err)
+	if s.authority, err = newAuthority(c, s.clock); err != nil {
+		return nil, err
+	}
+	if s.authority.foreign != "" {
+		s.log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", s.authority.foreign)
+	}
+	s.greeter = &greeter{tls: s.authority.config(), clock: s.clock, log: s.log}
+	if len(c.Listen) == 0 {
+		c.Listen = []string{DefaultListen}
+	}
+	if s.listeners, err = s.listen("--listen", c.Listen...); err != nil {
+		return nil, err
+	}
+	for what, address := range map[string]string{controlPlane: c.Control, theProxy: c.Proxy, theMetadata: c.Metadata} {
+		if address == "" || what == controlPlane && address == "off" {
+			continue
 		}
-		s.control = own[0]
+		l, err := s.listen(what, address)
+		if err != nil {
+			s.closeListeners()
+			return nil, err
+		}
+		s.own[what] = l[0]
 	}
 	if err := s.open(c.Data); err != nil {
 		s.closeListeners()
 		return nil, err
 	}
-	s.tasks.pace = c.TaskPace
+	s.tasks.first = c.TaskPace
+	s.tasks.restart()
 	settler := action.Settler{DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of}
 	s.worker = worker.New(s.clock.Now, settler.Settle)
-	s.servers = []*http.Server{s.newHTTP(s.routes(c.Control == ""))}
-	if s.control != nil {
-		s.servers = append(s.servers, s.newHTTP(s.controlOnly()))
+	if err := s.sow(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.metrics = s.newMetrics()
+	api := s.routes(c.Control == "")
+	s.serve(s.newHTTP(api), append(s.listeners, s.tunnels)...)
+	others := map[string]http.Handler{controlPlane: s.controlOnly(), theMetadata: s.metadataOnly()}
+	others[theProxy] = s.proxy(api, others)
+	for what, handler := range others {
+		if l := s.own[what]; l != nil {
+			s.serve(s.newHTTP(handler), l)
+		}
 	}
 	return s, nil
 }
 
+// What has an address of its own, by the flag that gives it.
+const (
+	controlPlane = "--control"
+	theProxy     = "--proxy"
+	theMetadata  = "--metadata"
+)
+
+// serving is a HTTP server with the listeners that it serves.
+type serving struct {
+	*http.Server
+	listeners []net.Listener
+}
+
+func (s *Server) serve(h *http.Server, listeners ...net.Listener) {
+	s.servers = append(s.servers, serving{h, listeners})
+}
+
 // open opens the data file and sets the clock as the last start left it.
 func (s *Server) open(data string) (err error) {
-	tables := append(action.Tables(), clocks)
+	tables := append(action.Tables(), clocks, credentials, issued, roles)
 	if data == "" {
 		s.db, err = store.OpenTemp(tables...)
 	} else {
@@ -135,8 +174,14 @@ func (s *Server) open(data string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.directory.More = s.accessKey
-	if err := errors.Join(s.restoreClock(), s.accounts.load(s.db)); err != nil {
+	s.directory.More = s.handedOut
+	if data != "" {
+		err = s.authority.keep(data)
+	}
+	if err == nil {
+		err = s.countStart()
+	}
+	if err := errors.Join(err, s.restoreClock(), s.accounts.load(s.db), s.loadCredentials()); err != nil {
 		return errors.Join(err, s.db.Close())
 	}
 	return nil
@@ -150,32 +195,9 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 		WriteTimeout:      2 * time.Minute,
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    tc3.MaxBodyV3, // a query can be as long as a body, and is refused in the API's own words
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          stdlog.New(s.greeter, "", 0),
+		ConnState:         s.greeter.follow,
 	}
-}
-
-// rates returns the calls a second that each limited action may have, of whatever service.
-func rates(c Config) (map[string]int, error) {
-	rates := map[string]int{}
-	var names []string
-	for _, set := range action.Sets() {
-		for _, a := range set.Actions {
-			names = append(names, a.Name)
-			if !c.Unlimited {
-				rates[a.Name] = a.Rate
-			}
-		}
-	}
-	for name, perSecond := range c.Rates {
-		switch {
-		case !slices.Contains(names, name):
-			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names, ", "))}
-		case perSecond < 1:
-			return nil, ConfigError{fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
-		}
-		rates[name] = perSecond
-	}
-	return rates, nil
 }
 
 // Addrs returns the addresses that the server listens on, as host:port.
@@ -187,12 +209,16 @@ func (s *Server) Addrs() []string {
 	return addresses
 }
 
-// ControlAddr returns the address of the control plane as host:port, "" if it has none of its own.
-func (s *Server) ControlAddr() string {
-	if s.control == nil {
+// ControlAddr, ProxyAddr and MetadataAddr return the addresses of these as host:port, "" for what has none of its own.
+func (s *Server) ControlAddr() string  { return s.ownAddr(controlPlane) }
+func (s *Server) ProxyAddr() string    { return s.ownAddr(theProxy) }
+func (s *Server) MetadataAddr() string { return s.ownAddr(theMetadata) }
+
+func (s *Server) ownAddr(what string) string {
+	if s.own[what] == nil {
 		return ""
 	}
-	return s.control.Addr().String()
+	return s.own[what].Addr().String()
 }
 
 // patience is how long requests in flight may take to end once the server is told to stop: less than Docker waits.
@@ -206,12 +232,11 @@ func (s *Server) Serve(ctx context.Context) error {
 		defer close(worked)
 		s.worker.Run(working, func(err error) { s.log.Error("due work failed", "error", err) })
 	}()
-	failed := make(chan error, len(s.listeners)+1)
-	for _, l := range s.listeners {
-		go func() { failed <- s.servers[0].Serve(l) }()
-	}
-	if s.control != nil {
-		go func() { failed <- s.servers[1].Serve(s.control) }()
+	failed := make(chan error, 16+len(s.listeners))
+	for _, h := range s.servers {
+		for _, l := range h.listeners {
+			go func() { failed <- h.Serve(l) }()
+		}
 	}
 
 	var err error
@@ -223,6 +248,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, h := range s.servers {
 		_ = h.Close()
 	}
+	s.greeter.close()
 	stopWorking()
 	<-worked
 	return errors.Join(err, s.Close())
@@ -230,10 +256,12 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // shutdown lets requests in flight finish, within reason.
 func (s *Server) shutdown() {
-	stopping, cancel := context.WithTimeout(context.Background(), patience)
+	close(s.stopping)
+	s.greeter.close()
+	waiting, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, h := range s.servers {
-		if errors.Is(h.Shutdown(stopping), context.DeadlineExceeded) {
+		if errors.Is(h.Shutdown(waiting), context.DeadlineExceeded) {
 			s.log.Warn("requests that did not end were cut off", "after", patience)
 		}
 	}
@@ -254,8 +282,7 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) closeListeners() {
-	closeAll(s.listeners)
-	if s.control != nil {
-		_ = s.control.Close()
-	}
+	s.greeter.close()
+	closeAll(append(slices.Collect(maps.Values(s.own)), s.listeners...))
+	_ = s.tunnels.Close()
 }

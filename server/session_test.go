@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ var update = flag.Bool("update", false, "write the sessions' answers anew")
 
 // TestSessions replays the files of testdata/sessions. A line that starts with "> " is a call, an action and its
 // parameters in JSON; the line after it is what must come back. "> PUT /tasks {…}" is a call of the control plane,
-// "> tag …" is one of the tag service,
+// "> tag …" and "> sts …" are calls of these services,
 // "> advance 72h" moves the clock, "> region X" and "> account ID" say where the following calls go. Times, ids and KMS
 // keys are replaced by what they are.
 func TestSessions(t *testing.T) {
@@ -48,6 +49,36 @@ func TestSessions(t *testing.T) {
 				t.Error(difference(got, string(want)))
 			}
 		})
+	}
+}
+
+// TestEveryControlHasASession lets no call of the control plane be without one. What streams, or is no JSON, has tests of its
+// own, in observe_test.go, state_test.go and tls_test.go.
+func TestEveryControlHasASession(t *testing.T) {
+	files, _ := filepath.Glob("testdata/sessions/*.txt")
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	for _, file := range []string{"observe_test.go", "state_test.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, quoted := range regexp.MustCompile(`(get|read)[A-Za-z]+\(t, s, "(/[a-z]+)`).FindAllSubmatch(text, -1) {
+			fmt.Fprintf(&all, "> GET %s\n", quoted[2])
+		}
+	}
+	elsewhere := []string{"GET /backup", "GET /journal", "GET /journal/count", "GET /journal/stream", "DELETE /journal", "GET /ca.pem"}
+	for _, row := range regexp.MustCompile("`([A-Z]+) /_ssmlocal([^?`]+)").FindAllStringSubmatch(server.ControlTable(), -1) {
+		call := row[1] + " " + row[2]
+		if !strings.Contains(all.String(), "> "+strings.TrimSuffix(call, "{id}")) && !slices.Contains(elsewhere, call) && row[2] != "/health" && row[2] != "/ready" {
+			t.Errorf("no session has the call %s", call)
+		}
 	}
 }
 
@@ -91,7 +122,7 @@ func (s *session) do(call string) string {
 	s.t.Helper()
 	verb, rest, _ := strings.Cut(call, " ")
 	switch verb {
-	case "GET", "PUT", "POST":
+	case "GET", "PUT", "POST", "DELETE":
 		return s.control(verb, rest)
 	case "advance":
 		by, err := clock.ParseDuration(rest)
@@ -110,9 +141,9 @@ func (s *session) do(call string) string {
 		}
 		return ""
 	}
-	if verb == "tag" {
+	if verb == "tag" || verb == "sts" {
 		action, params, _ := strings.Cut(rest, " ")
-		return s.call("tag", "2018-08-13", action, params)
+		return s.call(verb, "2018-08-13", action, params)
 	}
 	return s.call("ssm", "2019-09-23", verb, rest)
 }
@@ -148,7 +179,7 @@ func (s *session) call(service, version, action, params string) string {
 	var failure *servertest.Error
 	switch {
 	case errors.As(err, &failure):
-		return failure.Error()
+		return maskIDs(strings.ReplaceAll(failure.Error(), "\n", `\n`))
 	case err != nil:
 		s.t.Fatalf("%s %s: %v", action, params, err)
 	}
@@ -167,6 +198,10 @@ func expand(params string) string {
 	})
 }
 
+func maskIDs(text string) string {
+	return regexp.MustCompile(`request id:[0-9a-f-]{36}`).ReplaceAllString(text, "request id:UUID")
+}
+
 // mask replaces what differs from run to run.
 func mask(reply string) string {
 	for pattern, with := range map[string]string{
@@ -181,7 +216,11 @@ func mask(reply string) string {
 		`skey-[a-z0-9]{8}`:                                `skey-XXX`,
 		`ssh-rsa [A-Za-z0-9+/=]+`:                         `ssh-rsa XXX`,
 		`-----BEGIN RSA PRIVATE KEY-----\\n[^"]*-----END`: `-----BEGIN RSA PRIVATE KEY-----\nXXX-----END`,
-		`AKID[A-Za-z0-9]{32}`:                             `AKIDXXX`,
+		`"Token":"[A-Za-z0-9]{160}"`:                      `"Token":"XXX"`,
+		`"TmpSecretKey":"[A-Za-z0-9]{44}"`:                `"TmpSecretKey":"XXX"`,
+		`"ExpiredTime":\d{10}`:                            `"ExpiredTime":TIME`,
+		`"Expiration":"\d{4}-[^"]*Z"`:                     `"Expiration":"TIME"`,
+		`AKID[A-Za-z0-9]{32,}`:                            `AKIDXXX`,
 		`Password\\":\\"[A-Za-z0-9_-]{24}\\"`:             `Password\":\"PASSWORD\"`,
 	} {
 		reply = regexp.MustCompile(pattern).ReplaceAllString(reply, with)

@@ -12,9 +12,18 @@ import (
 
 // taskSettings say how tasks go; they can be changed while the server runs.
 type taskSettings struct {
+	first ssm.Pace // as configured
+
 	mu       sync.Mutex
 	pace     ssm.Pace
 	failNext int // how many of the next tasks fail
+}
+
+// restart makes the settings what they were at the start.
+func (t *taskSettings) restart() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pace, t.failNext = t.first, 0
 }
 
 // Pace is the pace of a task that begins now.
@@ -59,17 +68,42 @@ func (s *Server) restoreClock() error {
 	})
 }
 
-// accounts is what is known of accounts, as the store has it.
-type accounts struct {
-	mu   sync.RWMutex
-	data map[uint64]ssm.AccountData
+// countStart makes a random source that repeats go on otherwise than at the start before, where a data file has been used.
+func (s *Server) countStart() error {
+	if !s.random.fixed {
+		return nil
+	}
+	used := false
+	if err := s.db.View(func(tx *store.Tx) error { used = !clocks.Empty(tx) || action.Holds(tx); return nil }); err != nil || !used {
+		return err
+	}
+	return s.db.Update(func(tx *store.Tx) error {
+		n, err := clocks.Next(tx)
+		s.random.restart(n)
+		return err
+	})
 }
 
-func (a *accounts) load(db *store.DB) (err error) {
+// accounts is what is known of accounts, as the store has it.
+type accounts struct {
+	// writing orders those who change the store and data. It is held while they wait for the store; mu never is, as those
+	// who have the store read data.
+	writing sync.Mutex
+	mu      sync.RWMutex
+	data    map[uint64]ssm.AccountData
+}
+
+func (a *accounts) load(db *store.DB) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	data, err := action.AllAccounts(db)
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.data, err = action.AllAccounts(db)
-	return err
+	a.data = data
+	return nil
 }
 
 // of returns the data of an account, the zero data for one that has none.
@@ -81,20 +115,29 @@ func (a *accounts) of(uin uint64) ssm.AccountData {
 
 // put writes the data of an account.
 func (a *accounts) put(db *store.DB, uin uint64, data ssm.AccountData) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.writing.Lock()
+	defer a.writing.Unlock()
 	if err := action.PutAccount(db, uin, data); err != nil {
 		return err
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.data[uin] = data
 	return nil
 }
 
-// accessKey finds a credential that a secret holds.
-func (s *Server) accessKey(secretID string) (*account.Credential, error) {
+// handedOut finds a credential that the emulator has made: temporary keys, or an access key that a secret holds.
+func (s *Server) handedOut(secretID string) (*account.Credential, error) {
+	if c, err := s.findIssued(secretID); c != nil || err != nil {
+		return c, err
+	}
 	k, err := action.FindAccessKey(s.db, secretID)
 	if k == nil {
 		return nil, err
 	}
-	return &account.Credential{SecretID: secretID, SecretKey: k.SecretKey, Uin: k.Uin}, nil
+	c := &account.Credential{SecretID: secretID, SecretKey: k.SecretKey, Uin: k.Uin}
+	if k.TargetUin != k.Uin {
+		c.User = k.TargetUin
+	}
+	return c, nil
 }

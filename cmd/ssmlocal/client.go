@@ -39,24 +39,43 @@ func (t *target) find() {
 func (t *target) parse() (*url.URL, error) {
 	t.find()
 	u, err := url.Parse(t.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" {
+	if err != nil || u.Host == "" || u.Scheme != "http" || strings.Trim(u.Path, "/") != "" {
 		return nil, usageError{fmt.Errorf("--url is %q, it must be such as http://127.0.0.1:9023", t.URL)}
 	}
 	return u, nil
 }
 
-// call calls the control plane of a running emulator and returns the answer's body. An answer that is an error becomes
-// one.
+// call calls the control plane of a running emulator with a body in JSON, nil for none, and returns the answer's body. An
+// answer that is an error becomes one.
 func (t *target) call(ctx context.Context, method, path string, body any) ([]byte, error) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	return t.send(ctx, method, path, nil, text)
+}
+
+// into calls the control plane and reads its answer.
+func (t *target) into(ctx context.Context, method, path string, query url.Values, body []byte, reply any) error {
+	answer, err := t.send(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(answer, reply)
+}
+
+// send calls the control plane with a body as it is.
+func (t *target) send(ctx context.Context, method, path string, query url.Values, body []byte) ([]byte, error) {
 	u, err := t.parse()
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, method, u.JoinPath("/_ssmlocal", path).String(), bytes.NewReader(text))
+	to := u.JoinPath("/_ssmlocal", path)
+	to.RawQuery = query.Encode()
+	r, err := http.NewRequestWithContext(ctx, method, to.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -94,4 +113,38 @@ func (c *healthCommand) Run(ctx context.Context, t terminal) error {
 	}
 	_, err := fmt.Fprintln(t.out, "ready")
 	return err
+}
+
+type waitCommand struct {
+	target
+	Timeout time.Duration `default:"30s" placeholder:"DURATION" help:"How long to wait at most (${default})."`
+}
+
+// between is the time between two looks at an emulator that is not ready.
+const between = 20 * time.Millisecond
+
+// Run succeeds as soon as the emulator is ready.
+func (c *waitCommand) Run(ctx context.Context, t terminal) error {
+	if c.Timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout is %s, it must be more than 0", c.Timeout)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	ticker := time.NewTicker(between)
+	defer ticker.Stop()
+	for {
+		_, err := c.call(ctx, http.MethodGet, "ready", nil)
+		if err == nil {
+			_, err := fmt.Fprintln(t.out, "ready")
+			return err
+		}
+		if usage := (usageError{}); errors.As(err, &usage) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready after %s: %w", c.Timeout, err)
+		case <-ticker.C:
+		}
+	}
 }

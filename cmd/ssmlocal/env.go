@@ -63,7 +63,8 @@ export TENCENTCLOUD_REGION={{.Region}}
 export TENCENTCLOUD_PROTOCOL=HTTP
 export TENCENTCLOUD_DOMAIN={{.Domain}}
 
-# The protocol is written differently by each SDK: "HTTP" in Go, "http" in Python, "http://" in the others.
+# The same port takes HTTPS, the SDKs' default protocol: ssmlocal ca --install-hint says how to trust its certificate.
+# For plain HTTP, the protocol is written differently by each SDK: "HTTP" in Go, "http" in Python, "http://" in the others.
 #
 # Go
 #   p := profile.NewClientProfile()

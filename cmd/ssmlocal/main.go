@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"ssmlocal/fixtures"
 )
 
 // version is set by the linker in releases.
@@ -23,8 +25,16 @@ var version string
 // commands is the whole command line.
 type commands struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
-	Health  healthCommand  `cmd:"" help:"Exit with 0 if the emulator at --url is ready, else with 1."`
+	Health  healthCommand  `cmd:"" help:"Exit with 0 if the emulator at --url lives, else with 1."`
+	Wait    waitCommand    `cmd:"" help:"Wait until the emulator at --url is seeded and serves."`
 	Clock   clockCommands  `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
+	Fault   faultCommands  `cmd:"" help:"Make calls of the emulator at --url fail."`
+	Provoke provokeCommand `cmd:"" help:"Make the next call of an action answer an error code."`
+	Errors  errorsCommand  `cmd:"" help:"Print how to get each documented error code."`
+	Export  exportCommand  `cmd:"" help:"Print the state of the emulator at --url as a seed."`
+	Import  importCommand  `cmd:"" help:"Put a seed in place of the state of the emulator at --url."`
+	Reset   resetCommand   `cmd:"" help:"Return the emulator at --url to its seeds."`
+	CA      caCommand      `cmd:"" help:"Print the certificate that programs trust for TLS with the emulator at --url."`
 	Env     envCommand     `cmd:"" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -46,6 +56,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		kong.Name("ssmlocal"),
 		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Run without a command it serves; ssmlocal serve --help lists the flags for that, each with its environment variable."),
 		kong.DefaultEnvars("SSMLOCAL"),
+		kong.Vars{"seeds": strings.Join(fixtures.Seeds(), ", ")},
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(c int) { exited, code = true, c }),
 		kong.BindTo(ctx, (*context.Context)(nil)),

@@ -33,11 +33,21 @@ func ssmlocal(t *testing.T, args ...string) (out, errs string, code int) {
 	var o, e bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if len(args) == 0 || args[0] != "health" && args[0] != "clock" {
+	if len(args) == 0 || args[0] == "serve" || args[0][0] == '-' {
 		cancel() // a server that starts stops at once
 	}
 	code = run(ctx, args, terminal{&o, &e})
 	return o.String(), e.String(), code
+}
+
+// badSeed writes a seed with a mistake in its third line.
+func badSeed(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(file, []byte("accounts:\n  - uin: 5\n    secrets: [{secretName: a, status: Gone}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // TestMistakes makes mistakes on the command line: each ends in one clear line, with the right exit code, and nothing
@@ -63,19 +73,30 @@ func TestMistakes(t *testing.T) {
 		{[]string{"--limit", "GetSecretValue=x"}, 2, []string{"--limit", "x"}},
 		{[]string{"--listen", "127.0.0.1:0", "--limit", "GetSecret=5"}, 2, []string{"no action GetSecret", "GetSecretValue"}},
 		{[]string{"--task-pace", "soon"}, 2, []string{"--task-pace", "soon", "3polls"}},
-		{[]string{"--listen", "127.0.0.1:0", "--control", taken.Addr().String()}, 1, []string{"control plane", taken.Addr().String(), "in use"}},
+		{[]string{"--listen", "127.0.0.1:0", "--control", taken.Addr().String()}, 1, []string{"--control", taken.Addr().String(), "in use"}},
 		{[]string{"--credential", "AKIDa"}, 2, []string{"--credential", "ID:KEY"}},
 		{[]string{"--credential", "AKIDa:hushhush:x"}, 2, []string{"AKIDa", "Uin", `"x"`}},
 		{[]string{"--listen", taken.Addr().String()}, 1, []string{taken.Addr().String(), "in use", "--listen"}},
 		{[]string{"--listen", "127.0.0.1"}, 2, []string{"127.0.0.1", "port", "--listen takes HOST:PORT"}},
 		{[]string{"--listen", "127.0.0.1:0", "--secret-limit", "0"}, 2, []string{"--secret-limit", "at least 1"}},
 		{[]string{"--listen", "127.0.0.1:0", "--credential", "a:b", "--credential", "a:c"}, 2, []string{"SecretId a", "twice"}},
+		{[]string{"--listen", "127.0.0.1:0", "--seed", "nowhere"}, 2, []string{"--seed", "nowhere", "demo, errors, every-status"}},
+		{[]string{"--listen", "127.0.0.1:0", "--seed", badSeed(t)}, 2, []string{"--seed", "bad.yaml:3: accounts[0].secrets[0].status", "Enabled"}},
+		{[]string{"--listen", "127.0.0.1:0", "--journal", "-1"}, 2, []string{"--journal"}},
+		{[]string{"--random-seed", "x"}, 2, []string{"--random-seed"}},
+		{[]string{"wait", "--url", "http://" + closedPort(t), "--timeout", "30ms"}, 1, []string{"not ready after 30ms", "ssmlocal serve"}},
+		{[]string{"wait", "--url", "nonsense"}, 2, []string{"--url"}},
+		{[]string{"errors", "GetSecretValue", "Nonsense"}, 2, []string{"no recipe for GetSecretValue Nonsense"}},
+		{[]string{"import", "/nowhere/x.yaml"}, 1, []string{"cannot read the seed", "/nowhere/x.yaml"}},
+		{[]string{"fault", "add", "--delay", "soon"}, 2, []string{"--delay", "500ms-2s"}},
+		{[]string{"fault", "add", "--message", "x"}, 2, []string{"--message goes with --error"}},
+		{[]string{"fault", "add", "--script", "pass,later"}, 2, []string{"--script", "later"}},
 		{[]string{"health", "--url", "nonsense"}, 2, []string{"--url", "nonsense", "http://127.0.0.1:9023"}},
 		{[]string{"health", "--url", "http://" + closedPort(t)}, 1, []string{"no emulator answers", "ssmlocal serve"}},
 		{[]string{"env", "--credential", "x"}, 2, []string{"ID:KEY"}},
 	} {
 		args := c.args
-		if c.args[0] != "health" && c.args[0] != "env" && c.args[0] != "nope" {
+		if c.args[0] == "serve" || c.args[0][0] == '-' {
 			args = append(args[:len(args):len(args)], "--data", data)
 		}
 		out, errs, code := ssmlocal(t, args...)
@@ -209,9 +230,13 @@ func TestHealth(t *testing.T) {
 func TestPrinted(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"serve", "--help"}, {"health", "--help"}, {"env", "--help"}, {"clock", "--help"}, {"clock", "advance", "--help"}, {"env"},
+		{"wait", "--help"}, {"fault", "--help"}, {"fault", "list", "--help"}, {"fault", "add", "--help"}, {"fault", "clear", "--help"}, {"provoke", "--help"},
+		{"errors", "--help"}, {"export", "--help"}, {"import", "--help"}, {"reset", "--help"}, {"version", "--help"}, {"ca", "--help"},
+		{"ca", "--install-hint", "--out", "/ca.pem", "--truststore", "/trust.p12", "--url", "http://10.1.2.3:80"},
+		{"clock", "show", "--help"}, {"clock", "set", "--help"}, {"clock", "freeze", "--help"}, {"clock", "run", "--help"},
 		{"env", "--url", "http://10.1.2.3:80", "--credential", "AKIDa:it's a $key"},
 	} {
-		name := strings.NewReplacer(" ", "-", "--", "", "http://", "", ":", "-", "'", "", "$", "").Replace(strings.Join(args, " "))
+		name := strings.NewReplacer(" ", "-", "--", "", "http://", "", ":", "-", "/", "", "'", "", "$", "").Replace(strings.Join(args, " "))
 		t.Run(name, func(t *testing.T) {
 			out, errs, code := ssmlocal(t, args...)
 			if code != 0 || errs != "" {

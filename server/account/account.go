@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ssmlocal/server/apierr"
 )
@@ -35,9 +37,26 @@ var Default = Credential{SecretID: "AKIDssmlocal", SecretKey: "ssmlocal", Uin: D
 
 // A Credential is an API key pair of an account.
 type Credential struct {
-	SecretID, SecretKey string
-	Token               string // of temporary keys, "" for permanent ones
-	Uin                 uint64 // the account
+	SecretID  string   `cbor:"1,keyasint"`
+	SecretKey string   `cbor:"2,keyasint"`
+	Uin       uint64   `cbor:"3,keyasint"`           // the account
+	User      uint64   `cbor:"4,keyasint,omitempty"` // the sub-account, 0 for the account itself
+	Token     string   `cbor:"5,keyasint,omitempty"` // of temporary keys, "" for permanent ones
+	ExpiresAt int64    `cbor:"6,keyasint,omitempty"` // unix nanoseconds of virtual time, 0 for never
+	Policies  []Policy `cbor:"7,keyasint,omitempty"` // what the caller may do; none for everything
+	// Also are policies that must allow a call besides: those of a session.
+	Also []Policy `cbor:"8,keyasint,omitempty"`
+	Role string   `cbor:"9,keyasint,omitempty"`  // whose temporary keys they are, "" for none
+	Name string   `cbor:"10,keyasint,omitempty"` // of the role's session, or of a federated user
+}
+
+// A Role is one that may be assumed.
+type Role struct {
+	Uin      uint64   `cbor:"1,keyasint"` // the account
+	Name     string   `cbor:"2,keyasint"`
+	Policies []Policy `cbor:"3,keyasint,omitempty"` // what it may do; none for everything
+	// Bound roles are those of the machine on which the program runs, as the instance metadata tells.
+	Bound bool `cbor:"4,keyasint,omitempty"`
 }
 
 // ParseCredential reads ID:KEY or ID:KEY:UIN. The error never quotes the key.
@@ -63,15 +82,18 @@ type Caller struct {
 	Known bool // the SecretKey is known, so the signature can be verified
 }
 
-// AppID is the account's other number.
-func (c Caller) AppID() uint64 { return 1250000000 + c.Uin%50000000 }
+// Expired tells whether temporary keys have come to their end.
+func (c *Credential) Expired(now time.Time) bool {
+	return c.ExpiresAt != 0 && now.UnixNano() >= c.ExpiresAt
+}
 
-// A Directory finds callers by SecretId.
+// A Directory finds callers by SecretId. Its mode and its own credentials are fixed; those of the state are not.
 type Directory struct {
 	// More, if not nil, finds the credentials that the emulator itself has handed out; nil for an unknown SecretId.
 	More func(secretID string) (*Credential, error)
 
 	mode  Mode
+	own   []Credential
 	known map[string]Credential
 }
 
@@ -81,18 +103,40 @@ func NewDirectory(mode Mode, credentials []Credential) (*Directory, error) {
 	if mode == "" {
 		mode = Verify
 	}
-	if len(credentials) == 0 {
-		credentials = []Credential{Default}
-	}
-	d := &Directory{mode: mode, known: map[string]Credential{}}
-	for _, c := range credentials {
-		if _, twice := d.known[c.SecretID]; twice {
-			return nil, fmt.Errorf("the SecretId %s is given twice; give each credential once", c.SecretID)
-		}
-		d.known[c.SecretID] = c
-	}
-	return d, nil
+	d := &Directory{mode: mode, own: credentials}
+	known, err := d.With(nil)
+	d.known = known
+	return d, err
 }
+
+// A TwiceError is about two credentials with one SecretId.
+type TwiceError struct{ SecretID string }
+
+// Error names the SecretId.
+func (e *TwiceError) Error() string {
+	return fmt.Sprintf("the SecretId %s is given twice; give each credential once", e.SecretID)
+}
+
+// With returns who is known if the state has these credentials: they, and the directory's own; Default too, unless there are
+// own ones or its account has some. Two credentials with one SecretId are an error.
+func (d *Directory) With(credentials []Credential) (map[string]Credential, error) {
+	all := append(d.own[:len(d.own):len(d.own)], credentials...)
+	defaults := func(c Credential) bool { return c.Uin == DefaultUin || c.SecretID == Default.SecretID }
+	if len(d.own) == 0 && !slices.ContainsFunc(credentials, defaults) {
+		all = append(all, Default)
+	}
+	known := map[string]Credential{}
+	for _, c := range all {
+		if _, twice := known[c.SecretID]; twice {
+			return nil, &TwiceError{c.SecretID}
+		}
+		known[c.SecretID] = c
+	}
+	return known, nil
+}
+
+// Use makes what With returned the known credentials. No call may be served at the same time.
+func (d *Directory) Use(known map[string]Credential) { d.known = known }
 
 // Unsigned tells whether requests need no signature.
 func (d *Directory) Unsigned() bool { return d.mode == Off }
@@ -119,6 +163,23 @@ func (d *Directory) Find(secretID string) (Caller, error) {
 // Anonymous returns the caller who names no SecretId.
 func (d *Directory) Anonymous() Caller {
 	return Caller{Credential: Credential{Uin: DefaultUin}}
+}
+
+// FirstUin is the lowest account of those whose keys are known.
+func (d *Directory) FirstUin() uint64 {
+	first := uint64(math.MaxUint64)
+	for _, c := range d.known {
+		first = min(first, c.Uin)
+	}
+	return first
+}
+
+// OwnIDs returns the SecretIds of the directory's own credentials.
+func (d *Directory) OwnIDs() (ids []string) {
+	for _, c := range d.own {
+		ids = append(ids, c.SecretID)
+	}
+	return ids
 }
 
 // KnownIDs lists the known SecretIds.

@@ -1,7 +1,6 @@
 package action
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"ssmlocal/server/apierr"
@@ -33,20 +32,29 @@ func (c *Call) newAccessKey(s *ssm.Secret) (value string, err error) {
 			return "", err
 		}
 	}
-	number, err := accessKeys.Next(c.tx)
-	if err != nil {
-		return "", err
+	k := c.newKey(s)
+	for { // a random source that repeats may draw what a data file has already
+		old, err := accessKeys.Get(c.tx, []byte(k.SecretID))
+		if err != nil {
+			return "", err
+		}
+		if old == nil {
+			return keyValue(k.SecretID, k.SecretKey), c.putKey(&k)
+		}
+		k = c.newKey(s)
 	}
-	id := "AKID" + c.random(alphanumeric, 32)
-	k := &ssm.AccessKeyPair{
+}
+
+// newKey draws a key of the secret's target user.
+func (c *Call) newKey(s *ssm.Secret) ssm.HeldKey {
+	return ssm.HeldKey{SecretID: "AKID" + c.random(alphanumeric, 32), AccessKeyPair: ssm.AccessKeyPair{
 		SecretKey: c.random(alphanumeric, 32), Uin: c.Owner.Uin, TargetUin: s.TargetUin, Region: c.Owner.Region, SecretName: s.Name,
-		Number: number,
-	}
-	text, err := json.Marshal(struct{ SecretId, SecretKey string }{id, k.SecretKey})
-	if err != nil {
-		return "", err
-	}
-	return string(text), accessKeys.Put(c.tx, []byte(id), k)
+	}}
+}
+
+// keyValue is a key as the value of a secret.
+func keyValue(secretID, secretKey string) string {
+	return fmt.Sprintf(`{"SecretId":%q,"SecretKey":%q}`, secretID, secretKey)
 }
 
 // dropAccessKeys removes the keys of a secret that goes.

@@ -7,6 +7,7 @@
 package action
 
 import (
+	"cmp"
 	"io"
 	"reflect"
 	"time"
@@ -30,10 +31,15 @@ type Call struct {
 	SecretLimit uint64    // how many secrets the owner may have
 	Account     ssm.AccountData
 
-	Tasks Tasks
+	Tasks    Tasks
+	Identity Identity
+	Wall     time.Time // of the call
+	Issue    Issuer
 
 	// Due is set by an action that made something due at a later time: the earliest such.
 	Due time.Time
+	// Checked is set once the parameters were found to be in order.
+	Checked bool
 
 	tx     *store.Tx
 	dryRun bool
@@ -58,14 +64,21 @@ func (c *Call) due(at time.Time) {
 
 // An Action is one row of the table.
 type Action struct {
-	Name string
+	Name    string
+	Service string // ssm, or that of another set
 	// Rate is the documented number of calls a second (1078/38633, and each action's page).
 	Rate int
 	// Request and Reply are the struct types of the parameters and of the answer without RequestId.
 	Request, Reply reflect.Type
 
+	// Unsigned actions may come without a signature, with an Authorization of SKIP.
+	Unsigned bool
+
 	unpaid     bool
 	secretName []int // the field of Request that names the secret, nil if there is none
+	secret     func(c *Call, request any) (string, error)
+	resource   func(request any) string
+	values     [][]int // the fields of Request that are secrets' values
 	check      func(request any) error
 	run        func(db *store.DB, c *Call, request any) (reply any, err error)
 }
@@ -81,6 +94,53 @@ func (a *Action) SecretName(request any) string {
 	return reflect.ValueOf(request).Elem().FieldByIndex(a.secretName).String()
 }
 
+// Finds tells whether a request of the action may name its secret by something else than its name.
+func (a *Action) Finds() bool { return a.secret != nil }
+
+// FindSecret returns the secret that a request means, "" if none, also where the request names it by something else. Where
+// there is no such secret, the error is the action's own.
+func (a *Action) FindSecret(db *store.DB, c *Call, request any) (name string, err error) {
+	if a.secret == nil {
+		return a.SecretName(request), nil
+	}
+	err = db.View(func(tx *store.Tx) error {
+		c.tx = tx
+		name, err = a.secret(c, request)
+		return err
+	})
+	return name, err
+}
+
+// Resource is what a request is about, as CAM names it, where that is no secret; else "".
+func (a *Action) Resource(request any) string {
+	if a.resource == nil {
+		return ""
+	}
+	return a.resource(request)
+}
+
+// Operation is the action as CAM names it, such as ssm:GetSecretValue.
+func (a *Action) Operation() string { return a.Service + ":" + a.Name }
+
+// values are the parameters that are secrets' values, in whatever action has them.
+var values = []string{"SecretString", "SecretBinary", "WebIdentityToken", "TokenCode", "ExternalId"}
+
+// Redact puts *** in place of the values in an action's parameters, and returns how many bytes they had. The parameters must
+// not be needed any more.
+func Redact(a *Action, request any) (bytes int) {
+	for _, index := range a.values {
+		f := reflect.ValueOf(request).Elem().FieldByIndex(index)
+		if n := f.Len(); n > 0 {
+			bytes += n
+			f.SetString("***")
+		}
+	}
+	return bytes
+}
+
+// Check checks the parameters alone.
+func (a *Action) Check(request any) error { return a.check(request) }
+
 // Run checks the parameters and does the action in one transaction of its own.
 func (a *Action) Run(db *store.DB, c *Call, request any) (reply any, err error) {
 	if err := c.Account.CheckPurchase(); err != nil && !a.unpaid {
@@ -89,18 +149,26 @@ func (a *Action) Run(db *store.DB, c *Call, request any) (reply any, err error) 
 	if err := a.check(request); err != nil {
 		return nil, err
 	}
+	c.Checked = true
 	return a.run(db, c, request)
 }
 
 // spec is an action as its file writes it down: Q are its parameters, R is its answer.
 type spec[Q, R any] struct {
-	Name string
-	Rate int
+	Name    string
+	Service string // Service if ""
+	Rate    int
 	// Unpaid actions work for accounts that have not bought the service: their documented codes lack NotPurchased.
 	Unpaid bool
-	Check  func(*Q) error
+	// Unsigned actions may come without a signature.
+	Unsigned bool
+	Check    func(*Q) error
+	// Secret finds the secret of a request that need not name it.
+	Secret func(*Call, *Q) (string, error)
+	// Resource is what a request is about, as CAM names it, where that is no secret.
+	Resource func(*Q) string
 	// Prepare does what takes time before the transaction, where it holds up nobody.
-	Prepare func(*Call, *Q) error
+	Prepare func(*store.DB, *Call, *Q) error
 	Do      func(*Call, *Q) (*R, error)
 }
 
@@ -112,11 +180,22 @@ func command[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).Update)
 
 func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error) error) *Action {
 	a := &Action{
-		Name: s.Name, Rate: s.Rate, unpaid: s.Unpaid,
+		Name: s.Name, Service: cmp.Or(s.Service, Service), Rate: s.Rate, unpaid: s.Unpaid, Unsigned: s.Unsigned,
 		Request: reflect.TypeFor[Q](), Reply: reflect.TypeFor[R](),
 	}
 	if f, ok := a.Request.FieldByName("SecretName"); ok {
 		a.secretName = f.Index
+	}
+	for _, name := range values {
+		if f, ok := a.Request.FieldByName(name); ok {
+			a.values = append(a.values, f.Index)
+		}
+	}
+	if s.Secret != nil {
+		a.secret = func(c *Call, request any) (string, error) { return s.Secret(c, request.(*Q)) }
+	}
+	if s.Resource != nil {
+		a.resource = func(request any) string { return s.Resource(request.(*Q)) }
 	}
 	a.check = func(request any) error {
 		if s.Check == nil {
@@ -126,7 +205,7 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 	}
 	a.run = func(db *store.DB, c *Call, request any) (any, error) {
 		if s.Prepare != nil {
-			if err := s.Prepare(c, request.(*Q)); err != nil {
+			if err := s.Prepare(db, c, request.(*Q)); err != nil {
 				return nil, err
 			}
 		}

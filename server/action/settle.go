@@ -88,7 +88,7 @@ func earliest(tx *store.Tx) (at time.Time, do func(*Call) (Event, error)) {
 // ownSecret makes the call one of the owner of the secret under a key, and returns the secret's name.
 func (c *Call) ownSecret(key []byte) (name string) {
 	region, rest, _ := bytes.Cut(key[8:], []byte{0})
-	c.Owner = ssm.Owner{Uin: binary.BigEndian.Uint64(key), Region: string(region)}
+	c.Owner = ssm.NewOwner(binary.BigEndian.Uint64(key), string(region))
 	return string(rest)
 }
 
@@ -133,7 +133,7 @@ func (c *Call) endTask(key []byte) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	c.Owner = ssm.Owner{Uin: t.Uin, Region: t.Region}
+	c.Owner = ssm.NewOwner(t.Uin, t.Region)
 	s, err := secrets.Get(c.tx, secretKey(c.Owner, t.SecretName))
 	if err != nil {
 		return Event{}, err

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
@@ -54,15 +55,20 @@ var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateS
 		}
 		return err
 	},
-	Prepare: func(c *Call, _ *CreateSSHKeyPairSecretRequest) (err error) {
-		c.keys, err = c.newKeyPair()
+	Prepare: func(_ *store.DB, c *Call, _ *CreateSSHKeyPairSecretRequest) (err error) {
+		if c.keys, err = newKeyPair(); err == nil {
+			c.keys = c.keys.Named(c.newKeyID())
+		}
 		return err
 	},
 	Do: func(c *Call, q *CreateSSHKeyPairSecretRequest) (*CreateSSHKeyPairSecretReply, error) {
+		for c.keyTaken(c.keys.ID) { // a random source that repeats may draw it twice
+			c.keys = c.keys.Named(c.newKeyID())
+		}
 		s := &ssm.Secret{
 			Name: q.SecretName, Type: ssm.SSHKeyPair, Description: q.Description, KmsKeyID: q.KmsKeyId,
 			SoftwareKey: q.EncryptType == 1, Tags: modelTags(q.Tags), ProjectID: q.ProjectId,
-			ResourceID: c.keys.ID, ResourceName: cmp.Or(q.SSHKeyName, "ssm_"+c.random(lowercase, 8)),
+			ResourceID: c.keys.ID, ResourceName: cmp.Or(q.SSHKeyName, c.newKeyName()),
 		}
 		if err := c.create(s); err != nil {
 			return nil, err
@@ -72,9 +78,17 @@ var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateS
 	},
 })
 
-// newKeyPair makes a pair: the private key in PEM without a line end, the public one as OpenSSH writes it, with the key's
-// id behind it.
-func (c *Call) newKeyPair() (*ssm.KeyPair, error) {
+func (c *Call) keyTaken(id string) bool {
+	return secrets.Count(c.tx, string(scope(c.Owner))+byResource(ssm.SSHKeyPair, id)) > 0
+}
+
+func (c *Call) newKeyID() string { return "skey-" + c.random(lowercase, 8) }
+
+func (c *Call) newKeyName() string { return "ssm_" + c.random(lowercase, 8) }
+
+// newKeyPair makes a pair: the private key in PEM without a line end, the public one as OpenSSH writes it. It is random also
+// where all else repeats: the standard library takes no seed for RSA keys.
+func newKeyPair() (*ssm.KeyPair, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a key: %w", err)
@@ -83,11 +97,9 @@ func (c *Call) newKeyPair() (*ssm.KeyPair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot write a public key: %w", err)
 	}
-	id := "skey-" + c.random(lowercase, 8)
 	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 	return &ssm.KeyPair{
-		ID: id, Private: strings.TrimSuffix(string(private), "\n"),
-		Public: strings.TrimSuffix(string(ssh.MarshalAuthorizedKey(public)), "\n") + " " + id,
+		Private: strings.TrimSuffix(string(private), "\n"), Public: strings.TrimSuffix(string(ssh.MarshalAuthorizedKey(public)), "\n"),
 	}, nil
 }
 
@@ -112,6 +124,26 @@ var getSSHKeyPairValue = query(spec[SSHKeyPairValueRequest, SSHKeyPairValueReply
 			return apierr.SecretOrKey.With()
 		}
 		return nil
+	},
+	Secret: (*Call).secretOfKey,
+	Prepare: func(db *store.DB, c *Call, q *SSHKeyPairValueRequest) error {
+		var key []byte
+		missing := false
+		err := db.View(func(tx *store.Tx) error {
+			c.tx = tx
+			name, err := c.secretOfKey(q)
+			if err != nil {
+				return err
+			}
+			key = secretKey(c.Owner, name)
+			s, err := withoutPair(tx, key)
+			missing = s != nil
+			return err
+		})
+		if err != nil || !missing {
+			return err
+		}
+		return makeKeyPair(db, key)
 	},
 	Do: func(c *Call, q *SSHKeyPairValueRequest) (*SSHKeyPairValueReply, error) {
 		name, err := c.secretOfKey(q)
@@ -141,7 +173,7 @@ var getSSHKeyPairValue = query(spec[SSHKeyPairValueRequest, SSHKeyPairValueReply
 
 // secretOfKey returns the name of the secret that a request means.
 func (c *Call) secretOfKey(q *SSHKeyPairValueRequest) (string, error) {
-	if q.SecretName != "" {
+	if q.SecretName != "" || q.SSHKeyId == "" {
 		return q.SecretName, nil
 	}
 	list := string(scope(c.Owner)) + byResource(ssm.SSHKeyPair, q.SSHKeyId)
@@ -152,5 +184,56 @@ func (c *Call) secretOfKey(q *SSHKeyPairValueRequest) (string, error) {
 	return c.ownSecret(key), nil
 }
 
-// keyPairs holds the key pairs of secrets, under the secrets' keys.
+// keyPairs holds the key pairs of secrets, under the secrets' keys. A secret out of a seed that gives no pair gets its own when it is
+// first asked for: making one takes longer than a server needs to start.
 var keyPairs = &store.Table[ssm.KeyPair]{Name: "keypairs"}
+
+// MakeKeyPairs makes the pairs that have not been asked for, of an account or with 0 of all.
+func MakeKeyPairs(db *store.DB, uin uint64) error {
+	var prefix []byte
+	if uin != 0 {
+		prefix = number(uin)
+	}
+	var missing [][]byte
+	err := db.View(func(tx *store.Tx) error {
+		return secrets.Scan(tx, prefix, func(key []byte, _ *ssm.Secret) error {
+			s, err := withoutPair(tx, key)
+			if s != nil {
+				missing = append(missing, bytes.Clone(key))
+			}
+			return err
+		})
+	})
+	for _, key := range missing {
+		err = cmp.Or(err, makeKeyPair(db, key))
+	}
+	return err
+}
+
+// withoutPair returns the secret under a key if it should have a pair and has none yet, else nil.
+func withoutPair(tx *store.Tx, key []byte) (*ssm.Secret, error) {
+	s, err := secrets.Get(tx, key)
+	if s == nil || s.Type != ssm.SSHKeyPair {
+		return nil, err
+	}
+	pair, err := keyPairs.Get(tx, key)
+	if pair != nil {
+		return nil, err
+	}
+	return s, err
+}
+
+// makeKeyPair makes the pair of a secret, unless it has one by then.
+func makeKeyPair(db *store.DB, key []byte) error {
+	pair, err := newKeyPair()
+	if err != nil {
+		return err
+	}
+	return db.Update(func(tx *store.Tx) error {
+		s, err := withoutPair(tx, key)
+		if s == nil || err != nil {
+			return err
+		}
+		return keyPairs.Put(tx, key, pair.Named(s.ResourceID))
+	})
+}

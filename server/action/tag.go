@@ -16,8 +16,11 @@ import (
 //
 // Numbers such as 651/33012 are pages of the vendor's documentation of that service.
 
-// TagVersion is the version of the tag service; STS has the same.
-const TagVersion = "2018-08-13"
+// The versions of the tag service and of STS are the same.
+const (
+	TagVersion = "2018-08-13"
+	STSVersion = TagVersion
+)
 
 // resource is a secret as the tag service names it: qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>, where the
 // first uin may be left out.
@@ -88,7 +91,7 @@ type TagResource struct{ TagKey, TagValue, ResourceId string }
 
 // 651/33003 for the rate. A resource that is not there has no tags.
 var describeResourceTagsByResourceIds = query(spec[ResourceTagsRequest, ResourceTagsReply]{
-	Name: "DescribeResourceTagsByResourceIds", Rate: 100, Unpaid: true,
+	Name: "DescribeResourceTagsByResourceIds", Rate: 100, Service: tagService, Unpaid: true,
 	Do: func(c *Call, q *ResourceTagsRequest) (*ResourceTagsReply, error) {
 		reply := &ResourceTagsReply{Offset: q.Offset, Limit: cmp.Or(q.Limit, 15)}
 		var all []TagResource
@@ -121,7 +124,7 @@ type TagKeyObject struct {
 
 // 651/33012.
 var modifyResourceTags = command(spec[ModifyResourceTagsRequest, EmptyReply]{
-	Name: "ModifyResourceTags", Rate: 20, Unpaid: true,
+	Name: "ModifyResourceTags", Rate: 20, Service: tagService, Unpaid: true,
 	Check: func(q *ModifyResourceTagsRequest) error {
 		for _, d := range q.DeleteTags {
 			if slices.ContainsFunc(q.ReplaceTags, func(t Tag) bool { return t.TagKey == d.TagKey }) {
@@ -156,7 +159,7 @@ type FailedResource struct{ Resource, Code, Message string }
 
 // 651/33003 for the rate.
 var tagResources = command(spec[TagResourcesRequest, FailedReply]{
-	Name: "TagResources", Rate: 20, Unpaid: true,
+	Name: "TagResources", Rate: 20, Service: tagService, Unpaid: true,
 	Check: func(q *TagResourcesRequest) error { return ssm.CheckTags(modelTags(q.Tags)) },
 	Do: func(c *Call, q *TagResourcesRequest) (*FailedReply, error) {
 		return c.retagAll(q.ResourceList, q.Tags, nil)
@@ -171,7 +174,7 @@ type UnTagResourcesRequest struct {
 
 // 651/33003 for the rate.
 var unTagResources = command(spec[UnTagResourcesRequest, FailedReply]{
-	Name: "UnTagResources", Rate: 20, Unpaid: true,
+	Name: "UnTagResources", Rate: 20, Service: tagService, Unpaid: true,
 	Do: func(c *Call, q *UnTagResourcesRequest) (*FailedReply, error) {
 		return c.retagAll(q.ResourceList, nil, q.TagKeys)
 	},
@@ -215,7 +218,7 @@ type TagPair struct{ TagKey, TagValue string }
 
 // 651/46539. Resources without a tag are not listed.
 var getResources = query(spec[GetResourcesRequest, GetResourcesReply]{
-	Name: "GetResources", Rate: 20, Unpaid: true,
+	Name: "GetResources", Rate: 20, Service: tagService, Unpaid: true,
 	Check: func(q *GetResourcesRequest) error {
 		if _, err := strconv.ParseUint(cmp.Or(q.PaginationToken, "0"), 10, 64); err != nil {
 			return apierr.InvalidParameterValue.With("PaginationToken")
@@ -280,6 +283,9 @@ type Set struct {
 func Sets() []Set {
 	return []Set{
 		{Service, Version, All()},
-		{"tag", TagVersion, []*Action{describeResourceTagsByResourceIds, getResources, modifyResourceTags, tagResources, unTagResources}},
+		{tagService, TagVersion, []*Action{describeResourceTagsByResourceIds, getResources, modifyResourceTags, tagResources, unTagResources}},
+		{stsService, STSVersion, []*Action{assumeRole, assumeRoleWithWebIdentity, getCallerIdentity, getFederationToken}},
 	}
 }
+
+const tagService = "tag"

@@ -19,10 +19,18 @@ func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 // firstFlowID is the first FlowID of a new store: official examples have numbers from 43414 on.
 const firstFlowID = 43414
 
-// newFlowID draws the FlowID of a task that begins.
+// newFlowID draws the FlowID of a task that begins. A seed may have taken any.
 func (c *Call) newFlowID() (int64, error) {
-	n, err := tasks.Next(c.tx)
-	return firstFlowID + int64(n) - 1, err
+	for {
+		n, err := tasks.Next(c.tx)
+		if err != nil {
+			return 0, err
+		}
+		id := firstFlowID + int64(n) - 1
+		if old, err := tasks.Get(c.tx, taskKey(id)); old == nil || err != nil {
+			return id, err
+		}
+	}
 }
 
 // done records a task that needs no time, and returns its FlowID.

@@ -23,7 +23,8 @@ const (
 type Kind struct {
 	Code    string
 	en, zh  string
-	details int // how many details the texts take
+	details int  // how many details the texts take
+	general bool // the text fits every case of the code
 }
 
 // An Error is a Kind that happened, with its details. Details are names, numbers and ids, never a secret's value.

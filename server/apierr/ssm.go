@@ -164,32 +164,18 @@ var (
 		"凭据 `%s` 已有 %d 个版本，达到上限，请先删除旧版本。")
 )
 
-// Documented codes that no state of this emulator causes yet; texts after the vendor's one-line meanings.
+// The security token service refuses. S: the codes are that service's (spelt so), the texts not.
 var (
-	FailedOperation = kind("FailedOperation", 0,
-		"The operation failed.", "操作失败。")
-	InvalidParameter = kind("InvalidParameter", 0,
-		"A parameter is not valid.", "参数错误。")
-	TagsNotExisted = kind("InvalidParameterValue.TagsNotExisted", 0,
-		"The tag key or the tag value does not exist.", "标签键或标签值不存在。")
-	LimitExceeded = kind("LimitExceeded", 0,
-		"A quota is exceeded.", "超过配额限制。")
-	RoleNotExist = kind("OperationDenied.RoleNotExist", 0,
-		"The role does not exist.", "角色不存在。")
-	ResourceInUse = kind("ResourceInUse", 0,
-		"The resource is in use.", "资源被占用。")
-	ResourceInsufficient = kind("ResourceInsufficient", 0,
-		"There are not enough resources.", "资源不足。")
-	ResourceNotFound = kind("ResourceNotFound", 0,
-		"The resource does not exist.", "资源不存在。")
-	SecretNotExist = kind("ResourceNotFound.SecretNotExist", 0,
-		"The secret does not exist.", "密钥不存在。")
-	ResourceUnavailable = kind("ResourceUnavailable", 0,
-		"The resource is not available.", "资源不可用。")
-	ResourcesSoldOut = kind("ResourcesSoldOut", 0,
-		"The resource is sold out.", "资源售罄。")
-	UnsupportedOperation = kind("UnsupportedOperation", 0,
-		"The operation is not supported.", "不支持该操作。")
-	UnauthorizedOperation = kind("UnauthorizedOperation", 0,
-		"The operation is not authorized.", "未授权操作。")
+	RoleNotFound = kind("ResourceNotFound.RoleNotFound", 1,
+		"The role `%s` does not exist.",
+		"角色 `%s` 不存在。")
+	BadPolicy = kind("InvalidParameter.StrategyFormatError", 1,
+		"The policy is not valid: %s.",
+		"策略格式错误：%s。")
+	OverTime = kind("InvalidParameter.OverTimeError", 2,
+		"DurationSeconds is %d, it must be 1 to %d.",
+		"DurationSeconds 为 %d，取值范围为 1 到 %d。")
+	PermanentOnly = kind("UnauthorizedOperation", 1,
+		"Only permanent keys may call %s.",
+		"接口 %s 仅支持永久密钥调用。")
 )

@@ -35,10 +35,11 @@ func (c *Clock) Now() time.Time { return c.At(c.Wall()) }
 func (c *Clock) At(wall time.Time) time.Time {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.state.at(wall)
+	return c.state.Time(wall)
 }
 
-func (s State) at(wall time.Time) time.Time {
+// Time is the virtual time at a moment of the wall clock, of a clock in this state.
+func (s State) Time(wall time.Time) time.Time {
 	if s.Frozen {
 		return time.Unix(0, s.At)
 	}
@@ -63,7 +64,7 @@ func (c *Clock) Restore(s State) {
 func (c *Clock) Freeze() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state = State{Frozen: true, At: c.state.at(c.Wall()).UnixNano()}
+	c.state = State{Frozen: true, At: c.state.Time(c.Wall()).UnixNano()}
 }
 
 // Run lets the virtual time go on from where it is.
@@ -71,7 +72,7 @@ func (c *Clock) Run() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall := c.Wall()
-	c.state = State{Offset: int64(c.state.at(wall).Sub(wall))}
+	c.state = State{Offset: int64(c.state.Time(wall).Sub(wall))}
 }
 
 // End is the end of virtual time: moments are counted in nanoseconds, which have room until 2262.
@@ -82,7 +83,7 @@ func (c *Clock) Advance(by time.Duration) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall := c.Wall()
-	if by > End.Sub(c.state.at(wall)) {
+	if by > End.Sub(c.state.Time(wall)) {
 		return time.Time{}, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
 	}
 	return c.state.advance(wall, by), nil
@@ -94,7 +95,7 @@ func (s *State) advance(wall time.Time, by time.Duration) time.Time {
 	} else {
 		s.Offset += int64(by)
 	}
-	return s.at(wall)
+	return s.Time(wall)
 }
 
 // AdvanceTo moves the virtual time ahead to a moment. The past and what is beyond End are refused.
@@ -102,7 +103,7 @@ func (c *Clock) AdvanceTo(to time.Time) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall := c.Wall()
-	now := c.state.at(wall)
+	now := c.state.Time(wall)
 	if to.Before(now) {
 		return now, fmt.Errorf("the clock can't go back: it is %s, and %s is before that; start anew for an earlier time",
 			now.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))

@@ -9,6 +9,8 @@ import (
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
 
 	"ssmlocal/server"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/servertest"
 )
 
@@ -39,5 +41,27 @@ func TestExample(t *testing.T) {
 	events := s.Advance(72 * time.Hour)
 	if len(events) != 1 || events[0].What != "deletion" || events[0].At.Unix() != reply.DeleteTime {
 		t.Errorf("three days later: %+v", events)
+	}
+}
+
+// TestProvokeAndAssert is what a test of a retry looks like: two failures before a success, and the proof that they came.
+func TestProvokeAndAssert(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import("accounts: [{uin: 100000000001, secrets: [{secretName: db, secretString: hunter2}]}]")
+	s.Fault(fault.Rule{Action: "GetSecretValue", SecretName: "db", Times: 2, Effect: fault.Effect{Error: &fault.Error{Code: "InternalError"}}})
+
+	var reply struct{ SecretString string }
+	for reply.SecretString == "" {
+		_ = s.Call("GetSecretValue", map[string]string{"SecretName": "db", "VersionId": "SSM_Current"}, &reply)
+	}
+
+	calls := s.Calls(journal.Filter{Action: "GetSecretValue", SecretName: "db"})
+	if len(calls) != 3 || calls[0].Code != "InternalError" || calls[2].Code != journal.OK {
+		t.Errorf("%+v", calls)
+	}
+	s.Reset()
+	if len(s.Calls(journal.Filter{})) != 0 || s.Call("DescribeSecret", map[string]string{"SecretName": "db"}, nil) == nil {
+		t.Error("a reset left something")
 	}
 }

@@ -3,6 +3,7 @@ package servertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,8 @@ import (
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/tc3"
 )
 
@@ -90,10 +93,43 @@ func (s *Server) Advance(by time.Duration) []action.Event {
 	return reply.Happened
 }
 
-// ControlURL is where the control plane is, if the configuration gives it an address of its own.
-func (s *Server) ControlURL() string { return "http://" + s.emulator.ControlAddr() }
+// Fault makes calls fail: see fault.Rule.
+func (s *Server) Fault(r fault.Rule) {
+	s.t.Helper()
+	if _, err := s.emulator.AddFault(r, true); err != nil {
+		s.t.Fatal(err)
+	}
+}
 
-// Value reads a version's value, SecretString or SecretBinary, from the store: past rates and statuses, in the region
+// Import puts a seed, in YAML, in place of the state.
+func (s *Server) Import(seed string) {
+	s.t.Helper()
+	if _, err := s.emulator.Import([]byte(seed), 0); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Reset returns to the seeds of the configuration; without any, to nothing. Faults, the journal and the clock are reset too.
+func (s *Server) Reset() {
+	s.t.Helper()
+	if _, err := s.emulator.Reset(0); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Calls returns the calls so far that a filter lets through, oldest first.
+func (s *Server) Calls(f journal.Filter) []journal.Entry { return s.emulator.Calls(f) }
+
+// ControlURL is where the control plane is.
+func (s *Server) ControlURL() string { return "http://" + cmp.Or(s.emulator.ControlAddr(), s.Host) }
+
+// ProxyURL is where the forward proxy is, if the configuration has one.
+func (s *Server) ProxyURL() string { return "http://" + s.emulator.ProxyAddr() }
+
+// MetadataURL is where the instance metadata is, if the configuration gives it an address of its own.
+func (s *Server) MetadataURL() string { return "http://" + s.emulator.MetadataAddr() }
+
+// Value reads a version's value, SecretString or SecretBinary, from the store: it is no call, past faults, rates and statuses, in the region
 // ap-guangzhou, of the account of the server's credential.
 func (s *Server) Value(secretName, versionID string) (string, error) {
 	s.t.Helper()
@@ -173,6 +209,9 @@ func NewRequest(url, region string, c account.Credential, action string, body []
 	r.Header.Set("X-TC-Version", "2019-09-23")
 	if region != "" {
 		r.Header.Set("X-TC-Region", region)
+	}
+	if c.Token != "" {
+		r.Header.Set("X-TC-Token", c.Token)
 	}
 	tc3.Sign(r, body, c.SecretID, c.SecretKey, "ssm", time.Now())
 	return r

@@ -1,6 +1,7 @@
 package ssm
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -21,6 +22,19 @@ const (
 // InvalidType is the state as GetServiceStatus numbers it: 0 not bought, 1 normal, 2 in arrears, 3 released.
 func (s ServiceState) InvalidType() int64 { return [...]int64{1, 0, 2, 3}[s] }
 
+// String names the state as seeds and the control plane do.
+func (s ServiceState) String() string { return [...]string{"normal", "none", "arrears", "released"}[s] }
+
+// ParseServiceState reads what String writes; "" is normal.
+func ParseServiceState(text string) (ServiceState, error) {
+	for s := Bought; s <= Released; s++ {
+		if text == s.String() || text == "" {
+			return s, nil
+		}
+	}
+	return 0, fmt.Errorf("it is %q, it must be normal, none, arrears or released", text)
+}
+
 // A KeyState is what is wrong with a KMS key.
 type KeyState uint8
 
@@ -30,6 +44,19 @@ const (
 	KeyDisabled
 	KeyForeign // of another account
 )
+
+// String names the state as seeds and the control plane do.
+func (s KeyState) String() string { return [...]string{"good", "disabled", "foreign"}[s] }
+
+// ParseKeyState reads what String writes.
+func ParseKeyState(text string) (KeyState, error) {
+	for s := KeyGood; s <= KeyForeign; s++ {
+		if text == s.String() {
+			return s, nil
+		}
+	}
+	return 0, fmt.Errorf("it is %q, it must be good, disabled or foreign", text)
+}
 
 // AccountData is what there is to know of an account besides its secrets. The zero AccountData is a good customer with a
 // prepaid service, whose KMS keys all work and who has no sub-accounts.
@@ -42,6 +69,24 @@ type AccountData struct {
 	// Isolated has the instances of cloud products on which nothing may be changed now, so that secrets of theirs can't be
 	// rotated. When the real service answers RotationForbidden is not documented; this is a state that would make it.
 	Isolated []string `cbor:"6,keyasint,omitempty"`
+}
+
+// MaxListed bounds each list of an account's data, far above what any test needs.
+const MaxListed = 10000
+
+// Check refuses lists that are too long.
+func (a *AccountData) Check() error {
+	for name, n := range map[string]int{"kmsKeys": len(a.KmsKeys), "users": len(a.Users), "isolated": len(a.Isolated)} {
+		if n > MaxListed {
+			return fmt.Errorf("%s: there are %d; the limit is %d", name, n, MaxListed)
+		}
+	}
+	return nil
+}
+
+// IsZero tells whether there is nothing to know.
+func (a *AccountData) IsZero() bool {
+	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated) == 0
 }
 
 // A User is a sub-account.

@@ -40,12 +40,15 @@ func CheckPrefix(prefix string) error {
 
 func isLetter(c byte) bool { return isAlnum(c) && (c < '0' || c > '9') }
 
+// maxDomains bounds the hosts of an account (S: no number is documented).
+const maxDomains = 1000
+
 // CheckDomains holds the hosts from which an account may connect to their form: an address or a pattern with %.
 func CheckDomains(domains []string) error {
 	bad := func(d string) bool {
 		return d == "" || len(d) > 60 || strings.ContainsAny(d, " \t\r\n'\"`;@")
 	}
-	if len(domains) == 0 || slices.ContainsFunc(domains, bad) {
+	if len(domains) == 0 || len(domains) > maxDomains || slices.ContainsFunc(domains, bad) {
 		return apierr.InvalidParameterValue.With("Domains")
 	}
 	return nil

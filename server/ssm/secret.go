@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,6 +75,11 @@ type Owner struct {
 	Uin    uint64 // the account, such as 100000000001
 	AppID  uint64 // the account's other number, such as 1250000001
 	Region string // such as ap-guangzhou
+}
+
+// NewOwner returns the owner that an account is in a region.
+func NewOwner(uin uint64, region string) Owner {
+	return Owner{Uin: uin, AppID: 1250000000 + uin%50000000, Region: region}
 }
 
 // DefaultKmsKeyID is the id of the service's own KMS key: one for each account and region, the same at every start.
@@ -153,6 +159,11 @@ type KeyPair struct {
 	ID      string `cbor:"1,keyasint"` // SSHKeyID
 	Public  string `cbor:"2,keyasint"` // ssh-rsa …, as in authorized_keys
 	Private string `cbor:"3,keyasint"` // PEM, PKCS #1
+}
+
+// Named returns the pair under an id, which stands behind the public key, too.
+func (k *KeyPair) Named(id string) *KeyPair {
+	return &KeyPair{ID: id, Public: strings.TrimSuffix(k.Public, " "+k.ID) + " " + id, Private: k.Private}
 }
 
 // Status derives the secret's state.

@@ -113,6 +113,9 @@ func TestRules(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	if NewOwner(100000000001, "").AppID != 1250000001 {
+		t.Error("the default account has another AppId")
+	}
 	a, b := Owner{1, 2, "ap-guangzhou"}, Owner{1, 2, "ap-beijing"}
 	if a.DefaultKmsKeyID() == b.DefaultKmsKeyID() {
 		t.Error("two regions share a default key")

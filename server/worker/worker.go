@@ -101,6 +101,16 @@ func (w *Worker[E]) Move(move func() (time.Time, error)) (happened []E, err erro
 	return w.catchUpLocked(now)
 }
 
+// Renew runs do, which changes what there is, while nothing else is done, and looks anew at what is due.
+func (w *Worker[E]) Renew(do func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := do()
+	w.next.Store(0)
+	w.stir()
+	return err
+}
+
 // longest is how long Run sleeps at most: timers and a clock that was set drift apart.
 const longest = time.Minute
 

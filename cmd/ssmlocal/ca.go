@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"text/template"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+type caCommand struct {
+	target
+	Out         string `placeholder:"FILE" help:"Write it to a file instead."`
+	Truststore  string `placeholder:"FILE" help:"Write it to a truststore for Java, PKCS #12 with the password changeit."`
+	InstallHint bool   `help:"Print how each language comes to trust it."`
+}
+
+// trustPassword is that of the truststore, which holds no secret: the one that Java's own truststore has.
+const trustPassword = pkcs12.DefaultPassword
+
+// Run prints the certificate, or how to trust it.
+func (c *caCommand) Run(ctx context.Context, t terminal) error {
+	if c.InstallHint {
+		return c.hint(t.out)
+	}
+	text, err := c.send(ctx, http.MethodGet, "ca.pem", nil, nil)
+	if err != nil {
+		return err
+	}
+	if c.Truststore != "" {
+		if err := writeTruststore(c.Truststore, text); err != nil {
+			return err
+		}
+	}
+	if c.Out != "" {
+		if err := os.WriteFile(c.Out, text, 0o644); err != nil { // public, and other users' programs read it
+			return fmt.Errorf("cannot write the certificate: %w", err)
+		}
+	}
+	if c.Out == "" && c.Truststore == "" {
+		_, err = t.out.Write(text)
+	}
+	return err
+}
+
+// hint prints how to trust the certificate, with paths that hold in every directory.
+func (c *caCommand) hint(out io.Writer) error {
+	url := ""
+	if c.URL != "" {
+		url = " --url " + c.URL
+	}
+	u, err := c.parse()
+	if err != nil {
+		return err
+	}
+	file, err := filepath.Abs(cmp.Or(c.Out, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	store, err := filepath.Abs(cmp.Or(c.Truststore, "trust.p12"))
+	if err != nil {
+		return err
+	}
+	return hintText.Execute(out, map[string]string{"URL": url, "Host": u.Host, "File": file, "Store": store, "Password": trustPassword})
+}
+
+func writeTruststore(file string, text []byte) error {
+	var trusted []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("the emulator's certificate can't be read: %w", err)
+		}
+		trusted = append(trusted, cert)
+	}
+	if trusted == nil {
+		return errors.New("the emulator's certificate is not in PEM")
+	}
+	store, err := pkcs12.Modern.EncodeTrustStore(trusted, trustPassword)
+	if err == nil {
+		err = os.WriteFile(filepath.Clean(file), store, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the truststore: %w", err)
+	}
+	return nil
+}
+
+var hintText = template.Must(template.New("hint").Parse(`# How programs come to trust this emulator's certificates. Its CA may vouch for localhost, the names of --tls-host and
+# the vendor's (tencentcloudapi.com, tencentyun.com), and for no others. First write it to a file:
+
+ssmlocal ca{{.URL}} --out {{.File}}
+
+# Go
+export SSL_CERT_FILE={{.File}}
+
+# Node
+export NODE_EXTRA_CA_CERTS={{.File}}
+
+# Python's SDK, tccli and the rotation SDK look at certifi's file only, REQUESTS_CA_BUNDLE and SSL_CERT_FILE don't reach them:
+cat {{.File}} >> "$(python -m certifi)"
+# or in the program: HttpProfile(certification="{{.File}}")
+
+# Java
+ssmlocal ca{{.URL}} --truststore {{.Store}}
+export JAVA_TOOL_OPTIONS="-Djavax.net.ssl.trustStore={{.Store}} -Djavax.net.ssl.trustStorePassword={{.Password}}"
+
+# curl
+curl --cacert {{.File}} https://{{.Host}}/_ssmlocal/health
+
+# Everything on Debian and Ubuntu that uses the system's certificates
+cp {{.File}} /usr/local/share/ca-certificates/ssmlocal.crt && update-ca-certificates
+`))

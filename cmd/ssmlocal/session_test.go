@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"ssmlocal/server"
+	"ssmlocal/server/servertest"
+)
+
+// TestSessions replays the files of testdata/sessions against a server each, which begins with the seed that the first
+// line names. "$ ssmlocal …" is a command line, with single quotes as a shell has them; what it prints follows, and
+// "exit N" if it fails. "> Action {…}" is a call; its answer, or its code, follows.
+func TestSessions(t *testing.T) {
+	files, err := filepath.Glob("testdata/sessions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sessions: %v", err)
+	}
+	for _, file := range files {
+		file, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replaySession(t, string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(want) {
+				t.Errorf("the session is now\n%s", got)
+			}
+		})
+	}
+}
+
+func replaySession(t *testing.T, text string) string {
+	t.Helper()
+	first, _, _ := strings.Cut(text, "\n")
+	seed := strings.TrimPrefix(first, "# seed ")
+	s := servertest.New(t, server.Config{Seeds: []string{seed}})
+	t.Setenv("SSMLOCAL_URL", s.URL)
+	t.Chdir(t.TempDir())
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "# "):
+			if out.Len() > 0 {
+				out.WriteString("\n")
+			}
+			out.WriteString(line + "\n")
+		case strings.HasPrefix(line, "$ ssmlocal "):
+			printed, errs, code := ssmlocal(t, words(strings.TrimPrefix(line, "$ ssmlocal "))...)
+			out.WriteString(line + "\n" + hide(printed+errs, s.URL))
+			if code != 0 {
+				fmt.Fprintf(&out, "exit %d\n", code)
+			}
+		case strings.HasPrefix(line, "> "):
+			name, params, _ := strings.Cut(line[2:], " ")
+			var reply json.RawMessage
+			err := s.Call(name, json.RawMessage(params), &reply)
+			var failure *servertest.Error
+			if errors.As(err, &failure) {
+				reply = json.RawMessage(strings.ReplaceAll(failure.Error(), "\n", `\n`))
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			out.WriteString(line + "\n" + hide(string(reply), s.URL) + "\n")
+		}
+	}
+	return out.String()
+}
+
+var changing = regexp.MustCompile(`(?s)MII.*?\n---|\S+ running|,?"RequestId":"[^"]*"|\d+h\d+m[0-9.]+s|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|customize_\d+_...|Time":\d{10}`)
+
+// recent is a time in the years in which tests run; the seeds with a clock of their own are in 2030.
+var recent = regexp.MustCompile(`202\d-\d\d-\d\dT[0-9:.]+Z`)
+
+// hide replaces what differs from run to run.
+func hide(text, url string) string {
+	return strings.ReplaceAll(recent.ReplaceAllString(changing.ReplaceAllString(text, "…"), "TIME"), url, "URL")
+}
+
+// words splits a command line at spaces, except between single quotes.
+func words(line string) (out []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			out = append(out, part)
+		} else {
+			out = append(out, strings.Fields(part)...)
+		}
+	}
+	return out
+}
+
+// TestEveryCommandHasASession lets no command be without one. Serving, health, env and version have tests of their own.
+func TestEveryCommandHasASession(t *testing.T) {
+	files, _ := filepath.Glob("testdata/sessions/*.txt")
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	parser, err := kong.New(&commands{}, kong.Vars{"seeds": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := map[string]bool{"serve": true, "env": true, "version": true}
+	for _, leaf := range parser.Model.Leaves(true) {
+		if name := leaf.FullPath()[len(parser.Model.Name)+1:]; !elsewhere[name] && !strings.Contains(all.String(), "$ ssmlocal "+name) {
+			t.Errorf("no session has the command %s", name)
+		}
+	}
+}

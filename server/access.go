@@ -1,0 +1,53 @@
+package server
+
+import (
+	"fmt"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+)
+
+// access refuses a call that the caller's policies don't allow.
+func (s *Server) access(c admitted, rec *record, request any) error {
+	if len(c.caller.Policies)+len(c.caller.Also) == 0 {
+		return nil
+	}
+	name, err := c.action.FindSecret(s.db, s.newCall(c, rec.at), request)
+	if err != nil {
+		return err
+	}
+	resource := resourceOf(rec, c.action, request, name)
+	if c.caller.May(c.action.Operation(), resource) {
+		return nil
+	}
+	return unauthorized(rec, c.action, resource)
+}
+
+// operations are all actions as CAM names them.
+func operations() (names []string) {
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			names = append(names, a.Operation())
+		}
+	}
+	return names
+}
+
+func unauthorized(rec *record, a *action.Action, resource string) error {
+	return apierr.Unauthorized.With(rec.requestID, a.Operation(), resource)
+}
+
+// resourceOf is what a call is about, as CAM names it (598/57154, 598/70019): a secret; any secret for the one that makes
+// a custom one; the role that is assumed; * for what CAM knows as an operation only.
+func resourceOf(rec *record, a *action.Action, request any, secretName string) string {
+	other := a.Resource(request)
+	switch {
+	case other != "":
+		return other
+	case a.Name == "CreateSecret":
+		return fmt.Sprintf("qcs::%s:%s:uin/%d:secret/*", action.Service, rec.region, rec.uin)
+	case secretName == "":
+		return "*"
+	}
+	return fmt.Sprintf("qcs::%s:%s:uin/%d:secret/creatorUin/%[3]d/%s", action.Service, rec.region, rec.uin, secretName)
+}

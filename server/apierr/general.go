@@ -1,0 +1,102 @@
+package apierr
+
+import "slices"
+
+// Errors that are provoked on demand (package fault) need a text for a code alone, without the details of a case. These
+// are the texts of the codes whose kinds above all have details, and of the codes that nothing else causes here.
+
+// What Secrets Manager itself can answer; after the vendor's one-line meanings (the SDKs' errors of ssm v20190923).
+var _ = []*Kind{
+	general("AuthFailure", "The request could not be authenticated.", "CAM签名/鉴权错误。"),
+	general("FailedOperation", "The operation failed.", "操作失败。"),
+	general("FailedOperation.AccessKmsError", "The call to KMS failed.", "调用KMS服务失败。"),
+	general("FailedOperation.RotationForbidden", "Rotation of the secret is forbidden.", "禁止轮换该凭据。"),
+	general("InvalidParameter", "A parameter is not valid.", "参数错误。"),
+	general("InvalidParameterValue", "The value of a parameter is not valid.", "参数取值错误。"),
+	general("InvalidParameterValue.TagKeysDuplicated", "A tag key is given more than once.", "标签键重复。"),
+	general("InvalidParameterValue.TagsNotExisted", "The tag key or the tag value does not exist.", "标签键或标签值不存在。"),
+	general("LimitExceeded", "A quota is exceeded.", "超过配额限制。"),
+	general("MissingParameter", "A required parameter is missing.", "缺少参数。"),
+	general("OperationDenied", "The operation is denied.", "操作被拒绝。"),
+	general("OperationDenied.AccessKeyOverLimit", "The user has too many access keys.", "访问密钥数量超过限制。"),
+	general("OperationDenied.AutoRotatedResource", "The value of the secret changes only by rotation.", "凭据内容只能由轮换更新。"),
+	general("OperationDenied.RoleNotExist", "The role does not exist.", "角色不存在。"),
+	general("OperationDenied.UinNotMatch", "The user does not belong to this account.", "用户不属于当前账号。"),
+	general("ResourceInUse", "The resource is in use.", "资源被占用。"),
+	general("ResourceInUse.SecretExists", "The secret name is taken already.", "凭据名称已存在。"),
+	general("ResourceInUse.VersionIdExists", "The version exists already.", "版本号已存在。"),
+	general("ResourceInsufficient", "There are not enough resources.", "资源不足。"),
+	general("ResourceNotFound", "The resource does not exist.", "资源不存在。"),
+	general("ResourceNotFound.SecretNotExist", "The secret does not exist.", "密钥不存在。"),
+	general("ResourceUnavailable", "The resource is not available.", "资源不可用。"),
+	general("ResourceUnavailable.ResourceDisabled", "The secret is disabled.", "凭据被禁用。"),
+	general("ResourceUnavailable.ResourcePendingDeleted", "The secret is pending deletion.", "凭据处于计划删除状态。"),
+	general("ResourceUnavailable.ResourceUninitialized", "The secret is not initialized.", "凭据未初始化。"),
+	general("ResourcesSoldOut", "The resource is sold out.", "资源售罄。"),
+	general("UnauthorizedOperation.AccessKmsError", "Access to the KMS key is not authorized.", "无权访问KMS密钥。"),
+	general("UnknownParameter", "A parameter is not recognized.", "未知参数错误。"),
+	general("UnsupportedOperation", "The operation is not supported.", "操作不支持。"),
+}
+
+// What the gateway can answer to a call of any action. S, all of them: only the codes' descriptions are public.
+var _ = []*Kind{
+	general("ActionOffline", "This API has been deprecated.", "接口已下线。"),
+	general("AuthFailure.InvalidAuthorization", "The request `Authorization` header does not conform to tencentcloud standards.", "请求头部的 `Authorization` 不符合腾讯云标准。"),
+	general("AuthFailure.InvalidSecretId", "Invalid key (not a TencentCloud API key type).", "密钥非法（不是云API密钥类型）。"),
+	general("AuthFailure.MFAFailure", "MFA failed.", "MFA错误。"),
+	general("AuthFailure.UnauthorizedOperation", "You are not authorized to perform this operation. Check your CAM policies, and ensure that you are using the correct access keys.", "操作未授权，请检查CAM策略。"),
+	general("InvalidAction", "The request `Action` is invalid or not found.", "请求的 `Action` 无效或不存在。"),
+	general("IpInBlacklist", "Your IP is in uin IP blacklist.", "IP地址在黑名单中。"),
+	general("IpNotInWhitelist", "Your IP is not in uin IP whitelist.", "IP地址不在白名单中。"),
+	general("NoSuchVersion", "The API version does not exist.", "接口版本不存在。"),
+	general("RequestLimitExceeded", "Your current request times in a second exceeds the frequency limit. Please reduce the frequency of calls.", "您当前每秒请求次数超过了频率上限，请稍后重试。"), // D
+	general("RequestLimitExceeded.GlobalRegionUinLimitExceeded", "Uin exceeds the frequency limit.", "主账号超过频率限制。"),
+	general("RequestLimitExceeded.IPLimitExceeded", "The number of ip requests exceeds the frequency limit.", "IP限频。"),
+	general("RequestLimitExceeded.UinLimitExceeded", "The number of uin requests exceeds the frequency limit.", "主账号限频。"),
+	general("ResponseSizeLimitExceeded", "The response size exceeds the upper limit.", "返回包超过限制大小。"),
+	general("ServiceUnavailable", "Service is unavailable now.", "当前服务暂时不可用。"),
+}
+
+// What the other services can answer that are here in part.
+var _ = []*Kind{
+	general("InvalidParameter.OverTimeError", "The duration is not valid.", "有效期取值错误。"),
+	general("InvalidParameter.StrategyFormatError", "The policy is not valid.", "策略格式错误。"),
+	general("InvalidParameterValue.ResourceDescriptionError", "The resource is not valid.", "资源描述错误。"),
+	general("ResourceNotFound.RoleNotFound", "The role does not exist.", "角色不存在。"),
+}
+
+// general declares a kind that stands for a whole code.
+func general(code, en, zh string) *Kind {
+	k := kind(code, 0, en, zh)
+	k.general = true
+	return k
+}
+
+// Provoked returns an error that has a code and nothing else to go by: with the code's general text, or, where the code
+// has one case only, with that case's. ok is false for a code that is not known.
+func Provoked(code string) (e *Error, ok bool) {
+	var found *Kind
+	for _, k := range all {
+		if k.Code == code && k.details == 0 && (found == nil || !found.general) {
+			found = k
+		}
+	}
+	if found == nil {
+		return nil, false
+	}
+	return found.With(), true
+}
+
+// Custom returns an error whose code and text, the same in both languages, somebody else chose.
+func Custom(code, text string) *Error {
+	return (&Kind{Code: code, en: text, zh: text}).With()
+}
+
+// Codes returns every code, sorted.
+func Codes() (codes []string) {
+	for _, k := range all {
+		codes = append(codes, k.Code)
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}

@@ -1,0 +1,535 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
+	tchttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
+)
+
+// temporary are keys as STS and the metadata tell them.
+type temporary struct {
+	TmpSecretId, TmpSecretKey, Token string
+	ExpiredTime                      int64
+	Expiration                       time.Time
+	Code                             string
+}
+
+// callWith calls an action with temporary keys and returns the code, or the answer.
+func callWith(t *testing.T, s *servertest.Server, k temporary, service, version, action, params string) string {
+	t.Helper()
+	who := account.Credential{SecretID: k.TmpSecretId, SecretKey: k.TmpSecretKey, Token: k.Token}
+	var reply json.RawMessage
+	err := s.CallService(service, version, "ap-guangzhou", who, action, json.RawMessage(params), &reply)
+	var failure *servertest.Error
+	if errors.As(err, &failure) {
+		return failure.Code
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(reply)
+}
+
+func sts(t *testing.T, s *servertest.Server, who account.Credential, action, params string) temporary {
+	t.Helper()
+	var reply struct {
+		Credentials temporary
+		ExpiredTime int64
+		Expiration  time.Time
+	}
+	if err := s.CallService("sts", "2018-08-13", "ap-guangzhou", who, action, json.RawMessage(params), &reply); err != nil {
+		t.Fatal(err)
+	}
+	reply.Credentials.ExpiredTime, reply.Credentials.Expiration = reply.ExpiredTime, reply.Expiration
+	return reply.Credentials
+}
+
+// TestTemporaryKeysOfSTS uses keys of each kind: they may do what their role and their policy allow, say who they are, and end
+// with the virtual clock.
+func TestTemporaryKeysOfSTS(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import(`
+accounts:
+  - uin: 100000000001
+    users: [{uin: 100000000101}]
+    credentials:
+      - {secretId: AKIDssmlocal, secretKey: ssmlocal}
+      - {secretId: AKIDuser, secretKey: k, user: 100000000101}
+    roles:
+      - roleName: reader
+        policies: [{version: "2.0", statement: [{effect: allow, action: ["ssm:GetSecretValue", "ssm:ListSecrets", "sts:*"], resource: "*"}]}]
+    secrets: [{secretName: a, secretString: x}, {secretName: b, secretString: y}]`)
+	const read = `{"SecretName":"a","VersionId":"SSM_Current"}`
+	only := func(name string) string {
+		return fmt.Sprintf(`{"version":"2.0","statement":[{"effect":"allow","action":"*","resource":"qcs::ssm:::secret/creatorUin/100000000001/%s"},{"effect":"allow","action":["sts:*"],"resource":"*"}]}`, name)
+	}
+	role := sts(t, s, s.Credential, "AssumeRole", `{"RoleArn":"qcs::cam::uin/100000000001:roleName/reader","RoleSessionName":"test"}`)
+	less := sts(t, s, s.Credential, "AssumeRole", fmt.Sprintf(`{"RoleArn":"qcs::cam::uin/100000000001:roleName/reader","RoleSessionName":"test","Policy":%q,"DurationSeconds":600}`, url.QueryEscape(only("b"))))
+	guest := sts(t, s, account.Credential{SecretID: "AKIDuser", SecretKey: "k"}, "GetFederationToken", fmt.Sprintf(`{"Name":"guest","Policy":%q}`, url.QueryEscape(only("a"))))
+	for _, c := range []struct {
+		what                   string
+		keys                   temporary
+		service, action, param string
+		want                   string
+	}{
+		{"the role reads", role, "ssm", "GetSecretValue", read, `"SecretString":"x"`},
+		{"the role writes", role, "ssm", "DisableSecret", `{"SecretName":"a"}`, "UnauthorizedOperation"},
+		{"the session reads what its policy leaves out", less, "ssm", "GetSecretValue", read, "UnauthorizedOperation"},
+		{"the session reads", less, "ssm", "GetSecretValue", strings.Replace(read, "a", "b", 1), "UnauthorizedOperation"},
+		{"the guest reads", guest, "ssm", "GetSecretValue", read, `"SecretString":"x"`},
+		{"the guest reads something else", guest, "ssm", "GetSecretValue", `{"SecretName":"b","VersionId":"SSM_Current"}`, "UnauthorizedOperation"},
+		{"who the role is", role, "sts", "GetCallerIdentity", "{}", `"Type":"CAMRole","AccountId":"100000000001","UserId":"46116860184`},
+		{"who the guest is", guest, "sts", "GetCallerIdentity", "{}", `"Type":"CAMUser","AccountId":"100000000001","UserId":"100000000101:guest","PrincipalId":"100000000101","Arn":"qcs::sts:100000000001:federated-user/100000000101"`},
+		{"a guest invites another", guest, "sts", "GetFederationToken", `{"Name":"x2","Policy":"{}"}`, "UnauthorizedOperation"},
+		{"no token", temporary{TmpSecretId: role.TmpSecretId, TmpSecretKey: role.TmpSecretKey}, "ssm", "GetRegions", "{}", "AuthFailure.TokenFailure"},
+		{"another token", temporary{TmpSecretId: role.TmpSecretId, TmpSecretKey: role.TmpSecretKey, Token: guest.Token}, "ssm", "GetRegions", "{}", "AuthFailure.TokenFailure"},
+		{"another key", temporary{TmpSecretId: role.TmpSecretId, TmpSecretKey: "x", Token: role.Token}, "ssm", "GetRegions", "{}", "AuthFailure.SignatureFailure"},
+	} {
+		version := map[string]string{"ssm": "2019-09-23", "sts": "2018-08-13"}[c.service]
+		if c.what == "the session reads" {
+			c.param, c.want = `{"SecretName":"b","VersionId":"SSM_Current"}`, `"SecretString":"y"`
+		}
+		if got := callWith(t, s, c.keys, c.service, version, c.action, c.param); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+	}
+	if left := time.Until(time.Unix(less.ExpiredTime, 0)); left < 9*time.Minute || left > 10*time.Minute || less.Expiration.Unix() != less.ExpiredTime {
+		t.Errorf("the session ends in %s", left)
+	}
+	s.Advance(10 * time.Minute)
+	if got := callWith(t, s, less, "ssm", "2019-09-23", "ListSecrets", "{}"); got != "AuthFailure.TokenFailure" {
+		t.Errorf("an expired session gets %s", got)
+	}
+	if got := callWith(t, s, role, "ssm", "2019-09-23", "ListSecrets", "{}"); !strings.Contains(got, "TotalCount") {
+		t.Errorf("a session that goes on gets %s", got)
+	}
+	if strings.Contains(getState(t, s, ""), role.TmpSecretId) {
+		t.Error("temporary keys are part of the exported state")
+	}
+}
+
+// TestTemporaryKeysOutliveAReset: a program that has fetched keys goes on with them, with what its role may do then and with as
+// much of their life left; expired ones are told from unknown ones.
+func TestTemporaryKeysOutliveAReset(t *testing.T) {
+	t.Parallel()
+	seed := filepath.Join(t.TempDir(), "seed.yaml")
+	text := `
+clock: {now: "2030-01-01T00:00:00Z"}
+accounts:
+  - uin: 100000000001
+    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]
+    roles: [{roleName: app, bound: true}, {roleName: other}]
+    secrets: [{secretName: db, secretString: x}]`
+	if err := os.WriteFile(seed, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.New(t, server.Config{Seeds: []string{seed}, Auth: account.Any})
+	lists := func(k temporary) string { return callWith(t, s, k, "ssm", "2019-09-23", "ListSecrets", "{}") }
+	assume := func() temporary {
+		return sts(t, s, s.Credential, "AssumeRole", `{"RoleArn":"qcs::cam::uin/100000000001:roleName/other","RoleSessionName":"test"}`)
+	}
+	bound := func() (k temporary) {
+		_, text := metadata(t, s.Host, rolePath+"app")
+		if err := json.Unmarshal([]byte(text), &k); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return k
+	}
+	expired := assume()
+	s.Advance(3 * time.Hour)
+	kept, assumed := bound(), assume()
+	if got := lists(expired); got != "AuthFailure.TokenFailure" {
+		t.Errorf("expired keys get %s once there are others", got)
+	}
+	s.Advance(time.Hour)
+	s.Reset()
+	for what, k := range map[string]temporary{"the instance's": kept, "assumed": assumed} {
+		if got := lists(k); !strings.Contains(got, `"SecretName":"db"`) {
+			t.Errorf("after a reset the keys that are %s get %s", what, got)
+		}
+	}
+	if got := lists(expired); got != "AuthFailure.TokenFailure" {
+		t.Errorf("a reset gives expired keys life: %s", got)
+	}
+	again := bound()
+	if left := time.Until(time.Unix(again.ExpiredTime, 0)); again.TmpSecretId != kept.TmpSecretId || left > 61*time.Minute || left < 59*time.Minute {
+		t.Errorf("after a reset the instance has %s left of %s, had %s", left, again.TmpSecretId, kept.TmpSecretId)
+	}
+	s.Import(`accounts: [{uin: 100000000001, roles: [{roleName: app, policies: [{version: "2.0", statement: [{effect: deny, action: "*", resource: "*"}]}]}]}]`)
+	if got := lists(kept); got != "UnauthorizedOperation" {
+		t.Errorf("the role may do nothing any more, and its keys get %s", got)
+	}
+	if got := lists(assumed); got != "AuthFailure.TokenFailure" {
+		t.Errorf("the role is gone, and its keys get %s", got)
+	}
+	s.Import(`accounts: [{uin: 8, secrets: [{secretName: z}]}]`)
+	s.Advance(61 * time.Minute)
+	if got := lists(kept); got != "AuthFailure.TokenFailure" {
+		t.Errorf("the keys live on by the time of two resets: %s", got)
+	}
+}
+
+// TestWhoMayAssume lets a caller assume the role that its policy names, and no other.
+func TestWhoMayAssume(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import(`
+accounts:
+  - uin: 100000000001
+    users: [{uin: 100000000101}]
+    roles: [{roleName: app}, {roleName: admin}]
+    credentials:
+      - secretId: AKIDuser
+        secretKey: k
+        user: 100000000101
+        policies: [{version: "2.0", statement: [{effect: allow, action: "sts:AssumeRole", resource: "qcs::cam::uin/100000000001:roleName/app"}]}]
+  - uin: 2
+    users: [{uin: 201}]
+    credentials: [{secretId: AKIDtwo, secretKey: k, user: 201}]
+    roles: [{roleName: app}]`)
+	user := temporary{TmpSecretId: "AKIDuser", TmpSecretKey: "k"}
+	for name, want := range map[string]string{"app": `"TmpSecretId":"AKID`, "admin": "UnauthorizedOperation"} {
+		params := fmt.Sprintf(`{"RoleArn":"qcs::cam::uin/100000000001:roleName/%s","RoleSessionName":"test","ExternalId":"hush"}`, name)
+		if got := callWith(t, s, user, "sts", "2018-08-13", "AssumeRole", params); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if journal := getControl(t, s, "/journal"); strings.Contains(journal, "hush") {
+		t.Error(journal)
+	}
+	other := sts(t, s, account.Credential{SecretID: "AKIDtwo", SecretKey: "k"}, "AssumeRole", `{"RoleArn":"qcs::cam::uin/100000000001:roleName/app","RoleSessionName":"test"}`)
+	if got := callWith(t, s, other, "sts", "2018-08-13", "GetCallerIdentity", "{}"); !strings.Contains(got, `"PrincipalId":"100000000001"`) {
+		t.Errorf("a role assumed from another account: %s", got)
+	}
+	for policy, want := range map[string]string{
+		"version: '2.0'": "it is not JSON",
+		`{"version":"2.0","statement":[{"effect":"allow","action":"*","resource":"*","condition":{}}]}`: "there is no field /statement/0/condition; the fields are effect, action, resource",
+		`{"version":"2.0","statement":[{"effect":"allow","action":7,"resource":"*"}]}`:                  "/statement/0/action",
+		`{"version":"2.0","statement":[{"effect":"allow","action":"ssm:Nothing","resource":"*"}]}`:      "statement[0].action[0]",
+	} {
+		var reply any
+		err := s.CallService("sts", "2018-08-13", "ap-guangzhou", account.Credential{SecretID: "AKIDtwo", SecretKey: "k"}, "GetFederationToken", map[string]any{"Name": "guest", "Policy": policy}, &reply)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "StrategyFormatError") {
+			t.Errorf("%s: %v, want %s", policy, err, want)
+		}
+	}
+}
+
+// TestWebIdentity comes without a signature, which no other action may.
+func TestWebIdentity(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	q := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "AssumeRoleWithWebIdentity",
+		[]byte(`{"ProviderId":"oidc","WebIdentityToken":"jwt","RoleArn":"qcs::cam::uin/100000000001:roleName/app","RoleSessionName":"test","DurationSeconds":7200}`))
+	q.Header.Set("X-TC-Version", "2018-08-13")
+	q.Header.Set("Authorization", "SKIP")
+	_, text := send(t, q)
+	var reply struct {
+		Response struct{ Credentials temporary }
+	}
+	if err := json.Unmarshal([]byte(text), &reply); err != nil {
+		t.Fatal(err)
+	}
+	if got := callWith(t, s, reply.Response.Credentials, "ssm", "2019-09-23", "ListSecrets", "{}"); !strings.Contains(got, "TotalCount") {
+		t.Errorf("%s, and the keys get %s", text, got)
+	}
+	if entries := readJournal(t, s, "?action=AssumeRoleWithWebIdentity"); len(entries) != 1 || entries[0].Parameters["WebIdentityToken"] != "***" {
+		t.Errorf("%+v", entries)
+	}
+	other := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
+	other.Header.Set("Authorization", "SKIP")
+	if got := refusal(t, other); !strings.HasPrefix(got, "AuthFailure.InvalidAuthorization") {
+		t.Error(got)
+	}
+}
+
+// metadata asks as the SDKs do, at an address, under the vendor's name.
+func metadata(t *testing.T, address, path string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "metadata.tencentyun.com"
+	answer, text := send(t, r)
+	return answer.StatusCode, text
+}
+
+const rolePath = "/latest/meta-data/cam/security-credentials/"
+
+// TestMetadata reads the instance's role and its keys on the main port and on one of its own: the same until they come near
+// their end, by the virtual clock.
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Metadata: "127.0.0.1:0"})
+	for _, at := range []string{s.Host, strings.TrimPrefix(s.MetadataURL(), "http://")} {
+		if status, name := metadata(t, at, rolePath); status != http.StatusOK || name != "ssmlocal" {
+			t.Errorf("the role is %d %q", status, name)
+		}
+		for path, want := range map[string]string{
+			"/latest/meta-data/placement/region": "ap-guangzhou", "/meta-data/instance-id": "ins-ssmlocal", "/latest/meta-data/placement/zone": "ap-guangzhou-3",
+			"/latest/meta-data/": "cam/\ninstance-id\ninstance-name\nlocal-ipv4\nplacement/\nuuid", "/": "meta-data/",
+		} {
+			if status, text := metadata(t, at, path); status != http.StatusOK || text != want {
+				t.Errorf("%s is %d %q", path, status, text)
+			}
+		}
+		for _, path := range []string{rolePath + "nobody", "/latest/meta-data/nothing", "/nothing"} {
+			if status, _ := metadata(t, at, path); status != http.StatusNotFound {
+				t.Errorf("%s is there: %d", path, status)
+			}
+		}
+	}
+	keys := func() (k temporary) {
+		_, text := metadata(t, s.Host, rolePath+"ssmlocal")
+		if err := json.Unmarshal([]byte(text), &k); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return k
+	}
+	first := keys()
+	if again := keys(); again.TmpSecretId != first.TmpSecretId || again.Token != first.Token || first.Code != "Success" {
+		t.Errorf("%+v then %+v", first, again)
+	}
+	if got := callWith(t, s, first, "ssm", "2019-09-23", "ListSecrets", "{}"); !strings.Contains(got, "TotalCount") {
+		t.Errorf("the instance gets %s", got)
+	}
+	s.Advance(100 * time.Minute)
+	if k := keys(); k.TmpSecretId != first.TmpSecretId || time.Until(time.Unix(k.ExpiredTime, 0)) > 21*time.Minute {
+		t.Errorf("after 100 of 120 minutes: %+v", k)
+	}
+	s.Advance(10 * time.Minute)
+	second := keys()
+	if second.TmpSecretId == first.TmpSecretId || time.Until(time.Unix(second.ExpiredTime, 0)) < 119*time.Minute {
+		t.Errorf("near their end the keys are not replaced: %+v", second)
+	}
+	if got := callWith(t, s, first, "ssm", "2019-09-23", "ListSecrets", "{}"); !strings.Contains(got, "TotalCount") {
+		t.Errorf("the keys before get %s ahead of their end", got)
+	}
+	s.Advance(10 * time.Minute)
+	if got := callWith(t, s, first, "ssm", "2019-09-23", "ListSecrets", "{}"); got != "AuthFailure.TokenFailure" {
+		t.Errorf("expired keys get %s", got)
+	}
+	s.Import(`accounts: [{uin: 7, roles: [{roleName: free}, {roleName: mine, bound: true, policies: [{version: "2.0", statement: [{effect: deny, action: "*", resource: "*"}]}]}]}]`)
+	if _, name := metadata(t, s.Host, rolePath); name != "mine" {
+		t.Errorf("the bound role is %q", name)
+	}
+	if status, _ := metadata(t, s.Host, rolePath+"free"); status != http.StatusNotFound {
+		t.Error("a role that is not bound has keys in the metadata")
+	}
+	var mine temporary
+	_, text := metadata(t, s.Host, rolePath+"mine")
+	if err := json.Unmarshal([]byte(text), &mine); err != nil || callWith(t, s, mine, "ssm", "2019-09-23", "GetRegions", "{}") != "UnauthorizedOperation" {
+		t.Errorf("the bound role's policy does not hold: %v", err)
+	}
+	s.Import(`accounts: [{uin: 7, roles: [{roleName: free}]}]`)
+	if status, _ := metadata(t, s.Host, rolePath); status != http.StatusNotFound {
+		t.Error("without a bound role the metadata names one")
+	}
+}
+
+// through returns a client that sends everything through a proxy.
+func through(proxy string, base *http.Client) *http.Client {
+	u, _ := url.Parse(proxy)
+	t := base.Transport.(*http.Transport).Clone()
+	t.DialContext, t.Proxy = new(net.Dialer).DialContext, http.ProxyURL(u)
+	return &http.Client{Transport: t}
+}
+
+// TestProxy sends an unmodified client's requests through the proxy: the vendor's names end here, over HTTP and HTTPS, and
+// everything else is refused and counted.
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
+	client := through(s.ProxyURL(), trusting(t, s))
+	defer client.CloseIdleConnections()
+	for _, address := range []string{
+		"https://ssm.tencentcloudapi.com", "http://ssm.tencentcloudapi.com", "https://ssm.ap-beijing.tencentcloudapi.com", s.URL, strings.Replace(s.URL, "http", "https", 1),
+	} {
+		answer, err := client.Do(servertest.NewRequest(address, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}")))
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		if text, _ := io.ReadAll(answer.Body); !strings.Contains(string(text), "ap-guangzhou") {
+			t.Errorf("%s: %s", address, text)
+		}
+		answer.Body.Close()
+	}
+	if answer, err := client.Get("http://metadata.tencentyun.com" + rolePath); err != nil {
+		t.Error(err)
+	} else if text, _ := io.ReadAll(answer.Body); string(text) != "ssmlocal" {
+		t.Errorf("the metadata through the proxy: %s", text)
+	}
+	if getControl(t, s, "/leaks") == "" || !strings.Contains(getControl(t, s, "/leaks"), `"total": 0`) {
+		t.Error("what ended here counts as a leak")
+	}
+	for range 2 {
+		if _, err := client.Get("https://example.com/"); err == nil || !strings.Contains(err.Error(), "Forbidden") {
+			t.Errorf("a tunnel elsewhere: %v", err)
+		}
+	}
+	for _, address := range []string{"http://example.com/x", "http://127.0.0.1:1/", "http://tencentcloudapi.com.example.com/"} {
+		answer, err := client.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusForbidden || !strings.Contains(string(text), "no_proxy") {
+			t.Errorf("%s: %s %s", address, answer.Status, text)
+		}
+		answer.Body.Close()
+	}
+	var leaks server.LeaksReply
+	if err := json.Unmarshal([]byte(getControl(t, s, "/leaks")), &leaks); err != nil || leaks.Total != 5 || len(leaks.Refused) != 4 {
+		t.Errorf("%+v %v", leaks, err)
+	}
+	if l := leaks.Refused[2]; l.Host != "example.com:80" && leaks.Refused[1].Host != "example.com:443" {
+		t.Errorf("%+v", l)
+	}
+	r, _ := http.NewRequest(http.MethodDelete, s.URL+"/_ssmlocal/leaks", nil)
+	if _, body := send(t, r); !strings.Contains(body, `"removed": 4`) || !strings.Contains(getControl(t, s, "/leaks"), `"total": 0`) {
+		t.Error(body)
+	}
+	direct, _ := http.NewRequest(http.MethodGet, s.ProxyURL()+"/", nil)
+	if answer, body := send(t, direct); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "http_proxy") {
+		t.Errorf("%s %s", answer.Status, body)
+	}
+}
+
+// TestProxyAndTheEmulator asks the emulator's own addresses through the proxy, which is no leak, and names hosts in odd ways.
+func TestProxyAndTheEmulator(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0", Control: "127.0.0.1:0", Metadata: "127.0.0.1:0", TLSHosts: []string{"Secrets"}})
+	client := through(s.ProxyURL(), trusting(t, s))
+	defer client.CloseIdleConnections()
+	for address, want := range map[string]string{
+		s.ControlURL() + "/_ssmlocal/version":                                      `"version"`,
+		strings.Replace(s.ControlURL(), "http", "https", 1) + "/_ssmlocal/version": `"version"`,
+		s.MetadataURL() + rolePath:                                                 "ssmlocal",
+		strings.Replace(s.MetadataURL(), "127.0.0.1", "localhost", 1) + rolePath:   "ssmlocal",
+		"http://METADATA.tencentyun.com" + rolePath:                                "ssmlocal",
+		"http://secrets/":                     "MissingParameter",
+		"https://SECRETS/":                    "MissingParameter",
+		"https://ssm.tencentcloudapi.com./":   "MissingParameter",
+		"http://SSM.Tencentcloudapi.com.:80/": "MissingParameter",
+		s.URL + "/":                           "MissingParameter",
+	} {
+		answer, err := client.Get(address)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		if text, _ := io.ReadAll(answer.Body); !strings.Contains(string(text), want) {
+			t.Errorf("%s: %s, want %s", address, text, want)
+		}
+		answer.Body.Close()
+	}
+	leaks := func() (l server.LeaksReply) {
+		if err := json.Unmarshal([]byte(getControl(t, s, "/leaks")), &l); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	if l := leaks(); l.Total != 0 {
+		t.Errorf("%+v", l)
+	}
+	for _, address := range []string{"http://Example.com/", "http://example.com.:80/", "http://" + strings.Repeat("a", 100_000) + ".example/"} {
+		answer, err := client.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusForbidden || len(text) > 1000 {
+			t.Errorf("%.100s: %s, %d bytes", address, answer.Status, len(text))
+		}
+		answer.Body.Close()
+	}
+	if l := leaks(); l.Total != 3 || len(l.Refused) != 2 || len(l.Refused[0].Host) > 300 || l.Refused[1].Host != "example.com:80" {
+		t.Errorf("%+v", l)
+	}
+	if _, err := through(s.URL, trusting(t, s)).Get("https://ssm.tencentcloudapi.com/"); err == nil || !strings.Contains(err.Error(), "Method Not Allowed") {
+		t.Errorf("the API as a proxy: %v", err)
+	}
+	direct, _ := http.NewRequest(http.MethodGet, s.URL+rolePath, nil)
+	direct.Host = "Metadata.Tencentyun.com."
+	if _, text := send(t, direct); text != "ssmlocal" {
+		t.Errorf("the metadata by a name with capitals: %s", text)
+	}
+	for flag, c := range map[string]server.Config{
+		"--proxy": {Proxy: "nowhere"}, "--metadata": {Metadata: "127.0.0.1:99999"}, "--control": {Control: "127.0.0.1"}, "--listen": {Listen: []string{"x"}},
+	} {
+		if flag != "--listen" {
+			c.Listen = []string{"127.0.0.1:0"}
+		}
+		if other, err := server.New(c); err == nil || !strings.Contains(err.Error(), flag+" takes HOST:PORT") || !errors.As(err, new(server.ConfigError)) {
+			t.Errorf("%s: %v", flag, err)
+			if other != nil {
+				other.Close()
+			}
+		}
+	}
+}
+
+// toEmulator sends what is for the vendor's names to the emulator, as a hosts file would.
+func toEmulator(t *testing.T, s *servertest.Server) http.RoundTripper {
+	return trusting(t, s).Transport
+}
+
+// TestGoProviders runs the credential providers of Go's SDK, unchanged but for where the names lead: the instance's role, and
+// an assumed one. They change the SDK's globals, so nothing runs beside them.
+func TestGoProviders(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	s.Import("accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], secrets: [{secretName: db, secretString: hunter2}]}]")
+	before := http.DefaultClient.Transport
+	http.DefaultClient.Transport = vendorOnly{toEmulator(t, s)}
+	common.DefaultHttpClient = &http.Client{Transport: toEmulator(t, s)}
+	defer func() { http.DefaultClient.Transport, common.DefaultHttpClient = before, nil }()
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("TENCENTCLOUD_SECRET_ID", "")
+	t.Setenv("TENCENTCLOUD_CREDENTIALS_FILE", "/nowhere")
+
+	bound, err := common.DefaultCvmRoleProvider().GetCredential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	assume := common.DefaultRoleArnProvider("AKIDssmlocal", "ssmlocal", "qcs::cam::uin/100000000001:roleName/app")
+	assumed, err := assume.GetCredential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, credential := range map[string]common.CredentialIface{"the instance's role": bound, "an assumed role": assumed} {
+		client := common.NewCommonClient(credential, "ap-guangzhou", profile.NewClientProfile())
+		q, reply := tchttp.NewCommonRequest("ssm", "2019-09-23", "GetSecretValue"), tchttp.NewCommonResponse()
+		_ = q.SetActionParameters(`{"SecretName":"db","VersionId":"SSM_Current"}`)
+		if err := client.Send(q, reply); err != nil || !strings.Contains(string(reply.GetBody()), "hunter2") {
+			t.Errorf("%s: %s %v", name, reply.GetBody(), err)
+		}
+	}
+}
+
+// vendorOnly leaves the tests' own requests alone.
+type vendorOnly struct{ emulator http.RoundTripper }
+
+func (v vendorOnly) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Hostname(), "tencentyun.com") {
+		return v.emulator.RoundTrip(r)
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}

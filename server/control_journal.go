@@ -1,0 +1,210 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/journal"
+	"ssmlocal/server/limit"
+)
+
+// The control plane's calls about what was called, and about what can be.
+
+// Calls returns the last calls that a filter lets through, oldest first.
+func (s *Server) Calls(f journal.Filter) []journal.Entry {
+	found, _ := s.journal.Find(f, 0)
+	return found
+}
+
+var journalFilters = []string{"action", "secretName", "secretId", "code", "uin", "since"}
+
+// journalFilter reads the parameters that choose calls.
+func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
+	q := r.URL.Query()
+	uin, err := uinOf(r)
+	f := journal.Filter{Action: q.Get("action"), SecretName: q.Get("secretName"), SecretID: q.Get("secretId"), Code: q.Get("code"), Uin: uin}
+	if err != nil {
+		return f, err
+	}
+	if err := s.knownToJournal(f); err != nil {
+		return f, err
+	}
+	if f.Check() != nil {
+		return f, refuse(http.StatusBadRequest, "secretName is %q, which is no name and no pattern with * and ?", f.SecretName)
+	}
+	if since := q.Get("since"); since != "" {
+		if ago, err := clock.ParseDuration(since); err == nil {
+			f.Since = s.clock.Wall().Add(-ago)
+		} else if f.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {
+			return f, refuse(http.StatusBadRequest, "since is %q, it must be a time such as 2030-01-02T15:04:05Z, or a duration such as 5m", since)
+		}
+	}
+	return f, nil
+}
+
+// knownToJournal refuses to look for an action or a code that there is not, unless a call had it: that it was never called
+// would prove nothing.
+func (s *Server) knownToJournal(f journal.Filter) error {
+	seen := func(f journal.Filter) bool { _, n := s.journal.Find(f, 1); return n > 0 }
+	known := func(o string) bool { _, name, _ := strings.Cut(o, ":"); return name == f.Action }
+	if f.Action != "" && !slices.ContainsFunc(operations(), known) && !seen(journal.Filter{Action: f.Action}) {
+		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(operations(), ", "))
+	}
+	codes := append(apierr.Codes(), journal.OK, journal.NoAnswer)
+	if f.Code != "" && !slices.Contains(codes, f.Code) && !seen(journal.Filter{Code: f.Code}) {
+		return refuse(http.StatusBadRequest, "there is no code %q, and no call had it; the codes are %s", f.Code, strings.Join(codes, ", "))
+	}
+	return nil
+}
+
+func (s *Server) readJournal(r *http.Request) ([]journal.Entry, error) {
+	f, err := s.journalFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	limit := 0
+	if text := r.URL.Query().Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 {
+			return nil, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 on", text)
+		}
+	}
+	found, _ := s.journal.Find(f, limit)
+	return found, nil
+}
+
+// Count tells how many there are.
+type Count struct {
+	Count int `json:"count"`
+}
+
+func (s *Server) countJournal(r *http.Request) (Count, error) {
+	f, err := s.journalFilter(r)
+	if err != nil {
+		return Count{}, err
+	}
+	_, n := s.journal.Find(f, 0)
+	return Count{n}, nil
+}
+
+func (s *Server) clearJournal(r *http.Request) (Removed, error) {
+	uin, err := uinOf(r)
+	if err != nil {
+		return Removed{}, err
+	}
+	return Removed{s.journal.Forget(uin)}, nil
+}
+
+// stream tells of calls as server-sent events until the client goes, or the server.
+type stream struct {
+	s      *Server
+	filter journal.Filter
+}
+
+func (s *Server) streamJournal(r *http.Request) (http.Handler, error) {
+	f, err := s.journalFilter(r)
+	return stream{s, f}, err
+}
+
+// pulse is how often a stream without events shows that it lives, so that a dead client is noticed.
+const pulse = 15 * time.Second
+
+// ServeHTTP sends an event for each call; its id is the call's number, its data the entry in JSON.
+func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reader := x.s.journal.Follow(x.filter)
+	defer x.s.journal.Unfollow(reader)
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	_, err := fmt.Fprint(w, ": calls follow\n\n")
+	ticker := time.NewTicker(pulse)
+	defer ticker.Stop()
+	for err == nil && out.Flush() == nil {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-x.s.stopping:
+			return
+		case <-ticker.C:
+			_, err = fmt.Fprint(w, ":\n\n")
+		case e := <-reader.C:
+			var data []byte
+			if data, err = json.Marshal(e); err == nil {
+				_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", e.Number, data)
+			}
+		}
+	}
+}
+
+// Budget is how much of a request rate was used.
+type Budget struct {
+	Uin        uint64    `json:"uin"`
+	Region     string    `json:"region"`
+	Action     string    `json:"action"`
+	Limit      int       `json:"limit,omitzero"` // calls a second that hold here, 0 for no limit
+	Documented int       `json:"documented"`     // calls a second at the real service
+	Highest    int       `json:"highest"`        // most calls in a second so far
+	HighestAt  time.Time `json:"highestAt"`
+	Refused    int       `json:"refused"` // calls refused so far
+}
+
+func (s *Server) readLimits(r *http.Request) ([]Budget, error) {
+	uin, err := uinOf(r)
+	if err != nil {
+		return nil, err
+	}
+	out := []Budget{}
+	for _, u := range s.limiter.Uses() {
+		if uin == 0 || uin == u.Uin {
+			out = append(out, s.budget(u))
+		}
+	}
+	return out, nil
+}
+
+func (s *Server) budget(u limit.Use) Budget {
+	b := Budget{
+		Uin: u.Uin, Region: u.Region, Action: u.Action, Limit: s.rates[u.Action], Highest: u.Highest,
+		HighestAt: time.Unix(u.Second, 0).UTC(), Refused: u.Refused,
+	}
+	for _, of := range s.services {
+		if a := of.actions[u.Action]; a != nil {
+			b.Documented = a.Rate
+		}
+	}
+	return b
+}
+
+// Served is one action of the API.
+type Served struct {
+	Service string   `json:"service"`
+	Version string   `json:"version"`
+	Action  string   `json:"action"`
+	Rate    int      `json:"rate"`            // documented, calls a second
+	Limit   int      `json:"limit,omitzero"`  // that holds here, 0 for no limit
+	Codes   []string `json:"codes,omitempty"` // documented, besides those of the gateway
+}
+
+func (s *Server) listActions() (out []Served, err error) {
+	known, err := s.documented()
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			out = append(out, Served{set.Service, set.Version, a.Name, a.Rate, s.rates[a.Name], known.Actions[a.Name].Errors})
+		}
+	}
+	return out, err
+}
+
+// Version tells which build answers.
+type Version struct {
+	Version string `json:"version"`
+}
+
+func (s *Server) tellVersion() (Version, error) { return Version{s.version}, nil }

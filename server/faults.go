@@ -1,0 +1,205 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmlocal/fixtures"
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/ssm"
+)
+
+// Provoked failures: what a rule's effect does to a call.
+
+// errNoAnswer ends a call whose answer a fault takes away.
+var errNoAnswer = errors.New("a fault takes the answer away")
+
+// provoke lets a fault hit a call, if there is one for it. The error is what the call ends with.
+func (s *Server) provoke(ctx context.Context, rec *record, a *action.Action, request any) error {
+	plan := s.faults.Pick(fault.Call{
+		Action: a.Name, SecretName: rec.secretName, SecretID: rec.secretID, Region: rec.region, Uin: rec.uin,
+	})
+	if plan == nil || plan.Effect == (fault.Effect{}) {
+		return nil
+	}
+	rec.fault = plan
+	if !s.wait(ctx, plan.Wait) {
+		return errNoAnswer
+	}
+	switch {
+	case plan.Status != 0 || plan.Drop:
+		return errNoAnswer
+	case plan.Throttle || plan.Error != nil && plan.Error.Code == apierr.RequestLimitExceeded.Code && plan.Error.Message == "":
+		return apierr.RequestLimitExceeded.With(a.Rate+1, a.Rate)
+	case plan.Error != nil:
+		return s.provoked(plan.Error, rec, a, request)
+	}
+	return nil
+}
+
+// provoked is the error that a rule asks for, as the gateway would send it.
+func (s *Server) provoked(e *fault.Error, rec *record, a *action.Action, request any) error {
+	if e.Message != "" {
+		return apierr.Custom(e.Code, e.Message)
+	}
+	if e.Code == apierr.Unauthorized.Code {
+		return unauthorized(rec, a, resourceOf(rec, a, request, rec.secretName))
+	}
+	failure, ok := apierr.Provoked(e.Code)
+	if !ok {
+		return fmt.Errorf("the fault %s has the unknown code %s", rec.fault.RuleID, e.Code)
+	}
+	return failure
+}
+
+// wait holds a call up. It is false if the call has come to nothing meanwhile: the client gave up, the server stops, or the
+// state for which the call was let in has been replaced.
+func (s *Server) wait(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	before := s.generation
+	s.gate.RUnlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.stopping:
+	}
+	s.gate.RLock()
+	return ctx.Err() == nil && s.generation == before && !closed(s.stopping)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// withoutAnswer does to a connection what a fault with Drop or Status asks for.
+func withoutAnswer(w http.ResponseWriter, plan *fault.Plan) {
+	if plan.Status != 0 {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(plan.Status)
+		_, _ = fmt.Fprintf(w, "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%[1]d %[2]s</h1></center>\r\n</body>\r\n</html>\r\n",
+			plan.Status, http.StatusText(plan.Status))
+		return
+	}
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2: the stream is reset
+	}
+	reset(c)
+}
+
+// half sends the first half of the one write of an answer, whose Content-Length tells the whole.
+type half struct{ http.ResponseWriter }
+
+func (h half) Write(b []byte) (int, error) {
+	n, err := h.ResponseWriter.Write(b[:len(b)/2])
+	if err == nil {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// knownToFaults is what rules may name.
+func (s *Server) knownToFaults() (fault.Known, error) {
+	api, err := s.documented()
+	k := fault.Known{Regions: ssm.Regions()}
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			k.Actions = append(k.Actions, a.Name)
+		}
+	}
+	k.Codes = func(name string) []string {
+		documented, ok := api.Actions[name]
+		if !ok {
+			return apierr.Codes()
+		}
+		codes := append(slices.Clone(documented.Errors), api.Common...)
+		slices.Sort(codes)
+		return slices.Compact(codes)
+	}
+	k.Has = func(code string) bool { return slices.Contains(apierr.Codes(), code) }
+	return k, err
+}
+
+// The control plane's calls.
+
+func (s *Server) listFaults() ([]fault.Report, error) { return s.faults.List(), nil }
+
+func (s *Server) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) {
+	strict := r.URL.Query().Get("strict")
+	if strict != "" && strict != "true" && strict != "false" {
+		return fault.Report{}, refuse(http.StatusBadRequest, "strict is %q, it must be true or false", strict)
+	}
+	return s.AddFault(*q, strict != "false")
+}
+
+// AddFault adds a rule. One that names what is not there is refused; without strict, its code may be any.
+func (s *Server) AddFault(r fault.Rule, strict bool) (fault.Report, error) {
+	known, err := s.knownToFaults()
+	if err != nil {
+		return fault.Report{}, err
+	}
+	if err := r.Check(known, strict); err != nil {
+		return fault.Report{}, refuse(http.StatusBadRequest, "%v", err)
+	}
+	report, err := s.faults.Add(r)
+	if err != nil {
+		return fault.Report{}, refuse(http.StatusConflict, "%v", err)
+	}
+	return report, nil
+}
+
+// Removed tells how many of something were removed.
+type Removed struct {
+	Removed int `json:"removed"`
+}
+
+func (s *Server) removeFaults(r *http.Request) (Removed, error) {
+	uin, err := uinOf(r)
+	if err != nil {
+		return Removed{}, err
+	}
+	return Removed{s.faults.Clear(uin)}, nil
+}
+
+func (s *Server) removeFault(r *http.Request) (Removed, error) {
+	id := r.PathValue("id")
+	if !s.faults.Remove(id) {
+		var ids []string
+		for _, f := range s.faults.List() {
+			ids = append(ids, f.ID)
+		}
+		return Removed{}, refuse(http.StatusNotFound, "there is no fault %q; there are: %s", id, cmp.Or(strings.Join(ids, ", "), "none"))
+	}
+	return Removed{1}, nil
+}
+
+// listErrors returns the recipes of the error atlas, those of an action or of a code if one is asked for.
+func (s *Server) listErrors(r *http.Request) ([]fixtures.Recipe, error) {
+	name, code := r.URL.Query().Get("action"), r.URL.Query().Get("code")
+	found, err := fixtures.Find(name, code)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, refuse(http.StatusNotFound, "there is no recipe for the action %q and the code %q; GET /_ssmlocal/errors has all of them", name, code)
+	}
+	return found, nil
+}

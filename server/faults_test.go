@@ -1,0 +1,86 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/servertest"
+)
+
+// addFault adds a rule.
+func addFault(t *testing.T, s *servertest.Server, rule string) {
+	t.Helper()
+	if status, body := ask(t, s, http.MethodPost, "/faults", rule); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+}
+
+// call sends one signed call and returns all that came of it.
+func sendCall(t *testing.T, s *servertest.Server, action, body string) (*http.Response, string, error) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no retry on a used connection
+	answer, err := client.Do(servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, action, []byte(body)))
+	if err != nil {
+		return nil, "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return answer, string(text), err
+}
+
+// TestBrokenAnswers sees what a client gets when the answer itself is what fails, and whether the call was done.
+func TestBrokenAnswers(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	create := func(name string) string { return `{"SecretName":"` + name + `","SecretString":"x"}` }
+
+	addFault(t, s, `{"drop":true,"times":1}`)
+	if _, _, err := sendCall(t, s, "CreateSecret", create("drop")); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+		t.Errorf("a dropped call ends in %v", err)
+	}
+	if _, err := s.Value("drop", "SSM_Current"); err == nil {
+		t.Error("a dropped call was done")
+	}
+
+	addFault(t, s, `{"status":502,"times":1}`)
+	answer, text, err := sendCall(t, s, "CreateSecret", create("status"))
+	if err != nil || answer.StatusCode != http.StatusBadGateway || answer.Header.Get("Content-Type") != "text/html" || !strings.Contains(text, "502 Bad Gateway") {
+		t.Errorf("a broken gateway answers %v %s, %v", answer, text, err)
+	}
+	if _, err := s.Value("status", "SSM_Current"); err == nil {
+		t.Error("a call behind a broken gateway was done")
+	}
+
+	addFault(t, s, `{"truncate":true,"times":1}`)
+	answer, text, err = sendCall(t, s, "CreateSecret", create("half"))
+	if !errors.Is(err, io.ErrUnexpectedEOF) || len(text) == 0 || int64(len(text)) >= answer.ContentLength || !strings.HasPrefix(text, `{"Response":{`) {
+		t.Errorf("half an answer is %q, %v", text, err)
+	}
+	if value, err := s.Value("half", "SSM_Current"); value != "x" {
+		t.Errorf("a call whose answer was cut was not done: %v", err)
+	}
+	if _, text, err := sendCall(t, s, "CreateSecret", create("whole")); err != nil || !strings.Contains(text, "whole") {
+		t.Errorf("after all faults: %s, %v", text, err)
+	}
+}
+
+// TestDelayEndsWithClient holds a call up for longer than its client waits; the server is free at once.
+func TestDelayEndsWithClient(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	addFault(t, s, `{"delay":"10m","times":1}`)
+	client := http.Client{Timeout: 20 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	if _, err := client.Do(servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))); err == nil {
+		t.Error("a call that is held up answers")
+	}
+	if err := s.Call("GetRegions", nil, nil); err != nil {
+		t.Error(err)
+	}
+	// The test's end stops the server, which waits for calls in flight.
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"ssmlocal/server/tc3"
+)
+
+// hostName is a host as it is compared: without its port and the root's dot, in lower case.
+func hostName(host string) string {
+	return strings.ToLower(strings.TrimSuffix(tc3.WithoutPort(host), "."))
+}
+
+// notPublic are the ends of names that nobody can register, so that no stranger lets them lead here (RFC 6761, 6762 and 8375, ICANN's
+// resolution of 2024 on .internal), with those of clusters.
+var notPublic = []string{".localhost", ".local", ".localdomain", ".internal", ".test", ".home.arpa", ".svc"}
+
+// isPublic tells whether a host is a name that public DNS may know, and no address.
+func isPublic(name string) bool {
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err != nil && strings.Contains(name, ".") && !slices.ContainsFunc(notPublic, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
+// A Host header with a scheme: found in the head of a request, and put right.
+
+// largestHead is how much of a request is looked at, far more than any client's headers need. A client that doesn't write
+// its Host with a scheme in its first request doesn't do so at all, and is not looked at again.
+const largestHead = 64 << 10
+
+// unfinished tells whether b may be the beginning of a request whose head has not come whole. What can't become one is
+// left to net/http as it is.
+func unfinished(b []byte) bool {
+	if len(b) == 0 || len(b) >= largestHead {
+		return false
+	}
+	line, _, ended := bytes.Cut(b, lineEnd)
+	return !ended && !bytes.ContainsRune(b, '\n') || ended && bytes.Contains(line, httpVersion) && !bytes.Contains(b, headEnd)
+}
+
+var (
+	headEnd     = []byte("\r\n\r\n")
+	lineEnd     = []byte("\r\n")
+	hostHeader  = []byte("\r\nhost:")
+	httpVersion = []byte(" HTTP/1.")
+	closing     = []byte("\r\nConnection: close")
+	connections = []byte("\r\nconnection:")
+)
+
+// schemeOfHost finds the scheme in the Host header: b[from:to] is "http://" or "https://".
+func schemeOfHost(b []byte) (from, to int, ok bool) {
+	from = header(b, hostHeader)
+	if from < 0 {
+		return 0, 0, false
+	}
+	for from < len(b) && (b[from] == ' ' || b[from] == '\t') {
+		from++
+	}
+	for _, scheme := range []string{"http://", "https://"} {
+		if to = from + len(scheme); to <= len(b) && strings.EqualFold(string(b[from:to]), scheme) {
+			return from, to, true
+		}
+	}
+	return 0, 0, false
+}
+
+// header returns where the value of a header starts, -1 if the head doesn't have it. name is its lower-case name with
+// the line end before it and the colon after it.
+func header(b, name []byte) int {
+	end := bytes.Index(b, headEnd)
+	if end < 0 {
+		return -1
+	}
+	for at := 0; ; {
+		i := bytes.Index(b[at:end], lineEnd)
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if len(b)-at >= len(name) && bytes.EqualFold(b[at:at+len(name)], name) {
+			return at + len(name)
+		}
+		at += len(lineEnd)
+	}
+}
+
+// withoutScheme cuts the scheme, and a slash at the end, out of the Host header of a head and asks for the connection's
+// end.
+func withoutScheme(head []byte) []byte {
+	from, to, ok := schemeOfHost(head)
+	if !ok {
+		return head
+	}
+	rest := head[to:]
+	if end := bytes.Index(rest, lineEnd); end > 0 && rest[end-1] == '/' {
+		rest = append(bytes.Clone(rest[:end-1]), rest[end:]...)
+	}
+	fixed := append(bytes.Clone(head[:from]), rest...)
+	if at := header(fixed, connections); at >= 0 {
+		end := at + bytes.Index(fixed[at:], lineEnd)
+		fixed = append(bytes.Clone(fixed[:at-len(connections)]), fixed[end:]...)
+	}
+	end := bytes.Index(fixed, headEnd)
+	return append(append(bytes.Clone(fixed[:end]), closing...), fixed[end:]...)
+}

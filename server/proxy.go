@@ -1,0 +1,177 @@
+package server
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The forward proxy, for programs whose host is compiled in: what they send for the vendor's host names ends in this
+// emulator, and nothing goes anywhere else.
+
+// Leak is a destination that was refused, with how often.
+type Leak struct {
+	Host  string    `json:"host"` // as host:port
+	Count int       `json:"count"`
+	First time.Time `json:"first"` // wall time
+	Last  time.Time `json:"last"`
+}
+
+// leaks counts what was refused.
+type leaks struct {
+	mu    sync.Mutex
+	hosts map[string]*Leak
+	more  int // refusals of hosts beyond mostLeaks
+}
+
+// mostLeaks bounds how many destinations are told apart.
+const mostLeaks = 1000
+
+func (l *leaks) note(host string, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hosts == nil {
+		l.hosts = map[string]*Leak{}
+	}
+	leak := l.hosts[host]
+	if leak == nil {
+		if len(l.hosts) >= mostLeaks {
+			l.more++
+			return
+		}
+		leak = &Leak{Host: host, First: at.UTC()}
+		l.hosts[host] = leak
+	}
+	leak.Count++
+	leak.Last = at.UTC()
+}
+
+// LeaksReply tells what programs tried to reach elsewhere. None of it got there.
+type LeaksReply struct {
+	Total   int    `json:"total"`
+	Refused []Leak `json:"refused"` // by host
+}
+
+func (s *Server) listLeaks() (LeaksReply, error) {
+	s.leaks.mu.Lock()
+	defer s.leaks.mu.Unlock()
+	reply := LeaksReply{Total: s.leaks.more, Refused: []Leak{}}
+	for _, l := range s.leaks.hosts {
+		reply.Refused = append(reply.Refused, *l)
+		reply.Total += l.Count
+	}
+	slices.SortFunc(reply.Refused, func(a, b Leak) int { return strings.Compare(a.Host, b.Host) })
+	return reply, nil
+}
+
+func (s *Server) forgetLeaks() (Removed, error) {
+	s.leaks.mu.Lock()
+	defer s.leaks.mu.Unlock()
+	n := len(s.leaks.hosts)
+	s.leaks.hosts, s.leaks.more = nil, 0
+	return Removed{n}, nil
+}
+
+// proxy takes absolute-form requests and CONNECT for the vendor's host names, and for the emulator's own addresses, of which
+// others has those that are not the API's.
+func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect && r.URL.Host == "" {
+			http.Error(w, "this is ssmlocal's forward proxy: set it as http_proxy or https_proxy; the emulator itself is at "+s.Addrs()[0], http.StatusBadRequest)
+			return
+		}
+		to := withPort(clip(cmp.Or(r.URL.Host, r.Host)), r.URL.Scheme)
+		in, what, found := s.destination(to, r)
+		switch {
+		case !found:
+			s.leaks.note(to, s.clock.Wall())
+			s.log.Warn("the proxy refused what was meant for elsewhere", "host", to, "method", r.Method)
+			http.Error(w, "ssmlocal refuses "+to+": its proxy serves host names of Tencent Cloud only; take the host out of the proxy's way with no_proxy if it is meant to be reached", http.StatusForbidden)
+		case r.Method == http.MethodConnect:
+			s.connect(w, in)
+		case others[what] != nil:
+			others[what].ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
+// connect makes of a tunnel a connection to the emulator.
+func (s *Server) connect(w http.ResponseWriter, in inlet) {
+	c, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, "CONNECT takes HTTP/1.1", http.StatusHTTPVersionNotSupported)
+		return
+	}
+	_ = c.SetDeadline(time.Time{})
+	if _, err := fmt.Fprint(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		_ = c.Close()
+		return
+	}
+	go in.take(&spoken{c, early(buffered)}, s.greeter)
+}
+
+// early is what a client sent behind its CONNECT without waiting.
+func early(b *bufio.ReadWriter) []byte {
+	head, _ := b.Reader.Peek(b.Reader.Buffered())
+	return slices.Clone(head)
+}
+
+// destination returns where what is meant for a host:port goes in, and what that is, "" for the API. It is found if this
+// emulator stands in for it: for the vendor's names and those of --tls-host; and if it is one of its own addresses.
+func (s *Server) destination(to string, r *http.Request) (in inlet, what string, found bool) {
+	name := hostName(to)
+	if isVendors(name) || slices.Contains(s.authority.hosts, name) {
+		return s.tunnels, "", true
+	}
+	if !isThisMachine(name, r) {
+		return in, "", false
+	}
+	_, number, _ := net.SplitHostPort(to)
+	for what, l := range s.own {
+		if p := l.(*port); p.number() == number && what != theProxy {
+			return p.inlet, what, true
+		}
+	}
+	for _, l := range s.listeners {
+		if p := l.(*port); p.number() == number {
+			return p.inlet, "", true
+		}
+	}
+	return in, "", false
+}
+
+// isVendors tells whether a host name is one that programs for Tencent Cloud ask.
+func isVendors(name string) bool {
+	return name == "tencentcloudapi.com" || strings.HasSuffix(name, ".tencentcloudapi.com") || metadataHosts[name]
+}
+
+// isThisMachine tells whether a name, or an address, is that of the machine that a request has come to.
+func isThisMachine(name string, r *http.Request) bool {
+	ip := net.ParseIP(strings.Trim(name, "[]"))
+	if ip == nil {
+		return name == "localhost" || strings.HasSuffix(name, ".localhost")
+	}
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ip.IsLoopback() || local != nil && ip.Equal(local.IP)
+}
+
+// withPort is a host with the port that a scheme means if it names none: CONNECT always does.
+func withPort(host, scheme string) string {
+	_, number, err := net.SplitHostPort(host)
+	switch {
+	case err == nil:
+	case scheme == "https":
+		number = "443"
+	default:
+		number = "80"
+	}
+	return net.JoinHostPort(strings.Trim(hostName(host), "[]"), number)
+}

@@ -1,0 +1,285 @@
+package seed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"ssmlocal/fixtures"
+	"ssmlocal/server/account"
+	"ssmlocal/server/fault"
+)
+
+// A Source is a file that was read, with where its parts stand.
+type Source struct {
+	Name string // as the user knows it
+	File File
+
+	tree yaml.Node
+	only uint64 // not 0: the account that counts
+}
+
+// A Mistake is an error in a file: where it stands, what it is. It never quotes a value that may be a secret.
+type Mistake struct {
+	Source string
+	Line   int
+	Field  string
+	Why    string
+}
+
+// Error is file:line: field: why.
+func (m *Mistake) Error() string {
+	at := m.Source
+	if m.Line > 0 {
+		at += fmt.Sprintf(":%d", m.Line)
+	}
+	if m.Field != "" {
+		at += ": " + m.Field
+	}
+	return at + ": " + m.Why
+}
+
+// Load reads a seed: the built-in one of that name, a file, or a directory with all of its .yaml and .yml files in the order
+// of their names.
+func Load(seed string) ([]*Source, error) {
+	if text, ok := fixtures.Seed(seed); ok {
+		return one(Parse("built-in seed "+seed, text))
+	}
+	info, err := os.Stat(seed)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no seed %s: it is no file, no directory, and the built-in ones are %s", seed, strings.Join(fixtures.Seeds(), ", "))
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the seed: %w", err)
+	case !info.IsDir():
+		return one(read(seed))
+	}
+	var all []*Source
+	for _, ending := range []string{"*.yaml", "*.yml"} {
+		names, _ := filepath.Glob(filepath.Join(seed, ending)) // the pattern is right
+		for _, name := range names {
+			s, err := read(name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("the directory %s has no .yaml file to seed from", seed)
+	}
+	slices.SortFunc(all, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+func one(s *Source, err error) ([]*Source, error) { return []*Source{s}, err }
+
+func read(name string) (*Source, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the seed: %w", err)
+	}
+	return Parse(name, text)
+}
+
+// Parse reads one document, YAML or JSON. A field that is not known, or that is given twice, is a mistake; what a merge
+// (<<: *other) brings may be given anew.
+func Parse(name string, text []byte) (*Source, error) {
+	s := &Source{Name: name}
+	if isComment(text) {
+		return s, nil
+	}
+	if err := yaml.Load(text, &s.tree); err != nil {
+		return nil, s.mistakeOf(err)
+	}
+	if path, line := nothing(&s.tree, ""); line > 0 {
+		return nil, &Mistake{Source: name, Line: line, Field: path, Why: "there is nothing in this place of the list; remove the - or the comma"}
+	}
+	if err := s.tree.Load(&s.File, yaml.WithKnownFields()); err != nil {
+		return nil, s.mistakeOf(err)
+	}
+	return s, nil
+}
+
+// isComment tells whether a text says nothing.
+func isComment(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// nothing finds an item of a list that is null: what follows it would be counted wrong.
+func nothing(n *yaml.Node, path string) (string, int) {
+	for i, c := range n.Content {
+		at := step(n, i, path)
+		if n.Kind == yaml.SequenceNode && c.Tag == "!!null" {
+			return at, c.Line
+		}
+		if where, line := nothing(c, at); line > 0 {
+			return where, line
+		}
+	}
+	return "", 0
+}
+
+// step is the path of the i-th child of a node.
+func step(n *yaml.Node, i int, path string) string {
+	switch {
+	case n.Kind == yaml.SequenceNode:
+		return fmt.Sprintf("%s[%d]", path, i)
+	case n.Kind == yaml.MappingNode && i%2 == 1:
+		return strings.TrimPrefix(path+"."+n.Content[i-1].Value, ".")
+	}
+	return path
+}
+
+var (
+	unknownField = regexp.MustCompile(`^field (\S+) not found in type (\S+)$`)
+	wrongType    = regexp.MustCompile(`into (\S+)$`)
+	quoted       = regexp.MustCompile("`[^`]*`?|\"[^\"]*\"?|'[^']*'?")
+)
+
+// mistakeOf says where the library found a mistake, in other words: its own can quote the file, values and all.
+func (s *Source) mistakeOf(err error) error {
+	m := &Mistake{Source: s.Name, Why: "this is not one YAML document; make a file of each"}
+	var many *yaml.LoadErrors
+	var at *yaml.LoadError
+	if errors.As(err, &many) && len(many.Errors) > 0 {
+		at = many.Errors[0]
+	} else if !errors.As(err, &at) {
+		return m
+	}
+	m.Line = at.Mark.Line
+	path, node := find(&s.tree, at.Mark.Line, at.Mark.Column, "")
+	switch unknown := unknownField.FindStringSubmatch(at.Message); {
+	case unknown != nil && node != nil && node.Tag == "!!null":
+		// {secretString: pass,word} has a field word: it may be half of a value.
+		m.Why = "there is a field here that is not known and has no value; put a value with a comma into quotes"
+	case unknown != nil:
+		m.Field, m.Why = unknown[1], "there is no such field here; there are "+strings.Join(fieldsOf(unknown[2]), ", ")
+	case strings.Contains(at.Message, "already defined"):
+		m.Field, m.Why = path, "it is given twice"
+	case m.Line == 0:
+	case at.Stage == yaml.ConstructorStage:
+		m.Field, m.Why = path, "the value has the wrong type or form"
+		if into := wrongType.FindStringSubmatch(at.Message); into != nil {
+			m.Why += "; it must be " + kindOf(into[1])
+		}
+	default:
+		m.Why = "this is not YAML: " + quoted.ReplaceAllString(at.Message, "…")
+	}
+	return m
+}
+
+// find returns the path of the node that stands at a place, and, for a key, its value.
+func find(n *yaml.Node, line, column int, path string) (string, *yaml.Node) {
+	for i, c := range n.Content {
+		at := step(n, i, path)
+		if c.Line == line && c.Column == column {
+			if n.Kind == yaml.MappingNode && i%2 == 0 {
+				return step(n, i+1, path), n.Content[i+1]
+			}
+			if c.Kind != yaml.MappingNode || n.Kind == yaml.SequenceNode {
+				return at, c
+			}
+		}
+		if where, found := find(c, line, column, at); found != nil {
+			return where, found
+		}
+	}
+	return "", nil
+}
+
+// fieldsOf lists the fields of a type, as the library names it.
+func fieldsOf(name string) (fields []string) {
+	for _, of := range []any{
+		File{}, Clock{}, Account{}, User{}, Role{}, Credential{}, Secret{}, Version{}, DBAccount{}, AccessKey{}, Task{},
+		account.Policy{}, account.Statement{}, fault.Rule{}, fault.Effect{}, fault.Error{},
+	} {
+		if t := reflect.TypeOf(of); t.String() == name {
+			fields = yamlFields(t)
+		}
+	}
+	return fields
+}
+
+func yamlFields(t reflect.Type) (names []string) {
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if f.Anonymous {
+			names = append(names, yamlFields(f.Type)...)
+		} else {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// kindOf says what a Go type is written as.
+func kindOf(name string) string {
+	switch {
+	case name == "string":
+		return "a text"
+	case name == "bool":
+		return "true or false"
+	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"), strings.HasPrefix(name, "float"):
+		return "a number"
+	case strings.HasPrefix(name, "[]"), name == "account.Words":
+		return "a list"
+	case name == "fault.Span":
+		return "a time such as 3s, or a range such as 500ms-2s"
+	}
+	return "a mapping of fields to values"
+}
+
+// mistake is one at a path such as accounts[0].secrets[2].createTime. It stands where the path leads, as far as it does.
+func (s *Source) mistake(path string, err error) error {
+	m := &Mistake{Source: s.Name, Field: path, Why: err.Error()}
+	node := &s.tree
+	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		if node = child(node, step); node == nil {
+			break
+		}
+		m.Line = node.Line
+	}
+	return m
+}
+
+// child is what a node has under a key or an index, nil for none.
+func child(n *yaml.Node, step string) *yaml.Node {
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return child(n.Content[0], step)
+	case yaml.AliasNode:
+		return child(n.Alias, step)
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
+			return n.Content[i]
+		}
+	case yaml.MappingNode:
+		var merged *yaml.Node
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			switch n.Content[i].Value {
+			case step:
+				return n.Content[i+1]
+			case "<<":
+				merged = child(n.Content[i+1], step)
+			}
+		}
+		return merged
+	}
+	return nil
+}

@@ -1,0 +1,416 @@
+package seed
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/ssm"
+)
+
+// A State is what files say, together, at a moment. What nobody chose is still missing in the holdings.
+type State struct {
+	Now         time.Time // virtual
+	Clock       clock.State
+	Estates     []*ssm.Estate
+	Credentials []account.Credential
+	Roles       []account.Role
+	Faults      []fault.Rule
+}
+
+// Rules are what a State is held to besides the model.
+type Rules struct {
+	Wall        time.Time
+	Uin         uint64      // not 0: the state is of that account alone, and the clock stays as it is
+	Clock       clock.State // as it is
+	SecretLimit uint64      // of accounts that have none of their own
+	Faults      fault.Known
+	Operations  []string // that policies may name, such as ssm:GetSecretValue
+	Taken       Taken
+}
+
+// Taken is what stands once and somebody else has already: other accounts, or the configuration.
+type Taken struct {
+	SecretIDs, Faults []string
+	FlowIDs           []int64
+}
+
+// Build makes a state of files. The error is a *Mistake that says where what is wrong.
+func Build(sources []*Source, r Rules) (*State, error) {
+	b := &builder{rules: r, state: &State{Clock: r.Clock}, estates: map[uint64]*ssm.Estate{}, taken: map[string]bool{}, held: map[string]uint64{}, others: map[string]bool{}}
+	if r.Uin == 0 {
+		b.state.Clock = clock.State{}
+	}
+	for _, id := range r.Taken.SecretIDs {
+		b.others["the SecretId "+id] = true
+	}
+	for _, id := range r.Taken.Faults {
+		b.others["the fault "+id] = true
+	}
+	for _, id := range r.Taken.FlowIDs {
+		b.others[fmt.Sprint("the flowId ", id)] = true
+	}
+	for _, s := range sources {
+		b.source = s
+		b.clock(s.File.Clock)
+	}
+	b.state.Now = b.state.Clock.Time(r.Wall)
+	for _, s := range sources {
+		b.source = s
+		for i := range s.File.Accounts {
+			if s.only != 0 && s.only != s.File.Accounts[i].Uin {
+				continue
+			}
+			b.account(fmt.Sprintf("accounts[%d]", i), &s.File.Accounts[i])
+		}
+		b.faults(s.File.Faults)
+	}
+	b.flows()
+	b.count()
+	if b.err != nil {
+		return nil, b.err
+	}
+	return b.state, nil
+}
+
+// builder goes through files and keeps the first mistake.
+type builder struct {
+	rules   Rules
+	state   *State
+	source  *Source
+	estates map[uint64]*ssm.Estate
+	taken   map[string]bool   // names that stand once
+	held    map[string]uint64 // secrets, by account and region
+	others  map[string]bool   // what somebody else has
+	flowing []flowing
+	quotas  []quota
+	timed   bool // a file has a clock
+	err     error
+}
+
+// quota is a secret that counts, with where it stands.
+type quota struct {
+	source *Source
+	path   string
+	e      *ssm.Estate
+	h      *ssm.Holding
+}
+
+// count holds secrets and access keys to their quotas, once all that can raise these is read.
+func (b *builder) count() {
+	keys := map[string]int{}
+	for _, q := range b.quotas {
+		b.source = q.source
+		owner, limit := fmt.Sprint(q.e.Uin, q.h.Region), cmp.Or(q.e.Data.SecretLimit, b.rules.SecretLimit)
+		b.held[owner]++
+		b.want(b.held[owner] <= limit, q.path, "it is more than the %d secrets that the account may hold in a region", limit)
+		if target := q.h.Secret.TargetUin; target != 0 {
+			user := fmt.Sprint(q.e.Uin, " ", target)
+			keys[user] += max(1, len(q.h.Keys))
+			b.check(q.path+".accessKeys", q.e.Data.CheckKeys(target, keys[user]))
+		}
+	}
+	for _, e := range b.state.Estates {
+		b.check("accounts", e.Data.Check())
+	}
+}
+
+// flowing is a secret that says that a task runs, with where it says so.
+type flowing struct {
+	source *Source
+	path   string
+	uin    uint64
+	h      *ssm.Holding
+}
+
+// check notes a mistake, if there is one, at a path.
+func (b *builder) check(path string, err error) bool {
+	if err == nil {
+		return true
+	}
+	var refused *apierr.Error
+	if errors.As(err, &refused) {
+		err = errors.New(refused.Message(apierr.English))
+	}
+	if b.err == nil {
+		b.err = b.source.mistake(path, err)
+	}
+	return false
+}
+
+// want notes a mistake unless something holds.
+func (b *builder) want(ok bool, path, format string, args ...any) bool {
+	if ok {
+		return true
+	}
+	return b.check(path, fmt.Errorf(format, args...))
+}
+
+// once notes a mistake if a name is given a second time.
+func (b *builder) once(path, what, name string) {
+	key := what + "\x00" + name
+	b.want(!b.taken[key], path, "%s is given twice", what)
+	b.want(!b.others[what], path, "%s is taken, by another account or by --credential; choose another", what)
+	b.taken[key] = true
+}
+
+// time reads a moment; "" is the default.
+func (b *builder) time(path, text string, otherwise time.Time) time.Time {
+	if text == "" {
+		return otherwise
+	}
+	t, err := parseTime(text, b.state.Now)
+	b.check(path, err)
+	return t
+}
+
+// parseTime reads now, now-30d, now+72h or 2030-01-02T15:04:05Z.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	bad := fmt.Errorf("it must be a time such as 2030-01-02T15:04:05Z, now, now-30d or now+72h")
+	t := now
+	if rest, relative := strings.CutPrefix(text, "now"); !relative {
+		var err error
+		if t, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return now, bad
+		}
+	} else if rest != "" {
+		by, err := clock.ParseDuration(rest[1:])
+		switch {
+		case err != nil:
+			return now, bad
+		case rest[0] == '+':
+			t = now.Add(by)
+		case rest[0] == '-':
+			t = now.Add(-by)
+		default:
+			return now, bad
+		}
+	}
+	if t.Before(earliest) || t.After(latest) {
+		return now, fmt.Errorf("it must lie between %s and %s", earliest.Format(time.DateOnly), latest.Format(time.DateOnly))
+	}
+	return t, nil
+}
+
+// The bounds of all times: what the clock has not reached yet may lie a year behind its end.
+var (
+	earliest = time.Date(1970, time.January, 2, 0, 0, 0, 0, time.UTC)
+	latest   = clock.End.AddDate(1, 0, 0)
+)
+
+func (b *builder) clock(c *Clock) {
+	if c == nil {
+		return
+	}
+	b.want(b.rules.Uin == 0, "clock", "the clock is everybody's: it can't be set for one account")
+	b.once("clock", "the clock", "")
+	b.timed = true
+	b.want(c.Now == "" || c.Offset == "", "clock", "give one of now and offset")
+	now := b.rules.Wall
+	if c.Now != "" {
+		t, err := parseTime(c.Now, b.rules.Wall)
+		b.check("clock.now", err)
+		now = t
+	}
+	if c.Offset != "" {
+		by, err := time.ParseDuration(c.Offset)
+		if err != nil {
+			by, err = clock.ParseDuration(c.Offset)
+		}
+		b.want(err == nil, "clock.offset", "it must be a duration such as 72h")
+		now = now.Add(by)
+	}
+	b.want(!now.Before(earliest) && !now.After(clock.End), "clock", "it must be set between %s and %s", earliest.Format(time.DateOnly), clock.End.Format(time.DateOnly))
+	b.state.Clock = clock.State{Offset: int64(now.Sub(b.rules.Wall))}
+	if c.Frozen {
+		b.state.Clock = clock.State{Frozen: true, At: now.UnixNano()}
+	}
+}
+
+// largestFlowID leaves room for those that are drawn behind it.
+const largestFlowID = 1 << 52
+
+const largestUin = 1<<53 - 1 // the API's numbers are read as float64 by JavaScript
+
+func (b *builder) account(path string, a *Account) {
+	if !b.want(a.Uin > 0 && a.Uin <= largestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
+		return
+	}
+	b.want(b.rules.Uin == 0 || b.rules.Uin == a.Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
+	e := b.estates[a.Uin]
+	if e == nil {
+		e = &ssm.Estate{Uin: a.Uin, Tasks: map[int64]*ssm.Task{}}
+		b.estates[a.Uin] = e
+		b.state.Estates = append(b.state.Estates, e)
+	}
+	b.data(path, a, &e.Data)
+	for i, r := range a.Roles {
+		b.role(fmt.Sprintf("%s.roles[%d]", path, i), r, e)
+	}
+	for i, c := range a.Credentials {
+		b.credential(fmt.Sprintf("%s.credentials[%d]", path, i), c, e)
+	}
+	for i := range a.Tasks {
+		b.task(fmt.Sprintf("%s.tasks[%d]", path, i), &a.Tasks[i], e)
+	}
+	for i := range a.Secrets {
+		at := fmt.Sprintf("%s.secrets[%d]", path, i)
+		if h := b.secret(at, &a.Secrets[i], e); h != nil {
+			e.Secrets = append(e.Secrets, h)
+			b.quotas = append(b.quotas, quota{b.source, at, e, h})
+		}
+	}
+}
+
+// data reads what there is to know of an account; of two files, the later decides.
+func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
+	if a.Service != "" {
+		var err error
+		d.Service, err = ssm.ParseServiceState(a.Service)
+		b.check(path+".service", err)
+	}
+	d.Postpaid = d.Postpaid || a.Postpaid
+	d.SecretLimit = cmp.Or(a.SecretLimit, d.SecretLimit)
+	for id, text := range a.KmsKeys {
+		state, err := ssm.ParseKeyState(text)
+		b.check(path+".kmsKeys."+id, err)
+		if d.KmsKeys == nil {
+			d.KmsKeys = map[string]ssm.KeyState{}
+		}
+		d.KmsKeys[id] = state
+	}
+	d.Isolated = append(d.Isolated, a.Isolated...)
+	for i, u := range a.Users {
+		at := fmt.Sprintf("%s.users[%d]", path, i)
+		b.want(u.Uin > 0 && u.Uin <= largestUin && u.Uin != a.Uin, at+".uin", "it must be the number of a sub-account")
+		b.want(u.OtherKeys >= 0 && u.OtherKeys <= ssm.MaxAccessKeys, at+".otherKeys", "it must be 0 to %d", ssm.MaxAccessKeys)
+		b.once(at+".uin", "the user", fmt.Sprint(u.Uin))
+		if d.Users == nil {
+			d.Users = map[uint64]ssm.User{}
+		}
+		d.Users[u.Uin] = ssm.User{OtherKeys: u.OtherKeys}
+	}
+}
+
+func (b *builder) credential(path string, c Credential, e *ssm.Estate) {
+	out := account.Credential{
+		SecretID: c.SecretID, SecretKey: c.SecretKey, Uin: e.Uin, User: c.User, Token: c.Token, Policies: c.Policies,
+	}
+	b.want(c.SecretID != "" && !strings.ContainsAny(c.SecretID, " \t\n,/="), path+".secretId", "it must be there, without spaces, commas or slashes")
+	b.want(c.SecretKey != "", path+".secretKey", "it must be there")
+	b.once(path+".secretId", "the SecretId "+c.SecretID, "")
+	if _, is := e.Data.Users[c.User]; c.User != 0 {
+		b.want(is, path+".user", "%d is none of the account's users; add it to users", c.User)
+	}
+	if c.ExpireTime != "" {
+		out.ExpiresAt = b.time(path+".expireTime", c.ExpireTime, time.Time{}).UnixNano()
+	}
+	b.policies(path, c.Policies)
+	b.state.Credentials = append(b.state.Credentials, out)
+}
+
+func (b *builder) policies(path string, policies []account.Policy) {
+	for i := range policies {
+		if err := policies[i].Check(b.rules.Operations); err != nil {
+			field, why, _ := strings.Cut(err.Error(), ": ")
+			b.check(fmt.Sprintf("%s.policies[%d].%s", path, i, field), errors.New(why))
+		}
+	}
+}
+
+var roleName = regexp.MustCompile(`^[\w+=,.@-]+$`)
+
+func (b *builder) role(path string, r Role, e *ssm.Estate) {
+	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
+	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
+	b.policies(path, r.Policies)
+	b.state.Roles = append(b.state.Roles, account.Role{Uin: e.Uin, Name: r.RoleName, Policies: r.Policies, Bound: r.Bound})
+}
+
+func (b *builder) task(path string, t *Task, e *ssm.Estate) {
+	kind := slices.IndexFunc([]ssm.TaskKind{ssm.CreateTask, ssm.RotateTask, ssm.DeleteTask}, func(k ssm.TaskKind) bool { return k.String() == t.Kind })
+	status := slices.Index(taskStatuses, cmp.Or(t.Status, taskStatuses[0]))
+	b.want(kind >= 0, path+".kind", "it is %q, it must be creation, rotation or deletion", t.Kind)
+	b.want(status >= 0, path+".status", "it is %q, it must be one of %s", t.Status, strings.Join(taskStatuses, ", "))
+	b.want(t.FlowID > 0 && t.FlowID <= largestFlowID, path+".flowId", "it must be a number from 1 to %d", int64(largestFlowID))
+	b.once(path+".flowId", fmt.Sprint("the flowId ", t.FlowID), "")
+	b.check(path+".secretName", ssm.CheckName(t.SecretName))
+	b.want(t.Polls >= 0, path+".polls", "it can't be less than 0")
+	b.want(ssm.TaskStatus(max(0, status)) == ssm.TaskRunning || t.DueTime == "" && t.Polls == 0, path+".status", "a task that has ended has no dueTime and no polls")
+	b.want(t.DueTime == "" || t.Polls == 0, path+".polls", "a task ends by time or by polls; give one of dueTime and polls")
+	began := b.past(path+".beginTime", t.BeginTime, b.state.Now)
+	task := &ssm.Task{
+		Kind: ssm.TaskKind(max(0, kind)), Status: ssm.TaskStatus(max(0, status)), Uin: e.Uin, Region: b.region(path, t.Region),
+		SecretName: t.SecretName, BeganAt: began.UnixNano(), Polls: t.Polls, Fails: t.Fails,
+	}
+	if t.DueTime != "" {
+		task.DueAt = b.time(path+".dueTime", t.DueTime, time.Time{}).UnixNano()
+	}
+	e.Tasks[t.FlowID] = task
+}
+
+var taskStatuses = []string{ssm.TaskRunning: "running", ssm.TaskDone: "done", ssm.TaskFailed: "failed"}
+
+func (b *builder) region(path, region string) string {
+	region = cmp.Or(region, ssm.DefaultRegion)
+	_, offers := ssm.FindRegion(region)
+	b.want(offers, path+".region", "there is no region %q with Secrets Manager; there are %s", region, strings.Join(ssm.Regions(), ", "))
+	return region
+}
+
+// past reads a moment that can't lie ahead.
+func (b *builder) past(path, text string, otherwise time.Time) time.Time {
+	t := b.time(path, text, otherwise)
+	why := ""
+	if !b.timed && b.rules.Uin == 0 {
+		why = ": a state without a clock is one of wall time"
+	}
+	b.want(!t.After(b.state.Now), path, "it can't lie ahead of the clock, which is at %s%s", b.state.Now.UTC().Format(time.RFC3339), why)
+	return t
+}
+
+func (b *builder) faults(rules []fault.Rule) {
+	for i := range rules {
+		if b.source.only != 0 && b.source.only != rules[i].Uin {
+			continue
+		}
+		path := fmt.Sprintf("faults[%d]", i)
+		if err := rules[i].Check(b.rules.Faults, false); err != nil {
+			if field, why, found := strings.Cut(err.Error(), ": "); found && !strings.Contains(field, " ") {
+				path, err = path+"."+field, errors.New(why)
+			}
+			b.check(path, err)
+		}
+		if rules[i].ID != "" {
+			b.once(path+".id", "the fault "+rules[i].ID, "")
+		}
+		b.want(b.rules.Uin == 0 || b.rules.Uin == rules[i].Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
+		b.state.Faults = append(b.state.Faults, rules[i])
+	}
+}
+
+// flows holds every secret that says that a task runs to that task.
+func (b *builder) flows() {
+	for _, f := range b.flowing {
+		b.source = f.source
+		t := b.estates[f.uin].Tasks[f.h.Secret.FlowID]
+		b.want(t != nil && t.Status == ssm.TaskRunning && t.Region == f.h.Region && t.SecretName == f.h.Secret.Name, f.path+".flowId",
+			"there is no running task with that flowId for this secret; add it to the account's tasks")
+		if t == nil {
+			continue
+		}
+		want := ssm.RotateTask
+		if f.h.Secret.Birth == ssm.Making {
+			want = ssm.CreateTask
+		}
+		b.want(t.Kind == want && f.h.Secret.Birth != ssm.MakingFailed, f.path+".flowId", "a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
+	}
+}

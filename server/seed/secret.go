@@ -1,0 +1,264 @@
+package seed
+
+import (
+	"cmp"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"ssmlocal/server/ssm"
+)
+
+// Secrets, held to the rules of their type.
+
+func (b *builder) secret(path string, s *Secret, e *ssm.Estate) *ssm.Holding {
+	if !b.want(s.SecretType <= uint64(ssm.Redis), path+".secretType", "it must be 0 to 4") {
+		return nil
+	}
+	t := ssm.Type(s.SecretType)
+	b.check(path+".secretName", ssm.CheckName(s.SecretName))
+	b.fields(path, s, t)
+	created := b.past(path+".createTime", s.CreateTime, b.state.Now)
+	h := &ssm.Holding{Region: b.region(path, s.Region), Versions: map[string]*ssm.Version{}, UserNamePrefix: s.UserNamePrefix, Secret: ssm.Secret{
+		Name: s.SecretName, Type: t, Description: s.Description, CreatedAt: created.UnixNano(), KmsKeyID: s.KmsKeyID,
+		SoftwareKey: s.EncryptType == 1, AdditionalConfig: s.AdditionalConfig, ResourceID: s.ResourceID,
+		ProjectID: s.ProjectID, ResourceName: s.SSHKeyName, TargetUin: s.TargetUin, FlowID: s.FlowID,
+	}}
+	b.once(path+".secretName", "the secret "+s.SecretName, fmt.Sprint(e.Uin, h.Region))
+	b.check(path+".description", ssm.CheckDescription(s.Description))
+	b.want(s.EncryptType <= 1, path+".encryptType", "it must be 0 or 1")
+	b.want(len(s.KmsKeyID) <= 128 && !strings.ContainsFunc(s.KmsKeyID, unicode.IsControl), path+".kmsKeyId", "it must be a key's id, at most 128 characters")
+	for _, tag := range s.Tags {
+		h.Secret.Tags = append(h.Secret.Tags, ssm.Tag{TagKey: tag.Key, TagValue: tag.Value})
+	}
+	b.check(path+".tags", ssm.CheckTags(h.Secret.Tags))
+	b.status(path, s, h)
+	b.versions(path, s, h)
+	switch t {
+	case ssm.Product:
+		b.product(path, s, h)
+	case ssm.SSHKeyPair:
+		b.sshKey(path, s, h)
+	case ssm.AccessKey:
+		b.accessKey(path, s, h, e)
+	case ssm.Redis:
+		_, err := ssm.RedisInstance(s.AdditionalConfig)
+		b.check(path+".additionalConfig", err)
+	}
+	if s.LatestRotateTime != "" {
+		h.Secret.Rotation.LastAt = b.past(path+".latestRotateTime", s.LatestRotateTime, time.Time{}).UnixNano()
+		b.want(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", "it can't lie before createTime")
+	}
+	if s.FlowID != 0 {
+		b.flowing = append(b.flowing, flowing{b.source, path, e.Uin, h})
+	}
+	return h
+}
+
+// fields refuses what the type of a secret doesn't have.
+func (b *builder) fields(path string, s *Secret, t ssm.Type) {
+	for _, f := range []struct {
+		name  string
+		given bool
+		types []ssm.Type
+	}{
+		{"secretString", s.SecretString != "", []ssm.Type{ssm.Custom, ssm.Product, ssm.AccessKey, ssm.Redis}},
+		{"secretBinary", s.SecretBinary != "", []ssm.Type{ssm.Custom}},
+		{"versions", len(s.Versions) > 0, []ssm.Type{ssm.Custom, ssm.Product, ssm.AccessKey, ssm.Redis}},
+		{"creationFailed", s.CreationFailed, []ssm.Type{ssm.Product}},
+		{"productName", s.ProductName != "", []ssm.Type{ssm.Product}},
+		{"resourceId", s.ResourceID != "", []ssm.Type{ssm.Custom, ssm.Product, ssm.AccessKey}},
+		{"userNamePrefix", s.UserNamePrefix != "", []ssm.Type{ssm.Product}},
+		{"domains", len(s.Domains) > 0, []ssm.Type{ssm.Product}},
+		{"databaseAccounts", len(s.DatabaseAccounts) > 0, []ssm.Type{ssm.Product}},
+		{"enableRotation", s.EnableRotation, []ssm.Type{ssm.Product}},
+		{"rotationFrequency", s.RotationFrequency != 0, []ssm.Type{ssm.Product}},
+		{"rotationBeginTime", s.RotationBeginTime != "", []ssm.Type{ssm.Product}},
+		{"latestRotateTime", s.LatestRotateTime != "", []ssm.Type{ssm.Product, ssm.AccessKey}},
+		{"flowId", s.FlowID != 0, []ssm.Type{ssm.Product}},
+		{"additionalConfig", s.AdditionalConfig != "", []ssm.Type{ssm.Redis}},
+		{"projectId", s.ProjectID != 0, []ssm.Type{ssm.SSHKeyPair}},
+		{"sshKeyId", s.SSHKeyID != "", []ssm.Type{ssm.SSHKeyPair}},
+		{"sshKeyName", s.SSHKeyName != "", []ssm.Type{ssm.SSHKeyPair}},
+		{"publicKey", s.PublicKey != "", []ssm.Type{ssm.SSHKeyPair}},
+		{"privateKey", s.PrivateKey != "", []ssm.Type{ssm.SSHKeyPair}},
+		{"targetUin", s.TargetUin != 0, []ssm.Type{ssm.AccessKey}},
+		{"accessKeys", len(s.AccessKeys) > 0, []ssm.Type{ssm.AccessKey}},
+	} {
+		b.want(!f.given || slices.Contains(f.types, t), path+"."+f.name, "a secret of the type %s has none", t)
+	}
+}
+
+func (b *builder) status(path string, s *Secret, h *ssm.Holding) {
+	at := path + ".status"
+	text := cmp.Or(s.Status, ssm.Enabled.String())
+	i := slices.IndexFunc(ssm.Statuses(), func(st ssm.Status) bool { return st.String() == text })
+	if !b.want(i >= 0, at, "it is %q, it must be Enabled, Disabled, PendingDelete, Creating or Failed", text) {
+		return
+	}
+	x := &h.Secret
+	switch ssm.Statuses()[i] {
+	case ssm.Creating:
+		x.Birth = ssm.Making
+		b.want(x.Type == ssm.Product, at, "only product secrets are ever Creating")
+	case ssm.Failed:
+		x.Birth = ssm.MakingFailed
+		b.want(x.Type == ssm.Product, at, "only product secrets ever fail to be made")
+	case ssm.Disabled:
+		x.Disabled = true
+	case ssm.PendingDelete:
+		b.want(x.Type != ssm.SSHKeyPair, at, "an SSH key secret is deleted at once")
+		latest := b.state.Now.Add(ssm.MaxWindow * 24 * time.Hour)
+		deletion := b.time(path+".deleteTime", s.DeleteTime, latest)
+		b.want(deletion.UnixNano() > x.CreatedAt && !deletion.After(latest), path+".deleteTime", "it must lie after createTime and at most %d days ahead", ssm.MaxWindow)
+		x.DeleteAt, x.Disabled = deletion.UnixNano(), !s.CreationFailed
+		if s.CreationFailed {
+			x.Birth = ssm.MakingFailed
+		}
+	}
+	b.want(s.DeleteTime == "" || x.DeleteAt != 0, path+".deleteTime", "only a secret whose status is PendingDelete has one")
+	b.want(!s.CreationFailed || x.DeleteAt != 0, path+".creationFailed", "it is for the status PendingDelete; else the status is Failed")
+}
+
+var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
+
+func (b *builder) versions(path string, s *Secret, h *ssm.Holding) {
+	given, short := s.Versions, ""
+	if s.SecretString != "" || s.SecretBinary != "" {
+		if !b.want(len(given) == 0, path+".versions", "give the value here or beside the secret's name, not in both places") {
+			return
+		}
+		given = []Version{{VersionID: ssm.CurrentVersion, SecretString: s.SecretString, SecretBinary: s.SecretBinary}}
+		if short = path + ".secretString"; s.SecretString == "" {
+			short = path + ".secretBinary"
+		}
+	}
+	b.want(len(given) == 0 || h.Secret.Birth == ssm.Made, path+".versions", "a secret that has not been made yet has no value")
+	most := ssm.MaxVersions
+	if h.Secret.Type != ssm.Custom {
+		most = ssm.MaxHistory + 1
+	}
+	b.want(len(given) <= most, path+".versions", "there are %d; the limit is %d", len(given), most)
+	for i, v := range given {
+		at := cmp.Or(short, fmt.Sprintf("%s.versions[%d]", path, i))
+		b.check(at+".versionId", ssm.CheckVersionID(v.VersionID))
+		b.want(h.Versions[v.VersionID] == nil, at+".versionId", "it is given twice")
+		if h.Secret.Type != ssm.Custom {
+			history := historyID.MatchString(v.VersionID) && h.Secret.Type != ssm.Redis
+			b.want(v.VersionID == ssm.CurrentVersion || history, at+".versionId", "a value that the service makes is SSM_Current, or SSM_Rotate_ and a time where it was replaced")
+			b.want(v.SecretBinary == "", at+".secretBinary", "a value that the service makes is a text")
+		}
+		b.check(at, ssm.CheckValue(v.SecretString, v.SecretBinary))
+		if h.Secret.Type == ssm.Product || h.Secret.Type == ssm.Redis {
+			var pair struct{ UserName, Password string }
+			err := json.Unmarshal([]byte(v.SecretString), &pair)
+			b.want(err == nil && pair.UserName != "" && pair.Password != "" && len(pair.UserName) <= longestUser, at, `the value of a database account is {"UserName":…,"Password":…}`)
+		}
+		created := b.past(at+".createTime", v.CreateTime, time.Unix(0, h.Secret.CreatedAt))
+		b.want(created.UnixNano() >= h.Secret.CreatedAt, at+".createTime", "it can't lie before the secret's")
+		h.Versions[v.VersionID] = &ssm.Version{CreatedAt: created.UnixNano(), String: v.SecretString, Binary: v.SecretBinary}
+	}
+}
+
+func (b *builder) product(path string, s *Secret, h *ssm.Holding) {
+	x := &h.Secret
+	x.ProductName, x.Domains = s.ProductName, s.Domains
+	if len(x.Domains) == 0 {
+		x.Domains = []string{"%"}
+	}
+	b.check(path+".productName", ssm.CheckProduct(s.ProductName))
+	b.want(s.ResourceID != "", path+".resourceId", "it must be there: the instance of the database, such as cdb-n4j3y33j")
+	b.check(path+".domains", ssm.CheckDomains(x.Domains))
+	if s.UserNamePrefix != "" {
+		b.check(path+".userNamePrefix", ssm.CheckPrefix(s.UserNamePrefix))
+	}
+	x.Rotation = ssm.Rotation{Enabled: s.EnableRotation, Frequency: cmp.Or(s.RotationFrequency, ssm.MinFrequency), Begin: s.RotationBeginTime}
+	b.check(path+".rotationFrequency", ssm.CheckFrequency("RotationFrequency", x.Rotation.Frequency))
+	if _, err := ssm.ParseTime("RotationBeginTime", x.Rotation.Begin); err != nil && (x.Rotation.Begin != "" || x.Rotation.Enabled) {
+		x.Rotation.Begin = ssm.FormatTime(b.time(path+".rotationBeginTime", s.RotationBeginTime, time.Unix(0, x.CreatedAt)).UnixNano())
+	}
+	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x)
+}
+
+// longestUser is the length of a user's name in MySQL.
+const longestUser = 32
+
+func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Secret) {
+	if len(accounts) == 0 {
+		return
+	}
+	b.want(len(accounts) == 2 && accounts[0].AccountName != accounts[1].AccountName, path, "a product secret has two accounts with names of their own")
+	current := 0
+	for i, a := range accounts {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		b.want(a.AccountName != "" && len(a.AccountName) <= longestUser, at+".accountName", "it must have 1 to %d characters", longestUser)
+		b.want(a.Version == "" || a.Version == ssm.CurrentVersion || historyID.MatchString(a.Version), at+".version", "it must be SSM_Current, SSM_Rotate_ and a time, or absent")
+		if a.Version == ssm.CurrentVersion {
+			current++
+		}
+		out := ssm.Account{Name: a.AccountName, Version: a.Version}
+		if a.RotatedTime != "" {
+			out.RotatedAt = b.past(at+".rotatedTime", a.RotatedTime, time.Time{}).UnixNano()
+		}
+		b.want((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
+		x.Accounts = append(x.Accounts, out)
+	}
+	b.want(current == 1 || x.Birth != ssm.Made && current == 0, path, "one of them has the version SSM_Current")
+}
+
+func (b *builder) sshKey(path string, s *Secret, h *ssm.Holding) {
+	h.Secret.ResourceID = s.SSHKeyID
+	b.want(s.ProjectID >= 0, path+".projectId", "it can't be less than 0")
+	if s.SSHKeyName != "" {
+		b.check(path+".sshKeyName", ssm.CheckKeyName(s.SSHKeyName))
+	}
+	b.want(s.SSHKeyID == "" || keyID.MatchString(s.SSHKeyID), path+".sshKeyId", "it must be skey- and 8 letters or digits")
+	if s.SSHKeyID != "" {
+		b.once(path+".sshKeyId", "the key "+s.SSHKeyID, h.Region)
+	}
+	if s.PrivateKey == "" && s.PublicKey == "" {
+		return
+	}
+	block, _ := pem.Decode([]byte(s.PrivateKey))
+	ok := block != nil
+	if ok {
+		_, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+		ok = err == nil
+	}
+	b.want(ok, path+".privateKey", "it must be an RSA key in PEM, -----BEGIN RSA PRIVATE KEY-----")
+	b.want(strings.HasPrefix(s.PublicKey, "ssh-rsa "), path+".publicKey", "it must be there with privateKey, as ssh-rsa and the key")
+	b.want(s.SSHKeyID != "", path+".sshKeyId", "it must be there with privateKey")
+	h.KeyPair = &ssm.KeyPair{ID: s.SSHKeyID, Public: s.PublicKey, Private: s.PrivateKey}
+}
+
+var keyID = regexp.MustCompile(`^skey-[a-z0-9]{8}$`)
+
+func (b *builder) accessKey(path string, s *Secret, h *ssm.Holding, e *ssm.Estate) {
+	b.want(s.TargetUin > 0 && s.TargetUin <= largestUin, path+".targetUin", "it must be there: the user whose key it is")
+	b.want(len(s.AccessKeys) <= ssm.MaxAccessKeys, path+".accessKeys", "a user has at most %d keys", ssm.MaxAccessKeys)
+	keys := s.AccessKeys
+	var chosen struct{ SecretId, SecretKey string }
+	if v := h.Versions[ssm.CurrentVersion]; v != nil {
+		err := json.Unmarshal([]byte(v.String), &chosen)
+		b.want(err == nil && chosen.SecretId != "" && chosen.SecretKey != "", path+".versions", `the value of an API key is {"SecretId":…,"SecretKey":…}`)
+		if len(keys) == 0 {
+			keys = []AccessKey{{chosen.SecretId, chosen.SecretKey}}
+		}
+		last := keys[len(keys)-1]
+		b.want(last.SecretID == chosen.SecretId && last.SecretKey == chosen.SecretKey, path+".accessKeys", "the last one is not that of the value SSM_Current")
+	}
+	for i, k := range keys {
+		at := fmt.Sprintf("%s.accessKeys[%d]", path, i)
+		b.want(k.SecretID != "" && k.SecretKey != "", at, "secretId and secretKey must be there")
+		b.once(at+".secretId", "the SecretId "+k.SecretID, "")
+		h.Keys = append(h.Keys, ssm.HeldKey{SecretID: k.SecretID, AccessKeyPair: ssm.AccessKeyPair{
+			SecretKey: k.SecretKey, Uin: e.Uin, TargetUin: s.TargetUin, Region: h.Region, SecretName: s.SecretName,
+		}})
+	}
+}

@@ -1,0 +1,288 @@
+package seed
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ssmlocal/fixtures"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/ssm"
+)
+
+var wall = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+func build(text string) (*State, error) {
+	s, err := Parse("x.yaml", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return Build([]*Source{s}, Rules{Wall: wall, SecretLimit: 1000, Faults: fault.Known{
+		Actions: []string{"GetSecretValue"}, Codes: func(string) []string { return []string{"InternalError"} },
+		Has: func(code string) bool { return code == "InternalError" }, Regions: ssm.Regions(),
+	}})
+}
+
+// one is a document with one account, whose fields follow.
+func account1(fields string) string {
+	return "accounts:\n  - uin: 100000000001\n" + indent(fields, "    ")
+}
+
+// secret1 is a document with one secret, whose fields follow.
+func secret1(fields string) string {
+	return account1("secrets:\n  - secretName: a\n" + indent(fields, "    "))
+}
+
+func indent(text, by string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text + "\n") {
+		out.WriteString(by + line)
+	}
+	return out.String()
+}
+
+const product = "secretType: 1\nproductName: Mysql\nresourceId: cdb-1\n"
+
+// TestMistakes holds each mistake to the line, the field and the reason that it is told with.
+func TestMistakes(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		// YAML itself, and what the fields are.
+		{"accounts: [", "x.yaml:2: this is not YAML"},
+		{"accounts:\n  - uin: 1\n    name: x\n", "x.yaml:3: name: there is no such field"},
+		{"accounts:\n  - uin: one\n", "x.yaml:2: accounts[0].uin: the value has the wrong type or form; it must be a number"},
+		{"accounts:\n  - uin: 99999999999999999999\n", "x.yaml:2: accounts[0].uin: "},
+		{"accounts: 7\n", "x.yaml:1: accounts: the value has the wrong type"},
+		{"accounts:\n  - uin: 1\n    uin: 2\n", "x.yaml:3: accounts[0].uin: it is given twice"},
+		{"accounts: []\n---\naccounts: []\n", "x.yaml: this is not one YAML document"},
+		{"- a\n", "x.yaml:1: "},
+		{"accounts:\n  - {uin: 1, service: [x]}\n", "x.yaml:2: accounts[0].service: the value has the wrong type or form; it must be a text"},
+		{"accounts:\n  - {uin: 1, secrets: [{secretName: a, secretType: one}]}\n", "x.yaml:2: accounts[0].secrets[0].secretType: the value has the wrong type or form; it must be a number"},
+		{"accounts:\n  - {uin: 1, name: x}\n", "x.yaml:2: name: there is no such field here; there are uin, service"},
+		{"accounts: [null]\n", "x.yaml:1: accounts[0]: there is nothing in this place of the list"},
+		{"accounts:\n  - uin: 1\n    secrets:\n      - secretName: a\n      -\n", "x.yaml:5: accounts[0].secrets[1]: there is nothing"},
+		{"# nothing but words\n\n  # and more\n", ""},
+		{"", ""},
+		// Accounts.
+		{"accounts:\n  - service: normal\n", "x.yaml:2: accounts[0].uin: it must be a number such as 100000000001"},
+		{account1("service: good"), "x.yaml:3: accounts[0].service: it is \"good\""},
+		{account1("kmsKeys: {k: lost}"), "x.yaml:3: accounts[0].kmsKeys.k: it is \"lost\""},
+		{account1("users: [{uin: 100000000001}]"), "users[0].uin: it must be the number of a sub-account"},
+		{account1("users: [{uin: 2}, {uin: 2}]"), "users[1].uin: the user is given twice"},
+		{account1("users: [{uin: 2, otherKeys: 3}]"), "otherKeys: it must be 0 to 2"},
+		{account1("secretLimit: 1\nsecrets:\n  - {secretName: a}\n  - {secretName: b}\n"), "x.yaml:6: accounts[0].secrets[1]: it is more than the 1 secrets"},
+		// Credentials and policies.
+		{account1("credentials: [{secretId: a}]"), "credentials[0].secretKey: it must be there"},
+		{account1("credentials: [{secretKey: a}]"), "credentials[0].secretId: it must be there"},
+		{account1("credentials: [{secretId: a, secretKey: b}, {secretId: a, secretKey: c}]"), "the SecretId a is given twice"},
+		{account1("credentials: [{secretId: a, secretKey: b, user: 7}]"), "credentials[0].user: 7 is none of the account's users"},
+		{account1("credentials: [{secretId: a, secretKey: b, expireTime: soon}]"), "credentials[0].expireTime: it must be a time"},
+		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "1.0"}]}]`), `policies[0].version: it is "1.0"`},
+		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "2.0", statement: [{effect: allow, action: x, resource: y}]}]}]`), "policies[0].statement[0].resource[0]: \"y\" is not *"},
+		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "2.0", statement: [{effect: allow, action: x, resource: "*", condition: {}}]}]}]`), "condition: there is no such field"},
+		// Secrets of any type.
+		{secret1("secretName: b\n"), "x.yaml:5: accounts[0].secrets[0].secretName: it is given twice"},
+		{account1("secrets: [{secretName: a/b}]"), "x.yaml:3: accounts[0].secrets[0].secretName: The value of `SecretName` is not valid"},
+		{account1("secrets: [{secretName: a}, {secretName: a}]"), "secrets[1].secretName: the secret a is given twice"},
+		{secret1("region: mars"), "x.yaml:5: accounts[0].secrets[0].region: there is no region \"mars\""},
+		{secret1("secretType: 5"), "secretType: it must be 0 to 4"},
+		{secret1("status: Gone"), "status: it is \"Gone\""},
+		{secret1("status: Creating"), "only product secrets"},
+		{secret1("status: Failed"), "only product secrets"},
+		{secret1("createTime: now+1d"), "createTime: it can't lie ahead of the clock, which is at 2026-03-01T12:00:00Z"},
+		{secret1("createTime: yesterday"), "createTime: it must be a time such as"},
+		{secret1("createTime: now-0d"), "createTime: it must be a time such as"},
+		{secret1("createTime: now-30000d"), "createTime: it must lie between 1970-01-02 and 2201-01-01"},
+		{secret1("createTime: 1969-01-01T00:00:00Z"), "createTime: it must lie between"},
+		{account1("credentials: [{secretId: a, secretKey: b, expireTime: now+65000d}]"), "expireTime: it must lie between"},
+		{"clock: {offset: -500000h}", "clock: it must be set between 1970-01-02 and 2200-01-01"},
+		{"clock: {offset: 2562047h}", "clock: it must be set between"},
+		{secret1("versions: [{versionId: v, createTime: now-1d, secretString: x}]"), "versions[0].createTime: it can't lie before the secret's"},
+		{secret1("kmsKeyId: \"a\\nb\""), "kmsKeyId: it must be a key's id"},
+		{secret1("secretType: 3\ntargetUin: 5\nlatestRotateTime: now-1d"), "latestRotateTime: it can't lie before createTime"},
+		{account1("users: [{uin: 5, otherKeys: 2}]\nsecrets: [{secretName: a, secretType: 3, targetUin: 5}]"), "accessKeys: The user 5 has too many access keys"},
+		{secret1(product + "secretString: x"), "secretString: the value of a database account is"},
+		{secret1(product + "secretString: '{\"UserName\":\"" + strings.Repeat("u", 33) + "\",\"Password\":\"p\"}'"), "secretString: the value of a database account is"},
+		{account1("tasks: [{flowId: 1, kind: rotation, secretName: a}]\nsecrets:\n  - {secretName: a, secretType: 1, productName: Mysql, resourceId: c, flowId: 1, status: Failed}"), "none where the creation failed"},
+		{account1("tasks: [{flowId: 1, kind: deletion, secretName: a}]\nsecrets:\n  - {secretName: a, secretType: 1, productName: Mysql, resourceId: c, flowId: 1}"), "and else a rotation"},
+		{account1("tasks: [{flowId: 9007199254740991, kind: rotation, secretName: a}]"), "flowId: it must be a number from 1 to 4503599627370496"},
+		{account1("isolated: [" + strings.Repeat("a, ", 10001) + "]"), "isolated: there are 10001; the limit is 10000"},
+		{secret1("deleteTime: now+1d"), "deleteTime: only a secret whose status is PendingDelete"},
+		{secret1("status: PendingDelete\ndeleteTime: now+31d"), "at most 30 days ahead"},
+		{secret1("status: PendingDelete\ncreateTime: now-1d\ndeleteTime: now-2d"), "after createTime"},
+		{secret1("creationFailed: true"), "a secret of the type 0 (custom) has none"},
+		{secret1("encryptType: 2"), "encryptType: it must be 0 or 1"},
+		{secret1("tags: {a: [5]}"), "x.yaml:5: accounts[0].secrets[0].tags.a: the value has the wrong type or form; it must be a text"},
+		{secret1("tags: {a: 5, b: true}"), ""},
+		{secret1("tags: {'': x}"), "tags: The value of `TagKey` is not valid"},
+		{secret1("description: '" + strings.Repeat("x", 2049) + "'"), "description: The value of `Description` is 2049 bytes"},
+		// Values.
+		{secret1("secretString: x\nsecretBinary: eA=="), "Exactly one of"},
+		{secret1("secretString: x\nversions: [{versionId: v1, secretString: x}]"), "not in both places"},
+		{secret1("versions: [{versionId: v1}]"), "x.yaml:5: accounts[0].secrets[0].versions[0]: Exactly one of"},
+		{secret1("versions: [{versionId: /, secretString: x}]"), "versions[0].versionId: The value of `VersionId`"},
+		{secret1("versions: [{versionId: v, secretString: x}, {versionId: v, secretString: x}]"), "versions[1].versionId: it is given twice"},
+		{secret1("versions: [{versionId: v, createTime: now+1h, secretString: x}]"), "versions[0].createTime: it can't lie ahead"},
+		{secret1("secretBinary: '?'"), "is not base64"},
+		{secret1("secretString: " + strings.Repeat("x", 32769)), "is 32769 bytes long"},
+		{secret1("versions: [" + strings.Repeat("{versionId: v, secretString: x}, ", 11) + "]"), "there are 11; the limit is 10"},
+		// Products.
+		{secret1("productName: Mysql"), "productName: a secret of the type 0 (custom) has none"},
+		{secret1("secretType: 1\nresourceId: cdb-1"), "productName: The value of `ProductName` is not valid"},
+		{secret1("secretType: 1\nproductName: Mysql"), "resourceId: it must be there"},
+		{secret1(product + "rotationFrequency: 29"), "rotationFrequency: The value of `RotationFrequency`"},
+		{secret1(product + "enableRotation: true\nrotationBeginTime: soon"), "rotationBeginTime: it must be a time"},
+		{secret1(product + "status: Creating\nsecretString: x"), "versions: a secret that has not been made yet"},
+		{secret1(product + "versions: [{versionId: v1, secretString: x}]"), "versionId: a value that the service makes is SSM_Current"},
+		{secret1(product + "domains: ['a b']"), "domains: "},
+		{secret1(product + "userNamePrefix: 1abc"), "userNamePrefix: "},
+		{secret1(product + "databaseAccounts: [{accountName: a}]"), "two accounts"},
+		{secret1(product + "databaseAccounts: [{accountName: a}, {accountName: b}]"), "one of them has the version SSM_Current"},
+		{secret1(product + "databaseAccounts: [{accountName: a, version: SSM_Current}, {accountName: b}]"), "a version and a rotatedTime"},
+		{secret1(product + "flowId: 5"), "flowId: there is no running task"},
+		{secret1(product + "secretString: x\nstatus: PendingDelete\ncreationFailed: true"), "has not been made yet"},
+		// SSH keys, API keys, Redis.
+		{secret1("secretType: 2\nsecretString: x"), "a secret of the type 2 (SSH key pair) has none"},
+		{secret1("secretType: 2\nstatus: PendingDelete"), "deleted at once"},
+		{secret1("secretType: 2\nsshKeyId: mine"), "sshKeyId: it must be skey-"},
+		{secret1("secretType: 2\nprivateKey: x"), "privateKey: it must be an RSA key"},
+		{secret1("secretType: 3"), "targetUin: it must be there"},
+		{secret1("secretType: 3\ntargetUin: 5\nsecretString: x"), "the value of an API key"},
+		{secret1("secretType: 3\ntargetUin: 5\naccessKeys: [{secretId: a, secretKey: b}]\nsecretString: '{\"SecretId\":\"a\",\"SecretKey\":\"c\"}'"), "is not that of the value"},
+		{secret1("secretType: 4"), "additionalConfig: "},
+		// Tasks.
+		{account1("tasks: [{flowId: 1, kind: party, secretName: a}]"), "tasks[0].kind: it is \"party\""},
+		{account1("tasks: [{flowId: 1, kind: rotation, secretName: a}, {flowId: 1, kind: rotation, secretName: a}]"), "tasks[1].flowId: the flowId 1 is given twice"},
+		{account1("tasks: [{flowId: 1, kind: rotation, secretName: a, status: done, polls: 2}]"), "a task that has ended"},
+		{account1("tasks: [{flowId: 1, kind: rotation, secretName: a, dueTime: now+1h, polls: 2}]"), "give one of dueTime and polls"},
+		{account1("tasks: [{flowId: 1, kind: creation, secretName: a}]\nsecrets:\n  - {secretName: a, secretType: 1, productName: Mysql, resourceId: c, flowId: 1}"), "a creation is under way while the status is Creating"},
+		// The clock and faults.
+		{"clock: {now: now, offset: 3h}", "x.yaml:1: clock: give one of now and offset"},
+		{"clock: {now: 1e9}", "clock.now: it must be a time"},
+		{"clock: {offset: 9999d}", ""},
+		{"clock: {offset: far}", "clock.offset: it must be a duration"},
+		{"faults:\n  - {action: GetSecret, drop: true}", "x.yaml:2: faults[0].action: there is no action \"GetSecret\""},
+		{"faults:\n  - {}", "x.yaml:2: faults[0]: nothing would happen"},
+		{"faults:\n  - {id: a, drop: true}\n  - {id: a, drop: true}", "x.yaml:3: faults[1].id: the fault a is given twice"},
+		{"faults:\n  - {delay: soon}", "x.yaml:2: "},
+	} {
+		_, err := build(c.text)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("a mistake is told in several lines: %v", err)
+		}
+	}
+}
+
+// TestNoSecretInMistakes plants values in files with mistakes.
+func TestNoSecretInMistakes(t *testing.T) {
+	const planted = "hunter2-planted"
+	for _, text := range []string{
+		secret1("secretString: " + planted + "\nbad: " + planted),
+		secret1("secretString: [" + planted + "]"),
+		secret1("secretString: \"" + planted + "\n  x: ["),
+		secret1("secretBinary: " + planted),
+		secret1("secretString: {" + planted + ": x}"),
+		secret1("versions: " + planted),
+		secret1("versions: [" + planted + "]"),
+		secret1("secretType: " + planted),
+		secret1("secretType: 3\ntargetUin: 5\nsecretString: " + planted),
+		secret1("secretType: 2\nprivateKey: " + planted),
+		account1("credentials: " + planted),
+		account1("credentials: [{secretId: '', secretKey: " + planted + "}]"),
+		account1("credentials: [{secretId: a, secretKey: [" + planted + "]}]"),
+		account1("credentials: [{secretId: a, secretKey: *" + planted + "}]"),
+		account1("credentials:\n  - secretId: a\n    secretKey: " + planted + "\n   x: y"),
+		"accounts:\n\t" + planted,
+		"accounts: [{uin: 1, secrets: [{secretName: a, secretString: pass," + planted + "}]}]",
+		"accounts: [{uin: 1, credentials: [{secretId: a, secretKey: k," + planted + "}]}]",
+		planted,
+	} {
+		_, err := build(text)
+		if err == nil || strings.Contains(err.Error(), planted) {
+			t.Errorf("%s\n%v", text, err)
+		}
+	}
+}
+
+// TestTimes resolves relative times against the virtual clock that the same file sets.
+func TestTimes(t *testing.T) {
+	s, err := build("clock: {now: 2030-01-02T00:00:00Z, frozen: true}\n" + secret1("createTime: now-30d\nstatus: PendingDelete\ndeleteTime: now+72h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := s.Estates[0].Secrets[0].Secret
+	if got, want := time.Unix(0, x.CreatedAt).UTC().String(), "2029-12-03 00:00:00 +0000 UTC"; got != want {
+		t.Errorf("created %s, want %s", got, want)
+	}
+	if got, want := time.Unix(0, x.DeleteAt).UTC().String(), "2030-01-05 00:00:00 +0000 UTC"; got != want {
+		t.Errorf("deleted %s, want %s", got, want)
+	}
+	if !s.Clock.Frozen || !s.Now.Equal(time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("%+v", s.Clock)
+	}
+	for text, want := range map[string]clock.State{
+		"":                                     {},
+		"clock: {offset: 72h}":                 {Offset: int64(72 * time.Hour)},
+		"clock: {offset: 1h, frozen: true}":    {Frozen: true, At: wall.Add(time.Hour).UnixNano()},
+		"clock: {now: now+1d}":                 {Offset: int64(24 * time.Hour)},
+		"clock: {now: '2026-03-01T13:00:00Z'}": {Offset: int64(time.Hour)},
+	} {
+		if s, err := build(text); err != nil || s.Clock != want {
+			t.Errorf("%q: %+v, %v", text, s, err)
+		}
+	}
+}
+
+// FuzzStrings writes any text as a value and reads it back.
+func FuzzStrings(f *testing.F) {
+	for _, s := range []string{"x", "", " x", "x ", "null", "~", "1e3", "0x1", "true", "- a", "a: b", "# c", "a #b", "'", `"`, `\`, "\n", "x\n", "\nx", "x\n\n y\n", "\t", "\r\n", "|", ">", "%", "@", "`",
+		"{}", "[", "!x", "&a", "*a", "中文", "\u2028", "\x00", "\x1b", "😀", "2030-01-02", "<<", "=", "?", ": ", ":", "a:", ",", "-----BEGIN\nx\n-----END", "..."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if strings.ToValidUTF8(value, "") != value || value == "" {
+			return
+		}
+		state := &State{Estates: []*ssm.Estate{{Uin: 1, Secrets: []*ssm.Holding{{
+			Region: ssm.DefaultRegion, Secret: ssm.Secret{Name: "a", CreatedAt: wall.UnixNano(), Description: value, Tags: []ssm.Tag{{TagKey: value, TagValue: value}}},
+			Versions: map[string]*ssm.Version{"v1": {CreatedAt: wall.UnixNano(), String: value}},
+		}}}}}
+		text, err := Write(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Parse("x", text)
+		if err != nil {
+			t.Fatalf("%q is written as\n%s\nwhich reads %v", value, text, err)
+		}
+		got := s.File.Accounts[0].Secrets[0]
+		if got.Versions[0].SecretString != value || got.Description != value || got.Tags[0].Key != value || got.Tags[0].Value != value {
+			t.Fatalf("%q is written as\n%s\nand reads %q, %q, %v", value, text, got.Versions[0].SecretString, got.Description, got.Tags)
+		}
+	})
+}
+
+// FuzzParse reads anything: it is a state or a mistake told in one line, and nothing panics.
+func FuzzParse(f *testing.F) {
+	for _, name := range fixtures.Seeds() {
+		text, _ := fixtures.Seed(name)
+		f.Add(text)
+	}
+	for _, text := range []string{
+		"", "{}", "null", "[]", "a: &a [*a]", "accounts: [&a {uin: 1, secrets: [*a]}]", "accounts:\n  - <<: 5\n", "accounts: [null]", "accounts: [{uin: 1, secrets: [null]}]",
+		"clock: {now: now+9999999d}", "faults: [null]", "accounts: [{uin: 1e300}]", "accounts: [{uin: -1}]", "\xff\xfe", "%YAML 9.9\n---\n{}", "clock:\n  now: !!timestamp 2030-01-01",
+		"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]", "accounts: [{uin: 1, secrets: [{secretName: a, createTime: now-292y}]}]",
+		"accounts: [{uin: 1, tasks: [{flowId: 9007199254740991, kind: rotation, secretName: a, beginTime: 1970-01-01T00:00:00Z}]}]",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, err := build(string(text))
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("a mistake is told in several lines: %q", err)
+		}
+	})
+}

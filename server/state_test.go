@@ -1,0 +1,377 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ssmlocal/fixtures"
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
+	"ssmlocal/store"
+)
+
+// get and put are the control plane's state.
+func getState(t *testing.T, s *servertest.Server, query string) string {
+	t.Helper()
+	answer, err := http.Get(s.URL + "/_ssmlocal/state" + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s %v", answer.Status, text, err)
+	}
+	return string(text)
+}
+
+// ask calls the control plane.
+func ask(t *testing.T, s *servertest.Server, method, path, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, s.URL+"/_ssmlocal"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, text := send(t, r)
+	return answer.StatusCode, text
+}
+
+func putState(t *testing.T, s *servertest.Server, query, text string) (int, string) {
+	t.Helper()
+	return ask(t, s, http.MethodPut, "/state"+query, text)
+}
+
+// TestRoundTrip exports what each built-in seed made, imports it elsewhere and exports that: the same text.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, name := range fixtures.Seeds() {
+		s := servertest.New(t, server.Config{Seeds: []string{name}})
+		first := getState(t, s, "")
+		other := servertest.New(t, server.Config{})
+		if status, body := putState(t, other, "", first); status != http.StatusOK {
+			t.Errorf("%s: %d %s\n%s", name, status, body, first)
+			continue
+		}
+		if second := getState(t, other, ""); second != first {
+			t.Errorf("%s: %s", name, difference(second, first))
+		}
+	}
+}
+
+// TestResetUnderLoad replaces the state again and again while clients look: each sees a whole state, one or the other, and
+// the key pair that belongs to it.
+func TestResetUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	generation := func(n int) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, "accounts:\n  - uin: 100000000001\n    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]\n    secrets:\n")
+		for i := range 30 {
+			fmt.Fprintf(&b, "      - {secretName: s%d, description: 'generation %d', secretString: 'generation %[2]d'}\n", i, n)
+		}
+		return b.String()
+	}
+	if status, body := putState(t, s, "", generation(0)); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	var lists atomic.Int64
+	for range 3 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				var reply struct {
+					TotalCount      int
+					SecretMetadatas []struct{ Description string }
+				}
+				if err := s.Call("ListSecrets", map[string]any{"Limit": 100}, &reply); err != nil {
+					t.Error(err)
+					return
+				}
+				lists.Add(1)
+				for _, m := range reply.SecretMetadatas {
+					if reply.TotalCount != 30 || m.Description != reply.SecretMetadatas[0].Description {
+						t.Errorf("half a state: %+v", reply)
+						return
+					}
+				}
+				if len(reply.SecretMetadatas) != 30 {
+					t.Errorf("%d of 30 secrets", len(reply.SecretMetadatas))
+					return
+				}
+			}
+		})
+	}
+	for n := range 60 {
+		if status, body := putState(t, s, "", generation(n)); status != http.StatusOK {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	close(stop)
+	readers.Wait()
+	if lists.Load() == 0 {
+		t.Error("nobody looked")
+	}
+}
+
+// TestOneAccount resets, exports and imports one account; the other doesn't notice.
+func TestOneAccount(t *testing.T) {
+	t.Parallel()
+	const other = 200000000002
+	s := servertest.New(t, server.Config{Seeds: []string{"demo"}, Credentials: []account.Credential{{SecretID: "AKIDother", SecretKey: "k", Uin: other}}})
+	mine := account.Default
+	for _, who := range []account.Credential{s.Credential, mine} {
+		if err := s.CallIn("ap-guangzhou", who, "CreateSecret", map[string]string{"SecretName": "new", "SecretString": "x"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addFault(t, s, `{"uin":200000000002,"action":"GetRegions","error":{"code":"InternalError"}}`)
+	exported := getState(t, s, "?uin=200000000002")
+	if strings.Contains(exported, "app-config") || !strings.Contains(exported, "secretName: new") || !strings.Contains(exported, "InternalError") {
+		t.Errorf("one account's export:\n%s", exported)
+	}
+	reset := func(query string) string {
+		r, _ := http.NewRequest(http.MethodPost, s.URL+"/_ssmlocal/reset"+query, nil)
+		answer, body := send(t, r)
+		if answer.StatusCode != http.StatusOK {
+			t.Fatal(body)
+		}
+		return body
+	}
+	exists := func(who account.Credential, name string) bool {
+		return s.CallIn("ap-guangzhou", who, "DescribeSecret", map[string]string{"SecretName": name}, nil) == nil
+	}
+	reset("?uin=100000000001")
+	if exists(mine, "new") || !exists(mine, "app-config") || !exists(s.Credential, "new") {
+		t.Error("the reset of one account did not return it to its seed, or touched the other")
+	}
+	if err := s.CallIn("ap-guangzhou", s.Credential, "GetRegions", nil, nil); err == nil {
+		t.Error("the reset of one account removed the fault of another")
+	}
+	reset("?uin=200000000002")
+	if exists(s.Credential, "new") || !exists(mine, "app-config") || s.CallIn("ap-guangzhou", s.Credential, "GetRegions", nil, nil) != nil {
+		t.Error("the reset of an account without seeds left something")
+	}
+	if status, body := putState(t, s, "?uin=200000000002", exported); status != http.StatusOK || !exists(s.Credential, "new") {
+		t.Errorf("%d %s", status, body)
+	}
+	if again := getState(t, s, "?uin=200000000002"); again != exported {
+		t.Error(difference(again, exported))
+	}
+	if status, _ := putState(t, s, "?uin=100000000001", exported); status != http.StatusBadRequest || !exists(mine, "app-config") {
+		t.Errorf("another account's state was imported: %d", status)
+	}
+	reset("")
+	if exists(s.Credential, "new") || !exists(mine, "app-config") {
+		t.Error("a reset did not return to the seeds")
+	}
+}
+
+// TestRefusedStateChangesNothing imports states with a mistake at their very end.
+func TestRefusedStateChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Seeds: []string{"every-status"}})
+	before := getState(t, s, "")
+	for _, text := range []string{
+		"accounts: [{uin: 1, secrets: [{secretName: a}, {secretName: a}]}]",
+		"accounts: [{uin: 1, secrets: [{secretName: a}]}]\nfaults: [{}]",
+		"accounts: [{uin: 1, credentials: [{secretId: a, secretKey: b}]}, {uin: 2, credentials: [{secretId: a, secretKey: b}]}]",
+		"not: a state",
+		"[",
+	} {
+		status, body := putState(t, s, "", text)
+		if status != http.StatusBadRequest || !strings.Contains(body, "body") {
+			t.Errorf("%s: %d %s", text, status, body)
+		}
+	}
+	if after := getState(t, s, ""); after != before {
+		t.Error(difference(after, before))
+	}
+	if status, _ := putState(t, s, "", ""); status != http.StatusOK || getState(t, s, "") != "{}\n" {
+		t.Error("an empty document is not the empty state")
+	}
+}
+
+// TestSeedsAndDataFile starts with seeds on a new file, on the same file once more, and returns to the seeds.
+func TestSeedsAndDataFile(t *testing.T) {
+	t.Parallel()
+	dir, seeds := t.TempDir(), t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(seeds, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1-accounts.yaml", "accounts: [{uin: 5, credentials: [{secretId: AKIDfive, secretKey: five}]}]")
+	write("2-secrets.yml", "accounts: [{uin: 5, secrets: [{secretName: a, secretString: seeded}]}]\nfaults: [{action: GetRegions, drop: true, times: 1}]")
+	five := account.Credential{SecretID: "AKIDfive", SecretKey: "five"}
+	config := server.Config{Data: dir, Seeds: []string{seeds}}
+	value := func(s *servertest.Server) string {
+		var reply struct{ SecretString string }
+		if err := s.CallIn("ap-guangzhou", five, "GetSecretValue", map[string]string{"SecretName": "a", "VersionId": "SSM_Current"}, &reply); err != nil {
+			return err.Error()
+		}
+		return reply.SecretString
+	}
+	s := servertest.New(t, config)
+	if got := value(s); got != "seeded" {
+		t.Error(got)
+	}
+	if err := s.CallIn("ap-guangzhou", five, "UpdateSecret", map[string]string{"SecretName": "a", "VersionId": "SSM_Current", "SecretString": "changed"}, nil); err != nil {
+		t.Error(err)
+	}
+	s.Stop()
+	s = servertest.New(t, config)
+	if got := value(s); got != "changed" {
+		t.Errorf("the seeds were applied to a file with a state, or its keys were lost: %s", got)
+	}
+	if !strings.Contains(getState(t, s, ""), "drop: true") {
+		t.Error("the faults of the seeds are not armed at the second start")
+	}
+	r, _ := http.NewRequest(http.MethodPost, s.URL+"/_ssmlocal/reset", nil)
+	if _, body := send(t, r); !strings.Contains(body, `"secrets": 1`) || value(s) != "seeded" {
+		t.Errorf("the reset answers %s, and the value is %s", body, value(s))
+	}
+}
+
+// TestBadSeeds refuses to start with the line and the field, and leaves a data file without a state.
+func TestBadSeeds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(file, []byte("accounts:\n  - uin: 5\n    secrets:\n      - secretName: ok\n      - secretName: not/ok\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for seeds, want := range map[string]string{
+		file:                          file + ":5: accounts[0].secrets[1].secretName",
+		"nowhere":                     "the built-in ones are",
+		t.TempDir():                   "no .yaml file",
+		filepath.Join(file, "inside"): "cannot read the seed",
+	} {
+		_, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Data: filepath.Join(dir, "data"), Seeds: []string{seeds}})
+		if mistake := (server.ConfigError{}); err == nil || !errors.As(err, &mistake) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", seeds, err)
+		}
+	}
+	s := servertest.New(t, server.Config{Data: filepath.Join(dir, "data")})
+	if got := getState(t, s, ""); got != "{}\n" {
+		t.Errorf("a refused seed left\n%s", got)
+	}
+}
+
+// TestBackup downloads the file while writes go on, and starts from it.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Seeds: []string{"demo"}, Unlimited: true})
+	stop, writer := make(chan struct{}), sync.WaitGroup{}
+	writer.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = s.Call("CreateSecret", map[string]string{"SecretName": fmt.Sprint("w", i), "SecretString": "x"}, nil)
+			}
+		}
+	})
+	answer, err := http.Get(s.URL + "/_ssmlocal/backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	close(stop)
+	writer.Wait()
+	if err != nil || int64(len(file)) != answer.ContentLength {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, store.FileName), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	restored := servertest.New(t, server.Config{Data: dir}) // its whole store is checked at the test's end
+	if value, err := restored.Value("app-config", "SSM_Current"); err != nil || !strings.Contains(value, "hello") {
+		t.Errorf("%s %v", value, err)
+	}
+}
+
+// TestRandomSeed records one session on two servers with the same seed and a clock that stands still: byte for byte the same
+// answers, but for the SSH key. After a reset they come once more.
+func TestRandomSeed(t *testing.T) {
+	t.Parallel()
+	seed := filepath.Join(t.TempDir(), "seed.yaml")
+	err := os.WriteFile(seed, []byte(`
+clock: {now: 2030-01-01T00:00:00Z, frozen: true}
+accounts:
+  - uin: 100000000001
+    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]
+    users: [{uin: 100000000101}]
+    secrets:
+      - {secretName: db, secretType: 1, productName: Mysql, resourceId: cdb-1}
+      - {secretName: key, secretType: 3, targetUin: 100000000101}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := func(s *servertest.Server) string {
+		var b strings.Builder
+		addFault(t, s, `{"action":"GetRegions","probability":0.5,"error":{"code":"InternalError"}}`)
+		for _, c := range []struct{ action, params string }{
+			{"CreateSecret", `{"SecretName":"a","SecretString":"x"}`},
+			{"DescribeSecret", `{"SecretName":"a"}`},
+			{"CreateProductSecret", `{"SecretName":"p","UserNamePrefix":"app","ProductName":"Mysql","InstanceID":"cdb-1","Domains":["%"],"PrivilegesList":[{"PrivilegeName":"GlobalPrivileges","Privileges":["SELECT"]}]}`},
+			{"RotateProductSecret", `{"SecretName":"p"}`}, {"RotateProductSecret", `{"SecretName":"db"}`}, {"RotateProductSecret", `{"SecretName":"key"}`},
+			{"GetSecretValue", `{"SecretName":"p","VersionId":"SSM_Current"}`}, {"GetSecretValue", `{"SecretName":"key","VersionId":"SSM_Current"}`},
+			{"DescribeRotationHistory", `{"SecretName":"db"}`},
+			{"CreateSSHKeyPairSecret", `{"SecretName":"ssh","ProjectId":0}`},
+			{"GetSecretValue", `{"SecretName":"nobody","VersionId":"v1"}`}, {"GetSecret", `{}`},
+			{"GetRegions", `{}`}, {"GetRegions", `{}`}, {"GetRegions", `{}`}, {"GetRegions", `{}`}, {"GetRegions", `{}`}, {"GetRegions", `{}`},
+		} {
+			_, text, err := sendCall(t, s, c.action, c.params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.WriteString(text + "\n")
+		}
+		s.Advance(40 * 24 * time.Hour)
+		_, text, _ := sendCall(t, s, "ListSecrets", `{"SecretType":1}`)
+		return b.String() + text
+	}
+	number := uint64(42)
+	config := server.Config{Seeds: []string{seed}, RandomSeed: &number, Unlimited: true}
+	s := servertest.New(t, config)
+	first := record(s)
+	if second := record(servertest.New(t, config)); second != first {
+		t.Errorf("with one seed:\n%s", difference(second, first))
+	}
+	r, _ := http.NewRequest(http.MethodPost, s.URL+"/_ssmlocal/reset", nil)
+	if answer, body := send(t, r); answer.StatusCode != http.StatusOK {
+		t.Fatal(body)
+	}
+	if again := record(s); again != first {
+		t.Errorf("after a reset:\n%s", difference(again, first))
+	}
+	number++
+	if other := record(servertest.New(t, config)); other == first {
+		t.Error("another seed makes no difference")
+	}
+	for _, part := range []string{"InternalError", `"Regions"`, "SSM_Rotate_20300101080000", "skey-"} {
+		if !strings.Contains(first, part) {
+			t.Errorf("the session has no %s:\n%s", part, first)
+		}
+	}
+}

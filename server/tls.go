@@ -1,0 +1,335 @@
+package server
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ssmlocal/server/clock"
+)
+
+// The emulator's own certificates: a CA that may vouch for the vendor's host names, this machine's and the user's, and for
+// nothing else, and a certificate for each host name that a client asks for.
+
+// vouched are the domains for which the CA vouches, besides those of --tls-host: whoever trusts it trusts it for no more.
+var vouched = []string{"localhost", "tencentcloudapi.com", "tencentyun.com"}
+
+// An authority makes certificates.
+type authority struct {
+	hosts   []string // of the user
+	clock   *clock.Clock
+	ca      func() (*issuer, error)
+	given   *tls.Certificate // in place of all that is made here
+	pem     []byte           // what to trust for given
+	foreign string           // who issued given, if that is not in pem
+
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate
+}
+
+// An issuer is a CA's certificate with its key.
+type issuer struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+const (
+	caFile    = "ca.pem"
+	caKeyFile = "ca-key.pem"
+)
+
+// aHostName is one that a certificate can be for: other scripts are written as xn--….
+var aHostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
+
+// newAuthority checks the configuration. Without files of the user, the CA is kept in a data directory, made there if need
+// be, or in memory, made when it is asked for first.
+func newAuthority(c Config, clock *clock.Clock) (*authority, error) {
+	a := &authority{clock: clock, leaves: map[string]*tls.Certificate{}}
+	a.ca = sync.OnceValues(a.newCA)
+	for _, host := range c.TLSHosts {
+		name := strings.ToLower(host)
+		if net.ParseIP(host) == nil && (!aHostName.MatchString(name) || len(name) > 253) {
+			return nil, ConfigError{fmt.Errorf("--tls-host is %q, it must be a host name of letters, digits and hyphens, or an address, such as ssmlocal or 10.1.2.3", host)}
+		}
+		a.hosts = append(a.hosts, name)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return nil, ConfigError{errors.New("--tls-cert and --tls-key go together")}
+	}
+	if c.TLSCert == "" {
+		return a, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, ConfigError{fmt.Errorf("--tls-cert and --tls-key: %w", err)}
+	}
+	a.given = &pair
+	a.pem, a.foreign, err = toTrust(c.TLSCert)
+	return a, err
+}
+
+// toTrust reads what clients must trust out of a file with a server's certificate: the CAs that it has, else the certificate itself;
+// nothing else that it may have, such as a key. If it has no CA and the certificate is by one, foreign says by which.
+func toTrust(file string) (trusted []byte, foreign string, err error) {
+	rest, err := os.ReadFile(file)
+	if err != nil {
+		return nil, "", ConfigError{fmt.Errorf("--tls-cert: %w", err)}
+	}
+	var leaf []byte
+	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, "", ConfigError{fmt.Errorf("--tls-cert: %w", err)}
+		}
+		switch text := pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}); {
+		case cert.IsCA:
+			trusted = append(trusted, text...)
+		case leaf == nil:
+			leaf = text
+			if !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+				foreign = cert.Issuer.String()
+			}
+		}
+	}
+	if trusted == nil {
+		return leaf, foreign, nil
+	}
+	return trusted, "", nil
+}
+
+// keep makes the CA one of the data directory.
+func (a *authority) keep(dir string) error {
+	if a.given != nil {
+		return nil
+	}
+	ca, err := a.load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if ca, err = a.newCA(); err == nil {
+			err = ca.save(dir)
+		}
+	}
+	a.ca = func() (*issuer, error) { return ca, nil }
+	return err
+}
+
+// PEM returns the certificate that clients must trust.
+func (a *authority) PEM() ([]byte, error) {
+	if a.given != nil {
+		return a.pem, nil
+	}
+	ca, err := a.ca()
+	if err != nil {
+		return nil, err
+	}
+	return ca.pem, nil
+}
+
+// config is what TLS needs.
+func (a *authority) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: a.certificate}
+}
+
+// mostLeaves bounds how many certificates are kept: a client may ask for any name.
+const mostLeaves = 256
+
+// certificate returns the certificate for the name that a client asks for.
+func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if a.given != nil {
+		return a.given, nil
+	}
+	local, _, _ := net.SplitHostPort(hello.Conn.LocalAddr().String())
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if !a.vouches(name) {
+		name = "localhost"
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := name + " " + local
+	if leaf := a.leaves[key]; leaf != nil && a.clock.Wall().Before(leaf.Leaf.NotAfter) {
+		return leaf, nil
+	}
+	if len(a.leaves) >= mostLeaves {
+		clear(a.leaves)
+	}
+	leaf, err := a.newLeaf(name, local)
+	if err != nil {
+		return nil, certificateError{err}
+	}
+	a.leaves[key] = leaf
+	return leaf, nil
+}
+
+// A certificateError is a mistake here, not one of the client's.
+type certificateError struct{ error }
+
+// vouches tells whether the CA may vouch for a name.
+func (a *authority) vouches(name string) bool {
+	return slices.ContainsFunc(append(vouched, a.hosts...), func(domain string) bool {
+		return name == domain || strings.HasSuffix(name, "."+domain)
+	})
+}
+
+// Certificates are valid for so long. Some clients refuse more than 825 days for a leaf.
+const (
+	caLife   = 10 * 365 * 24 * time.Hour
+	leafLife = 365 * 24 * time.Hour
+)
+
+func (a *authority) newCA() (*issuer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a CA: %w", err)
+	}
+	t := a.template(caLife)
+	t.Subject = pkix.Name{CommonName: "ssmlocal CA " + t.SerialNumber.Text(16)[:8], Organization: []string{"ssmlocal, for tests"}}
+	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
+	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	t.PermittedDNSDomainsCritical = true
+	t.PermittedDNSDomains = slices.Clone(vouched)
+	for _, host := range a.hosts {
+		if net.ParseIP(host) == nil { // addresses are not constrained
+			t.PermittedDNSDomains = append(t.PermittedDNSDomains, host)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a CA: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	return &issuer{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
+}
+
+func (a *authority) template(life time.Duration) *x509.Certificate {
+	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) // never fails
+	serial.SetBit(serial, 126, 1)
+	now := a.clock.Wall()
+	return &x509.Certificate{SerialNumber: serial, NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life)}
+}
+
+// newLeaf makes the certificate of a host name, which also holds for this machine.
+func (a *authority) newLeaf(name, local string) (*tls.Certificate, error) {
+	ca, err := a.ca()
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	t := a.template(leafLife)
+	t.Subject.CommonName = name
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	t.DNSNames = []string{name, "localhost", "*.localhost"}
+	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	for _, host := range a.hosts {
+		if ip := net.ParseIP(host); ip == nil {
+			t.DNSNames = append(t.DNSNames, host)
+		} else {
+			t.IPAddresses = append(t.IPAddresses, ip)
+		}
+	}
+	if ip, err := netip.ParseAddr(local); err == nil {
+		t.IPAddresses = append(t.IPAddresses, net.IP(ip.WithZone("").Unmap().AsSlice()))
+	}
+	slices.Sort(t.DNSNames)
+	t.DNSNames = slices.Compact(t.DNSNames)
+	der, err := x509.CreateCertificate(rand.Reader, t, ca.cert, &key.PublicKey, ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate for %s: %w", name, err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	return &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// save writes the CA for the next start.
+func (i *issuer) save(dir string) error {
+	key, err := x509.MarshalECPrivateKey(i.key)
+	if err != nil {
+		return err
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key})
+	err = writeFile(filepath.Join(dir, caKeyFile), text)
+	if err == nil { // the certificate is last: only with both is there a CA
+		err = writeFile(filepath.Join(dir, caFile), i.pem)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the CA: %w", err)
+	}
+	return nil
+}
+
+// writeFile writes a file whole or not at all, of mode 0600 whatever was there before.
+func writeFile(name string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// load reads the CA of an earlier start. One that may not vouch for the user's hosts, or is not valid any more, is refused:
+// programs trust it, so it is not replaced behind their back.
+func (a *authority) load(dir string) (*issuer, error) {
+	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(why string) (*issuer, error) {
+		return nil, fmt.Errorf("the CA in %s %s; remove %s and %s to have another made", dir, why, caFile, caKeyFile)
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return refuse("can't be read (" + err.Error() + ")")
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok || !pair.Leaf.IsCA {
+		return refuse("is none of ssmlocal's")
+	}
+	if a.clock.Wall().After(pair.Leaf.NotAfter) {
+		return refuse("is not valid any more")
+	}
+	for _, host := range a.hosts {
+		if net.ParseIP(host) == nil && !slices.Contains(pair.Leaf.PermittedDNSDomains, host) {
+			return refuse("was made without --tls-host " + host)
+		}
+	}
+	return &issuer{pair.Leaf, key, text}, nil
+}
+
+// tellCA is the control plane's call for the certificate to trust.
+func (s *Server) tellCA(*http.Request) (http.Handler, error) {
+	text, err := s.authority.PEM()
+	return document{"application/x-pem-file", text}, err
+}
