@@ -29,8 +29,9 @@ import (
 // program is the real program, running as a process of its own.
 type program struct {
 	*testing.T
-	cmd *exec.Cmd
-	url string
+	cmd   *exec.Cmd
+	url   string
+	lines *bufio.Reader // of standard output, behind the first
 }
 
 func startProgram(t *testing.T, args ...string) *program {
@@ -45,12 +46,13 @@ func startProgram(t *testing.T, args ...string) *program {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
 	_, url, ok := strings.Cut(strings.TrimSpace(line), "listens on ")
 	if err != nil || !ok {
 		t.Fatalf("the first line is %q, %v", line, err)
 	}
-	return &program{t, cmd, url}
+	return &program{t, cmd, url, lines}
 }
 
 // call returns the code of a refusal, "" for success, or an error if there was no answer.
@@ -305,6 +307,12 @@ func TestOfficialClients(t *testing.T) {
 		passed               *regexp.Regexp // what the output of a whole run has
 	}{
 		{
+			"go", "main.go", "", []string{"go", "run", "."}, regexp.MustCompile(`ok: 12 runs`),
+		},
+		{
+			"gotyped", "main.go", "", []string{"go", "run", "."}, regexp.MustCompile(`ok: 12 runs`),
+		},
+		{
 			"node", "node_modules", "run npm ci", []string{"node", "--test", "ssm.test.mjs"},
 			regexp.MustCompile(`(?m)# pass [1-9]\d*\s(.*\n)*?# fail 0`),
 		},
@@ -314,10 +322,21 @@ func TestOfficialClients(t *testing.T) {
 		},
 		{
 			"java", "target/test-classes", "run mvn test-compile", []string{"mvn", "-B", "test"},
-			regexp.MustCompile(`Tests run: [1-9]\d*, Failures: 0, Errors: 0, Skipped: 0`),
+			regexp.MustCompile(`(?m)Tests run: [1-9]\d*, Failures: 0, Errors: 0, Skipped: 0$`),
+		},
+		{
+			"tccli", ".venv/bin/python", "make a venv and install requirements.txt", []string{".venv/bin/python", "-m", "unittest", "tccli_test"},
+			regexp.MustCompile(`Ran [1-9]\d* tests in .*\s+OK`),
+		},
+		{ // without mariadbd all of them are skipped, and nothing is recorded
+			"rotation", ".venv/bin/python", "make a venv and install requirements.txt", []string{".venv/bin/python", "-m", "unittest", "rotation_test"},
+			regexp.MustCompile(`Ran [1-9]\d* tests in .*\s+OK.*`),
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if strings.HasPrefix(c.name, "go") && !strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), c.name) {
+				t.Skip("modules of their own, which would be downloaded; SSMLOCAL_REQUIRE=" + c.name + " runs it")
+			}
 			folder := filepath.Join("../../fixtures/clients", c.name)
 			if _, err := os.Stat(filepath.Join(folder, c.installed)); err != nil {
 				missing := "the client is not installed: " + c.how + " in fixtures/clients/" + c.name
@@ -326,16 +345,52 @@ func TestOfficialClients(t *testing.T) {
 				}
 				t.Skip(missing)
 			}
-			p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off")
+			p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off", "--proxy", "127.0.0.1:0")
 			defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
+			line, _ := p.lines.ReadString('\n')
+			_, proxy, ok := strings.Cut(strings.TrimSpace(line), "is a proxy on ")
+			if !ok {
+				t.Fatalf("the second line is %q", line)
+			}
+			dir := t.TempDir()
+			ca, trust, record := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "trust.p12"), filepath.Join(dir, c.name+".json")
+			if _, errs, code := ssmlocal(t, "ca", "--url", p.url, "--out", ca, "--truststore", trust); code != 0 {
+				t.Fatal(errs)
+			}
 			cmd := exec.CommandContext(t.Context(), c.command[0], c.command[1:]...)
-			cmd.Dir, cmd.Env = folder, append(os.Environ(), "SSMLOCAL_URL="+p.url)
+			cmd.Dir = folder
+			cmd.Env = append(os.Environ(), "SSMLOCAL_URL="+p.url, "SSMLOCAL_PROXY="+proxy, "SSMLOCAL_CA="+ca, "SSMLOCAL_TRUSTSTORE="+trust, "SSMLOCAL_RECORD="+record)
 			out, err := cmd.CombinedOutput()
 			if summary := c.passed.Find(out); err != nil || summary == nil {
 				t.Errorf("%v\n%s", err, out)
 			} else {
 				t.Logf("%s", summary)
+				keepRecord(t, c.name, record)
 			}
 		})
+	}
+}
+
+// TestCurl makes curl trust the certificate with the printed step alone.
+func TestCurl(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		if strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), "curl") {
+			t.Fatal("curl is missing")
+		}
+		t.Skip("curl is missing")
+	}
+	p := startProgram(t, "--listen", "127.0.0.1:0")
+	defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if _, errs, code := ssmlocal(t, "ca", "--url", p.url, "--out", ca); code != 0 {
+		t.Fatal(errs)
+	}
+	address := strings.Replace(p.url, "http://127.0.0.1", "https://localhost", 1) + "/_ssmlocal/health"
+	if out, err := exec.CommandContext(t.Context(), curl, "-sS", "--noproxy", "*", "--cacert", ca, address).CombinedOutput(); err != nil || !strings.Contains(string(out), `"ok"`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := exec.CommandContext(t.Context(), curl, "-sS", "--noproxy", "*", address).CombinedOutput(); err == nil {
+		t.Errorf("curl takes the certificate without being told to: %s", out)
 	}
 }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ssmlocal/fixtures"
+)
+
+// A clientRecord is what one client wrote down in a run of TestOfficialClients.
+type clientRecord struct {
+	Client, SDK, Version string
+	Credentials          []string
+	Unmodified           bool
+	Runs                 []struct {
+		Scheme, Signature, Method string
+		Actions                   map[string]returned
+	}
+}
+
+// returned is what came back from an action: fields that had a value, and codes.
+type returned struct {
+	Fields []string `json:"fields"`
+	Codes  []string `json:"codes"`
+}
+
+// A proof is a record without what its runs have in common.
+type proof struct {
+	Client      string              `json:"client"`
+	SDK         string              `json:"sdk"`
+	Version     string              `json:"version"`
+	Runs        []string            `json:"runs"` // scheme, signature and method
+	Credentials []string            `json:"credentials"`
+	Unmodified  bool                `json:"unmodified"` // without an endpoint option, through the proxy
+	Actions     map[string]returned `json:"actions"`    // in any of the runs
+}
+
+func (r *clientRecord) proof() proof {
+	p := proof{r.Client, r.SDK, r.Version, nil, slices.Sorted(slices.Values(r.Credentials)), r.Unmodified, map[string]returned{}}
+	for _, run := range r.Runs {
+		p.Runs = append(p.Runs, strings.Join([]string{run.Scheme, run.Signature, run.Method}, " "))
+		for name, seen := range run.Actions {
+			nested := func(field string) bool { return strings.Contains(field, ".") }
+			all := p.Actions[name]
+			all.Fields = union(all.Fields, slices.DeleteFunc(seen.Fields, nested))
+			all.Codes = union(all.Codes, seen.Codes)
+			p.Actions[name] = all
+		}
+	}
+	slices.Sort(p.Runs)
+	return p
+}
+
+func union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat([]string{}, a, b))))
+}
+
+// keepRecord compares what a client proved with what the page of all of them is made from; -update writes it.
+func keepRecord(t *testing.T, name, record string) {
+	t.Helper()
+	text, err := os.ReadFile(record)
+	if err != nil && !strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), name) {
+		t.Skipf("the client recorded nothing, as something that it needs is missing: %v", err)
+	}
+	if err != nil {
+		t.Fatalf("the client recorded nothing: %v", err)
+	}
+	var r clientRecord
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.MarshalIndent(r.proof(), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("../../fixtures/clients", name+".json")
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(file); err != nil || string(got)+"\n" != string(want) {
+		t.Errorf("the client proved something else than %s has: run this test with -update and look at the difference (%v)", file, err)
+	}
+}
+
+// TestClientsPage keeps the page of what was proven with which client current; -update writes it. The records beside it are
+// written and compared by TestOfficialClients, which CI runs with every client.
+func TestClientsPage(t *testing.T) {
+	const page = "../../fixtures/clients.md"
+	files, err := filepath.Glob("../../fixtures/clients/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no records: %v", err)
+	}
+	var records []proof
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r proof
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		records = append(records, r)
+	}
+	want := clientsPage(t, records)
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(page); err != nil || string(got) != want {
+		t.Errorf("%s differs from the records: run go test ./cmd/ssmlocal -update (%v)", page, err)
+	}
+}
+
+func clientsPage(t *testing.T, records []proof) string {
+	t.Helper()
+	api, err := fixtures.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("# What was proven with which client\n\nWritten by a test from the records of the programs in `fixtures/clients`, which CI runs against the emulator, each client as its vendor publishes it.\n\n")
+	b.WriteString("| Client | Version | Ways to call | Credential providers | No endpoint option, through the proxy |\n|---|---|---|---|---|\n")
+	for _, r := range records {
+		fmt.Fprintf(&b, "| %s: `%s` | %s | %s | %s | %s |\n", r.Client, r.SDK, r.Version, ways(r.Runs),
+			strings.Join(r.Credentials, ", "), map[bool]string{true: "yes", false: "–"}[r.Unmodified])
+	}
+	b.WriteString("\nFor each action: how many of its documented output fields a client read, and the codes that it saw, in any of its runs.\n\n")
+	b.WriteString("| Action |")
+	for _, r := range records {
+		b.WriteString(" " + r.Client + " |")
+	}
+	b.WriteString(" codes seen |\n|---|" + strings.Repeat("---|", len(records)+1) + "\n")
+	for _, name := range slices.Sorted(maps.Keys(api.Actions)) {
+		codes := map[string]bool{}
+		fmt.Fprintf(&b, "| %s |", name)
+		for _, r := range records {
+			seen, called := r.Actions[name]
+			for _, c := range seen.Codes {
+				codes[c] = true
+			}
+			read := 0
+			for _, p := range api.Actions[name].Out {
+				if slices.Contains(seen.Fields, p.Name) {
+					read++
+				}
+			}
+			if called {
+				fmt.Fprintf(&b, " %d of %d |", read, len(api.Actions[name].Out))
+			} else {
+				b.WriteString(" – |")
+			}
+		}
+		b.WriteString(" " + strings.Join(slices.Sorted(maps.Keys(codes)), ", ") + " |\n")
+	}
+	return b.String()
+}
+
+// ways lists the schemes, signatures and methods of runs.
+func ways(runs []string) string {
+	var of [3]map[string]bool
+	for _, run := range runs {
+		for i, part := range strings.SplitN(run, " ", 3) {
+			if of[i] == nil {
+				of[i] = map[string]bool{}
+			}
+			of[i][part] = true
+		}
+	}
+	var out []string
+	for _, parts := range of {
+		out = append(out, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
+	}
+	return strings.Join(out, "; ")
+}
