@@ -60,6 +60,7 @@ type Bucketer interface {
 type DB struct {
 	bolt   *bbolt.DB
 	tables []Bucketer
+	dir    string // the data directory, "" of a temporary store
 	temp   string // the directory of a temporary store, removed by Close
 
 	mu         sync.Mutex
@@ -84,6 +85,7 @@ func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.dir = dir
 	if fresh {
 		if err := syncDir(dir); err != nil {
 			return nil, errors.Join(err, db.Close())

@@ -584,3 +584,23 @@ func TestCopy(t *testing.T) {
 		restored.Close()
 	}
 }
+
+// TestCopyNeedsNoOtherPlace copies a kept store where there is no directory for temporary files, as in a container.
+func TestCopyNeedsNoOtherPlace(t *testing.T) {
+	dir := t.TempDir()
+	db, err := store.OpenDir(dir, fruits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	t.Setenv("TMPDIR", filepath.Join(dir, "missing"))
+	f, remove, err := db.Copy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	defer f.Close()
+	if left, err := filepath.Glob(filepath.Join(dir, "copy-*")); err != nil || len(left) > 0 {
+		t.Errorf("the copy leaves %v behind, %v", left, err)
+	}
+}

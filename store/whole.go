@@ -63,11 +63,11 @@ const copied = 8 << 20
 
 // Copy writes a consistent copy of the store to a temporary file (mode 0600), while writes to the store go on, and returns
 // it open at its beginning. The caller closes it; its name is gone already, or goes with remove on systems that can't
-// unlink an open file.
+// unlink an open file. It lies in the data directory, if there is one: a container may have no other.
 func (d *DB) Copy() (f *os.File, remove func(), err error) {
-	dir, err := os.MkdirTemp("", "ssmlocal-")
+	dir, err := os.MkdirTemp(d.dir, "copy-")
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make a temporary directory (set TMPDIR): %w", err)
+		return nil, nil, fmt.Errorf("cannot make a directory for the copy: %w; without --data, TMPDIR says where", err)
 	}
 	remove = func() { _ = os.RemoveAll(dir) }
 	defer func() {
