@@ -70,11 +70,36 @@ const defaultJournal = 1000
 // New checks the configuration, listens, and opens the data file, in this order: if one fails, nothing of the next is
 // touched.
 func New(c Config) (*Server, error) {
+	s := assemble(c)
+	if err := s.configure(c); err != nil {
+		return nil, err
+	}
+	if err := s.listenAll(c); err != nil {
+		return nil, err
+	}
+	if err := s.open(c.Data); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	settler := action.Settler{DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of}
+	s.worker = worker.New(s.clock.Now, settler.Settle)
+	if err := s.sow(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.metrics = s.newMetrics()
+	s.serveAll(c.Control == "")
+	return s, nil
+}
+
+// assemble puts together what needs no check.
+func assemble(c Config) *Server {
 	s := &Server{
-		services: newServices(), limiter: limit.New(), secretLimit: c.SecretLimit,
+		services: newServices(), limiter: limit.New(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
 		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version,
 		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
 		stopping: make(chan struct{}), own: map[string]net.Listener{}, tunnels: newInlet(),
+		tasks: taskSettings{first: c.TaskPace, pace: c.TaskPace},
+		bound: boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}},
 	}
 	if s.clock == nil {
 		s.clock = new(clock.Clock)
@@ -82,34 +107,39 @@ func New(c Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	if s.secretLimit == 0 {
-		s.secretLimit = ssm.MaxSecrets
-	}
 	s.faults = fault.New(s.random)
-	s.bound = boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}}
 	s.bound.random.restart(boundStart)
-	var err error
+	return s
+}
+
+// configure checks what a configuration can have wrong.
+func (s *Server) configure(c Config) (err error) {
 	if s.rates, err = rates(c); err != nil {
-		return nil, err
+		return err
 	}
 	if s.directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
-		return nil, ConfigError{err}
+		return ConfigError{err}
 	}
 	if err := s.loadSeeds(c.Seeds); err != nil {
-		return nil, err
+		return err
 	}
 	if s.authority, err = newAuthority(c, s.clock); err != nil {
-		return nil, err
+		return err
 	}
 	if s.authority.foreign != "" {
 		s.log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", s.authority.foreign)
 	}
 	s.greeter = &greeter{tls: s.authority.config(), clock: s.clock, log: s.log}
+	return nil
+}
+
+// listenAll opens every address, or none.
+func (s *Server) listenAll(c Config) (err error) {
 	if len(c.Listen) == 0 {
 		c.Listen = []string{DefaultListen}
 	}
 	if s.listeners, err = s.listen("--listen", c.Listen...); err != nil {
-		return nil, err
+		return err
 	}
 	for what, address := range map[string]string{controlPlane: c.Control, theProxy: c.Proxy, theMetadata: c.Metadata} {
 		if address == "" || what == controlPlane && address == "off" {
@@ -118,23 +148,16 @@ func New(c Config) (*Server, error) {
 		l, err := s.listen(what, address)
 		if err != nil {
 			s.closeListeners()
-			return nil, err
+			return err
 		}
 		s.own[what] = l[0]
 	}
-	if err := s.open(c.Data); err != nil {
-		s.closeListeners()
-		return nil, err
-	}
-	s.tasks.first = c.TaskPace
-	s.tasks.restart()
-	settler := action.Settler{DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of}
-	s.worker = worker.New(s.clock.Now, settler.Settle)
-	if err := s.sow(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	s.metrics = s.newMetrics()
-	api := s.routes(c.Control == "")
+	return nil
+}
+
+// serveAll gives every address what it serves.
+func (s *Server) serveAll(control bool) {
+	api := s.routes(control)
 	s.serve(s.newHTTP(api), append(s.listeners, s.tunnels)...)
 	others := map[string]http.Handler{controlPlane: s.controlOnly(), theMetadata: s.metadataOnly()}
 	others[theProxy] = s.proxy(api, others)
@@ -143,7 +166,6 @@ func New(c Config) (*Server, error) {
 			s.serve(s.newHTTP(handler), l)
 		}
 	}
-	return s, nil
 }
 
 // What has an address of its own, by the flag that gives it.
