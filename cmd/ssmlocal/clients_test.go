@@ -134,35 +134,65 @@ func clientsPage(t *testing.T, records []proof) string {
 		fmt.Fprintf(&b, "| %s: `%s` | %s | %s | %s | %s |\n", r.Client, r.SDK, r.Version, ways(r.Runs),
 			strings.Join(r.Credentials, ", "), map[bool]string{true: "yes", false: "–"}[r.Unmodified])
 	}
-	b.WriteString("\nFor each action: how many of its documented output fields a client read, and the codes that it saw, in any of its runs.\n\n")
-	b.WriteString("| Action |")
+	b.WriteString("\n## Actions\n\nHow many of an action's documented output fields a client read, in any of its runs.\n\n")
+	matrix(&b, "Action", records, slices.Sorted(maps.Keys(api.Actions)), func(r proof, name string) string {
+		seen, called := r.Actions[name]
+		if !called {
+			return "–"
+		}
+		read := 0
+		for _, p := range api.Actions[name].Out {
+			if slices.Contains(seen.Fields, p.Name) {
+				read++
+			}
+		}
+		return fmt.Sprintf("%d of %d", read, len(api.Actions[name].Out))
+	})
+	var fields, codes []string
+	for _, name := range slices.Sorted(maps.Keys(api.Actions)) {
+		for _, p := range api.Actions[name].Out {
+			fields = append(fields, name+": "+p.Name)
+		}
+	}
+	for _, r := range records {
+		for name, seen := range r.Actions {
+			for _, code := range seen.Codes {
+				codes = append(codes, name+": "+code)
+			}
+		}
+	}
+	b.WriteString("\n## Fields\n\nWhich documented output fields had a value that the client read. An old client doesn't know the newest ones.\n\n")
+	matrix(&b, "Field", records, fields, seenBy(func(r returned) []string { return r.Fields }))
+	b.WriteString("\n## Codes\n\nWhich error codes the client saw, as its own errors.\n\n")
+	matrix(&b, "Code", records, union(codes, nil), seenBy(func(r returned) []string { return r.Codes }))
+	return b.String()
+}
+
+// matrix writes a table with a row for each key and a column for each client.
+func matrix(b *strings.Builder, title string, records []proof, rows []string, cell func(r proof, row string) string) {
+	fmt.Fprintf(b, "| %s |", title)
 	for _, r := range records {
 		b.WriteString(" " + r.Client + " |")
 	}
-	b.WriteString(" codes seen |\n|---|" + strings.Repeat("---|", len(records)+1) + "\n")
-	for _, name := range slices.Sorted(maps.Keys(api.Actions)) {
-		codes := map[string]bool{}
-		fmt.Fprintf(&b, "| %s |", name)
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(records)) + "\n")
+	for _, row := range rows {
+		fmt.Fprintf(b, "| %s |", row)
 		for _, r := range records {
-			seen, called := r.Actions[name]
-			for _, c := range seen.Codes {
-				codes[c] = true
-			}
-			read := 0
-			for _, p := range api.Actions[name].Out {
-				if slices.Contains(seen.Fields, p.Name) {
-					read++
-				}
-			}
-			if called {
-				fmt.Fprintf(&b, " %d of %d |", read, len(api.Actions[name].Out))
-			} else {
-				b.WriteString(" – |")
-			}
+			b.WriteString(" " + cell(r, row) + " |")
 		}
-		b.WriteString(" " + strings.Join(slices.Sorted(maps.Keys(codes)), ", ") + " |\n")
+		b.WriteString("\n")
 	}
-	return b.String()
+}
+
+// seenBy tells of a row, such as CreateSecret: TagCode, whether a client saw it.
+func seenBy(what func(returned) []string) func(r proof, row string) string {
+	return func(r proof, row string) string {
+		action, name, _ := strings.Cut(row, ": ")
+		if slices.Contains(what(r.Actions[action]), name) {
+			return "yes"
+		}
+		return "–"
+	}
 }
 
 // ways lists the schemes, signatures and methods of runs.
