@@ -37,6 +37,7 @@ type record struct {
 	hint       string // what a caller who gets no further than its key can do
 	err        error  // what is behind an InternalError
 	fault      *fault.Plan
+	cut        string // why a call that a fault held up came to nothing
 	request    any  // the action's parameters, without values
 	unanswered bool // a fault took the answer away, and nothing was done
 }

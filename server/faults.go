@@ -32,7 +32,7 @@ func (s *Server) provoke(ctx context.Context, rec *record, a *action.Action, req
 		return nil
 	}
 	rec.fault = plan
-	if !s.wait(ctx, plan.Wait) {
+	if rec.cut = s.wait(ctx, plan.Wait, rec.uin); rec.cut != "" {
 		return errNoAnswer
 	}
 	switch {
@@ -61,13 +61,14 @@ func (s *Server) provoked(e *fault.Error, rec *record, a *action.Action, request
 	return failure
 }
 
-// wait holds a call up. It is false if the call has come to nothing meanwhile: the client gave up, the server stops, or the
-// state for which the call was let in has been replaced.
-func (s *Server) wait(ctx context.Context, d time.Duration) bool {
+// wait holds a call of an account up. It says why the call has come to nothing meanwhile, if it has: the state for which it
+// was let in may have been replaced.
+func (s *Server) wait(ctx context.Context, d time.Duration, uin uint64) (cut string) {
 	if d == 0 {
-		return true
+		return ""
 	}
-	before := s.generation
+	generation := func() uint64 { return s.generations[0] + s.generations[uin] }
+	before := generation()
 	s.gate.RUnlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -77,7 +78,15 @@ func (s *Server) wait(ctx context.Context, d time.Duration) bool {
 	case <-s.stopping:
 	}
 	s.gate.RLock()
-	return ctx.Err() == nil && s.generation == before && !closed(s.stopping)
+	switch {
+	case generation() != before:
+		return "the state was replaced"
+	case ctx.Err() != nil:
+		return "the client gave up"
+	case closed(s.stopping):
+		return "the server stops"
+	}
+	return ""
 }
 
 func closed(c <-chan struct{}) bool {

@@ -38,12 +38,20 @@ func (r *record) Entry() journal.Entry {
 		RequestID: r.requestID, Code: r.outcome(), Duration: journal.Duration(r.took), Client: r.client, Mismatch: r.mismatch,
 	}
 	if r.fault != nil {
-		e.Fault = r.fault.RuleID + ": " + r.fault.String()
+		e.Fault = r.fault.RuleID + ": " + r.effect()
 	}
 	if r.request != nil {
 		e.Parameters = parameters{r.request}
 	}
 	return e
+}
+
+// effect is what the fault that hit the call did to it.
+func (r *record) effect() string {
+	if r.cut != "" {
+		return r.fault.String() + ", meanwhile " + r.cut
+	}
+	return r.fault.String()
 }
 
 // longestKept is how long the parameters of a call can be, in bytes, for the journal to keep them.
@@ -86,7 +94,7 @@ func (s *Server) tell(rec *record) {
 	}
 	var attrs []slog.Attr
 	if rec.fault != nil {
-		attrs = append(attrs, slog.String("fault", rec.fault.RuleID), slog.String("effect", rec.fault.String()))
+		attrs = append(attrs, slog.String("fault", rec.fault.RuleID), slog.String("effect", rec.effect()))
 	}
 	for _, a := range []slog.Attr{
 		slog.String("mismatch", rec.mismatch), slog.String("action", rec.action), slog.String("code", rec.code),

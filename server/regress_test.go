@@ -17,6 +17,7 @@ import (
 	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/fault"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/servertest"
 )
 
@@ -148,7 +149,7 @@ func TestFlowIDsAreNotReused(t *testing.T) {
 }
 
 // TestDelayedCallMeetsAReset replaces the state under a call that is held up: it is not done in the new state. One whose client
-// gives up is not done either.
+// gives up is not done either; one of an account whose state stays is.
 func TestDelayedCallMeetsAReset(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -170,6 +171,19 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("a call from before the reset was answered")
 	}
+	if e := s.Calls(journal.Filter{Code: journal.NoAnswer}); len(e) != 1 || !strings.HasSuffix(e[0].Fault, "meanwhile the state was replaced") {
+		t.Errorf("the journal has %+v", e)
+	}
+	delay()
+	go func() { done <- s.Call("CreateSecret", map[string]string{"SecretName": "of-another", "SecretString": "x"}, nil) }()
+	hit()
+	if status, body := ask(t, s, "POST", "/reset?uin=5", ""); status != http.StatusOK {
+		t.Error(body)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("another account's reset: %v", err)
+	}
+	s.Reset()
 	delay()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "CreateSecret", []byte(`{"SecretName":"given-up","SecretString":"x"}`))
@@ -183,6 +197,9 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 	cancel()
 	<-done
 	for count(t, s, "?code=NoAnswer") == 0 { // until the server has noticed
+	}
+	if e := s.Calls(journal.Filter{Code: journal.NoAnswer}); !strings.HasSuffix(e[0].Fault, "meanwhile the client gave up") {
+		t.Errorf("the journal has %+v", e)
 	}
 	for _, name := range []string{"late", "given-up"} {
 		if _, err := s.Value(name, "SSM_Current"); err == nil {

@@ -151,7 +151,7 @@ func (s *Server) replace(sources []*seed.Source, uin uint64, reset bool) error {
 		if err != nil {
 			return err
 		}
-		s.generation++
+		s.generations[uin]++
 		s.directory.Use(known)
 		s.clock.Restore(state.Clock)
 		s.limiter.Forget(uin)
