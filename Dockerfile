@@ -13,7 +13,7 @@ COPY --from=build /out/ssmlocal /ssmlocal
 # The volume's directory belongs to the user who writes in it.
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
-ENV SSMLOCAL_LISTEN=0.0.0.0:9023 SSMLOCAL_DATA=/data
+ENV SSMLOCAL_LISTEN=0.0.0.0:9023 SSMLOCAL_DATA=/data TMPDIR=/data
 VOLUME /data
 EXPOSE 9023
 HEALTHCHECK --interval=2s --timeout=3s CMD ["/ssmlocal", "health"]
