@@ -38,8 +38,8 @@ type record struct {
 	err        error  // what is behind an InternalError
 	fault      *fault.Plan
 	cut        string // why a call that a fault held up came to nothing
-	request    any  // the action's parameters, without values
-	unanswered bool // a fault took the answer away, and nothing was done
+	request    any    // the action's parameters, without values
+	unanswered bool   // a fault took the answer away, and nothing was done
 }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}

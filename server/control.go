@@ -271,11 +271,19 @@ func (s *Server) controlRoutes(r chi.Router) {
 	r.HandleFunc("/_ssmlocal/*", nothing)
 }
 
-// answer does the call, unless it has a parameter that it doesn't take: a filter is applied or refused, never ignored.
+// answer does the call, unless it has a parameter that it doesn't take, or one without a value, such as ?uin=$UNSET: a filter is
+// applied or refused, never ignored.
 func (c *control) answer(s *Server, r *http.Request) (any, error) {
-	for name := range r.URL.Query() {
+	given, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "the parameters behind the ? can't be read; write them as name=value with & between them, and special characters as %%XX")
+	}
+	for name, values := range given {
 		if !slices.Contains(c.query, name) {
 			return nil, refuse(http.StatusBadRequest, "%s %s has no parameter %s; it takes: %s", c.method, c.path, name, cmp.Or(strings.Join(c.query, ", "), "none"))
+		}
+		if len(values) != 1 || values[0] == "" {
+			return nil, refuse(http.StatusBadRequest, "%s is given without a value, or more than once; give one value, or leave it out", name)
 		}
 	}
 	return c.do(s, r)

@@ -156,16 +156,20 @@ func (s *Server) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) 
 	if strict != "" && strict != "true" && strict != "false" {
 		return fault.Report{}, refuse(http.StatusBadRequest, "strict is %q, it must be true or false", strict)
 	}
-	return s.AddFault(*q, strict != "false")
+	if strict != "" {
+		is := strict == "true"
+		q.Strict = &is
+	}
+	return s.AddFault(*q)
 }
 
-// AddFault adds a rule. One that names what is not there is refused; without strict, its code may be any.
-func (s *Server) AddFault(r fault.Rule, strict bool) (fault.Report, error) {
+// AddFault adds a rule. One that names what is not there is refused.
+func (s *Server) AddFault(r fault.Rule) (fault.Report, error) {
 	known, err := s.knownToFaults()
 	if err != nil {
 		return fault.Report{}, err
 	}
-	if err := r.Check(known, strict); err != nil {
+	if err := r.Check(known); err != nil {
 		return fault.Report{}, refuse(http.StatusBadRequest, "%v", err)
 	}
 	report, err := s.faults.Add(r)

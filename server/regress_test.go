@@ -175,7 +175,9 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 		t.Errorf("the journal has %+v", e)
 	}
 	delay()
-	go func() { done <- s.Call("CreateSecret", map[string]string{"SecretName": "of-another", "SecretString": "x"}, nil) }()
+	go func() {
+		done <- s.Call("CreateSecret", map[string]string{"SecretName": "of-another", "SecretString": "x"}, nil)
+	}()
 	hit()
 	if status, body := ask(t, s, "POST", "/reset?uin=5", ""); status != http.StatusOK {
 		t.Error(body)

@@ -38,10 +38,10 @@ type faultAdd struct {
 	ID     string `placeholder:"NAME" help:"Name of the rule; a number by default."`
 	Action string `placeholder:"ACTION" help:"Only calls of this action."`
 	matchFlags
-	Times       int     `placeholder:"N" help:"Hit N calls, then no more."`
-	After       int     `placeholder:"M" help:"Let M calls pass first."`
-	Every       int     `placeholder:"K" help:"Hit every K-th call."`
-	Probability float64 `placeholder:"P" help:"Hit with a probability, from 0 to 1; the same calls for the same --random-seed of the server."`
+	Times       fault.Count  `placeholder:"N" help:"Hit N calls, then no more."`
+	After       int          `placeholder:"M" help:"Let M calls pass first."`
+	Every       fault.Count  `placeholder:"K" help:"Hit every K-th call."`
+	Probability fault.Chance `placeholder:"P" help:"Hit with a probability, up to 1; the same calls for the same --random-seed of the server."`
 
 	Error    string `placeholder:"CODE" help:"Answer this error code."`
 	Message  string `placeholder:"TEXT" help:"With this text instead of the code's own."`
@@ -114,16 +114,15 @@ func parseStep(step string) (e fault.Effect, err error) {
 }
 
 func addFault(ctx context.Context, at *target, t terminal, r fault.Rule, strict bool) error {
+	if !strict {
+		r.Strict = &strict
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	var query url.Values
-	if !strict {
-		query = url.Values{"strict": {"false"}}
-	}
 	var added fault.Report
-	if err := at.into(ctx, http.MethodPost, "faults", query, text, &added); err != nil {
+	if err := at.into(ctx, http.MethodPost, "faults", nil, text, &added); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(t.out, "fault %s: %s\n", added.ID, strings.ReplaceAll(describeFault(added), "\t", "  "))
@@ -207,8 +206,8 @@ type provokeCommand struct {
 	Code   string `arg:"" placeholder:"CODE" help:"Such as ResourcesSoldOut."`
 	Action string `arg:"" optional:"" placeholder:"ACTION" help:"Such as RotateProductSecret; any action if left out."`
 	matchFlags
-	Times  int  `default:"1" placeholder:"N" help:"How many calls get it (${default})."`
-	Strict bool `default:"true" negatable:"" help:"Refuse codes that are not documented for the action."`
+	Times  fault.Count `default:"1" placeholder:"N" help:"How many calls get it (${default})."`
+	Strict bool        `default:"true" negatable:"" help:"Refuse codes that are not documented for the action."`
 }
 
 func isAction(name string) bool {
@@ -221,9 +220,6 @@ func isAction(name string) bool {
 func (c *provokeCommand) Run(ctx context.Context, t terminal) error {
 	if isAction(c.Code) && !isAction(c.Action) { // the other way round
 		c.Code, c.Action = c.Action, c.Code
-	}
-	if c.Times < 1 {
-		return usageError{fmt.Errorf("--times is %d, it must be at least 1; ssmlocal fault add makes rules without end", c.Times)}
 	}
 	r := c.rule(c.Action)
 	r.Times, r.Error = c.Times, &fault.Error{Code: c.Code}

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -40,6 +41,7 @@ func TestWhen(t *testing.T) {
 		"for the action":      {Rule{Action: "GetSecretValue", Times: 1}, "1........."},
 		"for a name":          {Rule{SecretName: "db-*", Times: 1}, "1........."},
 		"for another name":    {Rule{SecretName: "db"}, ".........."},
+		"for any name":        {Rule{SecretName: "*", Times: 1}, "1........."},
 		"for another account": {Rule{Uin: 2}, ".........."},
 		"for another key":     {Rule{SecretID: "AKIDb", Uin: 1}, ".........."},
 		"for another region":  {Rule{Region: "ap-beijing"}, ".........."},
@@ -57,6 +59,15 @@ func TestWhen(t *testing.T) {
 		if any := !strings.HasSuffix(c.want, ".") || c.rule.Times == 0; s.Any() != any {
 			t.Errorf("%s: Any is %v afterwards", name, s.Any())
 		}
+	}
+}
+
+// TestNoSecret lets a pattern for names alone match no call that is for no secret.
+func TestNoSecret(t *testing.T) {
+	s := newSet()
+	_, _ = s.Add(Rule{SecretName: "*", Effect: internal})
+	if s.Pick(Call{Action: "GetRegions"}) != nil || s.Pick(Call{SecretName: "a"}) == nil {
+		t.Error("* is not any name")
 	}
 }
 
@@ -143,13 +154,15 @@ func TestDelay(t *testing.T) {
 // TestIDs chooses ids, refuses one that is taken, removes by id and by account, and keeps what is spent in bounds.
 func TestIDs(t *testing.T) {
 	s := newSet()
-	for _, id := range []string{"1", "", "mine", ""} {
+	for _, id := range []string{"1", "", "mine", ""} { // numbers that are chosen are skipped
 		if _, err := s.Add(Rule{ID: id, Effect: internal, Uin: 7}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Add(Rule{ID: "mine", Effect: internal}); err == nil {
-		t.Error("an id is taken twice")
+	for _, id := range []string{"mine", "1", "3"} {
+		if _, err := s.Add(Rule{ID: id, Effect: internal}); err == nil {
+			t.Errorf("the id %s is taken twice", id)
+		}
 	}
 	var ids []string
 	for _, r := range s.List() {
@@ -188,6 +201,28 @@ func TestRest(t *testing.T) {
 	}
 }
 
+// TestWritten refuses a 0 that is written down, as text and in JSON: it would read as none.
+func TestWritten(t *testing.T) {
+	for text, want := range map[string]string{"0": "none", "-1": "none", "1": "both", "0.5": "chance", "3": "count", "x": "none", "": "none", "NaN": "none"} {
+		var n Count
+		var p Chance
+		got := map[[2]bool]string{{true, true}: "both", {true, false}: "count", {false, true}: "chance", {false, false}: "none"}[[2]bool{
+			n.UnmarshalText([]byte(text)) == nil, p.UnmarshalText([]byte(text)) == nil,
+		}]
+		if got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+	if err := json.Unmarshal([]byte(`{"times":2,"every":3,"probability":0.5}`), new(Rule)); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{`{"times":0}`, `{"every":0}`, `{"probability":0}`, `{"times":"2"}`} {
+		if json.Unmarshal([]byte(bad), new(Rule)) == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	known := Known{
 		Actions: []string{"GetSecretValue", "ListSecrets"}, Regions: []string{"ap-guangzhou"},
@@ -210,14 +245,14 @@ func TestCheck(t *testing.T) {
 		{Rule{Effect: with("ResourceNotFound", ""), Action: "ListSecrets"}, true, "ResourceNotFound"},
 		{Rule{Effect: with("ResourceNotFound", ""), Action: "ListSecrets"}, false, ""},
 		{Rule{Effect: with("Foo.Bar", "")}, true, "take one of InternalError, ResourceNotFound"},
-		{Rule{Effect: with("Foo.Bar", "")}, false, "message"},
+		{Rule{Effect: with("Foo.Bar", "")}, false, "give a message with it, or take one of InternalError"},
 		{Rule{Effect: with("Foo.Bar", "no")}, false, ""},
 		{Rule{Effect: with("Foo Bar", "no")}, false, "is no code"},
 		{Rule{Effect: internal, Action: "GetSecret"}, true, "GetSecretValue, ListSecrets"},
 		{Rule{Effect: internal, Region: "mars"}, true, "ap-guangzhou"},
 		{Rule{Effect: internal, SecretName: "[a"}, true, "pattern"},
 		{Rule{Effect: internal, Times: -1}, true, "times"},
-		{Rule{Effect: internal, Probability: 1.5}, true, "0 to 1"},
+		{Rule{Effect: internal, Probability: 1.5}, true, "at most 1"},
 		{Rule{}, true, "nothing would happen"},
 		{Rule{Effect: Effect{Throttle: true, Drop: true}}, true, "one is possible"},
 		{Rule{Effect: Effect{Truncate: true, Drop: true}}, true, "halves"},
@@ -227,7 +262,10 @@ func TestCheck(t *testing.T) {
 		{Rule{Script: []Effect{{}, with("Foo", "")}}, true, "script[1].error.code"},
 		{Rule{Script: []Effect{{}, internal}}, true, ""},
 	} {
-		err := c.rule.Check(known, c.strict)
+		if !c.strict {
+			c.rule.Strict = &c.strict
+		}
+		err := c.rule.Check(known)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%+v, strict %v: %v, want %q", c.rule, c.strict, err, c.want)
 		}

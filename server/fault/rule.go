@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,18 +25,64 @@ type Rule struct {
 	Uin        uint64 `json:"uin,omitzero" yaml:"uin,omitempty"`
 	Region     string `json:"region,omitzero" yaml:"region,omitempty"`
 
-	// Of these calls: After of them pass first, then every Every-th is hit (0 and 1 are all), with a Probability (0 and 1
-	// are always), until Times of them were hit (0 is no end).
-	Times       int     `json:"times,omitzero" yaml:"times,omitempty"`
-	After       int     `json:"after,omitzero" yaml:"after,omitempty"`
-	Every       int     `json:"every,omitzero" yaml:"every,omitempty"`
-	Probability float64 `json:"probability,omitzero" yaml:"probability,omitempty"`
+	// Of these calls: After of them pass first, then every Every-th is hit (without it, all), with a Probability (without it,
+	// always), until Times of them were hit (without it, there is no end).
+	Times       Count  `json:"times,omitzero" yaml:"times,omitempty"`
+	After       int    `json:"after,omitzero" yaml:"after,omitempty"`
+	Every       Count  `json:"every,omitzero" yaml:"every,omitempty"`
+	Probability Chance `json:"probability,omitzero" yaml:"probability,omitempty"`
 
 	Effect `yaml:",inline"`
 	// Script has an effect for each hit instead of one for all; the empty effect lets a call pass. After its last one the
 	// rule is spent.
 	Script []Effect `json:"script,omitzero" yaml:"script,omitempty"`
+
+	// Strict, if it is false, lets codes through that are not documented for the action; nil is true.
+	Strict *bool `json:"strict,omitzero" yaml:"strict,omitempty"`
 }
+
+// A Count is how many calls, from 1 on; 0 in Go is none given. To write a 0 down is a mistake: it would read as no hit.
+type Count int
+
+// A Chance is a probability, more than 0 and at most 1; 0 in Go is none given. To write a 0 down is a mistake.
+type Chance float64
+
+// A FormError says what a Count, a Chance or a Span looks like. It quotes nothing of what was written.
+type FormError string
+
+// Error is the whole of it.
+func (e FormError) Error() string { return string(e) }
+
+const (
+	errCount  = FormError("it must be a number of calls from 1 on, or be left out")
+	errChance = FormError("it must be more than 0 and at most 1, or be left out")
+)
+
+// UnmarshalText reads a number, in seeds and flags.
+func (c *Count) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 {
+		return errCount
+	}
+	*c = Count(n)
+	return nil
+}
+
+// UnmarshalJSON reads a number.
+func (c *Count) UnmarshalJSON(text []byte) error { return c.UnmarshalText(text) }
+
+// UnmarshalText reads a number, in seeds and flags.
+func (c *Chance) UnmarshalText(text []byte) error {
+	p, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(p > 0 && p <= 1) {
+		return errChance
+	}
+	*c = Chance(p)
+	return nil
+}
+
+// UnmarshalJSON reads a number.
+func (c *Chance) UnmarshalJSON(text []byte) error { return c.UnmarshalText(text) }
 
 // An Effect is what happens to a call. Delay and Truncate go together with others; Error, Throttle, Status and Drop
 // exclude each other.
@@ -82,7 +129,7 @@ func (s *Span) UnmarshalText(text []byte) error {
 	least, err1 := time.ParseDuration(low)
 	most, err2 := time.ParseDuration(high)
 	if err1 != nil || err2 != nil || least <= 0 || most < least || most > LongestDelay {
-		return fmt.Errorf("a delay is a time such as 3s, or a range such as 500ms-2s, up to %s", LongestDelay)
+		return FormError("a delay is a time such as 3s, or a range such as 500ms-2s, up to " + LongestDelay.String())
 	}
 	*s = Span{least, most}
 	return nil
@@ -128,9 +175,10 @@ type Known struct {
 // Lengths are checked apart from the form: a pattern with a bound of its own takes long to compile, at each start.
 var ruleID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// Check refuses a rule that names what is not there or that can't be. Without strict it may also answer a code that is
+// Check refuses a rule that names what is not there or that can't be. One that is not strict may also answer a code that is
 // not documented for its action, or, with a message, one that is not documented at all.
-func (r *Rule) Check(k Known, strict bool) error {
+func (r *Rule) Check(k Known) error {
+	strict := r.Strict == nil || *r.Strict
 	if r.ID != "" && (!ruleID.MatchString(r.ID) || len(r.ID) > 64) {
 		return fmt.Errorf("id: it is %q, it must have letters, digits and - _ . only, at most 64, the first one a letter or a digit", r.ID)
 	}
@@ -147,7 +195,7 @@ func (r *Rule) Check(k Known, strict bool) error {
 		return fmt.Errorf("times, after and every count calls, they can't be less than 0")
 	}
 	if !(r.Probability >= 0 && r.Probability <= 1) {
-		return fmt.Errorf("probability: it is %v, it must be from 0 to 1", r.Probability)
+		return fmt.Errorf("probability: %w", errChance)
 	}
 	if len(r.Script) == 0 {
 		if r.Effect == (Effect{}) {
@@ -197,12 +245,12 @@ func (e *Error) check(action string, k Known, strict bool) error {
 	}
 	switch {
 	case strict:
-		return fmt.Errorf("error.code: %q is not documented for %s; let it through with strict=false (--no-strict), or take one of %s",
+		return fmt.Errorf("error.code: %q is not documented for %s; let it through with strict false (--no-strict), or take one of %s",
 			e.Code, where, strings.Join(codes, ", "))
 	case !validCode(e.Code):
 		return fmt.Errorf("error.code: %q is no code; codes are words and dots, such as FailedOperation.AccessKmsError", e.Code)
 	case !k.Has(e.Code) && e.Message == "":
-		return fmt.Errorf("error.code: %q is not a code of the API: write it right, or give a message with it", e.Code)
+		return fmt.Errorf("error.code: %q is not a code of the API: give a message with it, or take one of %s", e.Code, strings.Join(k.Codes(""), ", "))
 	}
 	return nil
 }

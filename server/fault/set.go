@@ -73,12 +73,12 @@ func (s *Set) Add(r Rule) (Report, error) {
 }
 
 func (s *Set) addLocked(r Rule) (*rule, error) {
-	for r.ID == "" || s.liveLocked(r.ID) && r.ID == strconv.Itoa(s.drawn) {
-		s.drawn++
-		r.ID = strconv.Itoa(s.drawn)
-	}
 	if s.liveLocked(r.ID) {
 		return nil, fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
+	}
+	for chosen := r.ID != ""; !chosen; chosen = !s.liveLocked(r.ID) {
+		s.drawn++
+		r.ID = strconv.Itoa(s.drawn)
 	}
 	var seed [16]byte
 	if _, err := io.ReadFull(s.random, seed[:]); err != nil {
@@ -149,7 +149,7 @@ func (s *Set) Pick(c Call) *Plan {
 
 func (r *rule) matches(c Call) bool {
 	named, _ := path.Match(r.SecretName, c.SecretName) // checked
-	return (r.Action == "" || r.Action == c.Action) && (r.SecretName == "" || named) &&
+	return (r.Action == "" || r.Action == c.Action) && (r.SecretName == "" || named && c.SecretName != "") &&
 		(r.SecretID == "" || r.SecretID == c.SecretID) && (r.Uin == 0 || r.Uin == c.Uin) && (r.Region == "" || r.Region == c.Region)
 }
 
@@ -157,8 +157,8 @@ func (r *rule) matches(c Call) bool {
 func (r *rule) turn() bool {
 	r.seen++
 	n := r.seen - r.After
-	return n > 0 && n%max(1, r.Every) == 0 &&
-		(r.Probability == 0 || r.Probability == 1 || r.random.Float64() < r.Probability)
+	return n > 0 && n%max(1, int(r.Every)) == 0 &&
+		(r.Probability == 0 || r.Probability == 1 || r.random.Float64() < float64(r.Probability))
 }
 
 // effect is that of the next hit.
@@ -175,7 +175,7 @@ func (r *rule) left() int {
 	case len(r.Script) > 0:
 		return len(r.Script) - r.hits
 	case r.Times > 0:
-		return r.Times - r.hits
+		return int(r.Times) - r.hits
 	}
 	return -1
 }
@@ -239,7 +239,7 @@ func (s *Set) Rest(uin uint64) (rest []Rule) {
 		if len(r.Script) > 0 {
 			left.Script = r.Script[r.hits:]
 		} else if r.Times > 0 {
-			left.Times -= r.hits
+			left.Times -= Count(r.hits)
 		}
 		rest = append(rest, left)
 	}

@@ -60,7 +60,7 @@ func (f *Filter) matches(e *Entry) bool {
 		return false
 	}
 	named, _ := path.Match(f.SecretName, e.SecretName) // checked
-	return f.SecretName == "" || f.SecretName == e.SecretName || named
+	return f.SecretName == "" || named && e.SecretName != ""
 }
 
 // A Call can tell of itself. Most are never asked, so that it does so when somebody looks and not before; it must not change

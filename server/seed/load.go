@@ -163,6 +163,7 @@ func (s *Source) mistakeOf(err error) error {
 		return m
 	}
 	m.Line = at.Mark.Line
+	var form fault.FormError
 	path, node := find(&s.tree, at.Mark.Line, at.Mark.Column, "")
 	switch unknown := unknownField.FindStringSubmatch(at.Message); {
 	case unknown != nil && node != nil && node.Tag == "!!null":
@@ -173,6 +174,8 @@ func (s *Source) mistakeOf(err error) error {
 	case strings.Contains(at.Message, "already defined"):
 		m.Field, m.Why = path, "it is given twice"
 	case m.Line == 0:
+	case errors.As(at, &form):
+		m.Field, m.Why = path, form.Error()
 	case at.Stage == yaml.ConstructorStage:
 		m.Field, m.Why = path, "the value has the wrong type or form"
 		if into := wrongType.FindStringSubmatch(at.Message); into != nil {
@@ -239,8 +242,6 @@ func kindOf(name string) string {
 		return "a number"
 	case strings.HasPrefix(name, "[]"), name == "account.Words":
 		return "a list"
-	case name == "fault.Span":
-		return "a time such as 3s, or a range such as 500ms-2s"
 	}
 	return "a mapping of fields to values"
 }

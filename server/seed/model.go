@@ -383,7 +383,7 @@ func (b *builder) faults(rules []fault.Rule) {
 			continue
 		}
 		path := fmt.Sprintf("faults[%d]", i)
-		if err := rules[i].Check(b.rules.Faults, false); err != nil {
+		if err := rules[i].Check(b.rules.Faults); err != nil {
 			if field, why, found := strings.Cut(err.Error(), ": "); found && !strings.Contains(field, " ") {
 				path, err = path+"."+field, errors.New(why)
 			}

@@ -149,7 +149,7 @@ func TestSchemaAgrees(t *testing.T) {
 		secret1("secretType: 5"), secret1("status: Gone"), secret1("encryptType: 2"), secret1("value: x"), account1("secrets: [{secretName: a/b}]"),
 		account1("roles: [{roleName: a/b}]"), account1("roles: [{bound: true}]"), secret1("versions: [{id: v1}]"), secret1("versions: {}"), secret1("tags: [a]"), secret1("secretString: [x]"), secret1("rotationFrequency: 366"),
 		account1("tasks: [{flowId: 1, kind: party, secretName: a}]"), account1("tasks: [{flowId: 0, kind: rotation, secretName: a}]"),
-		"faults: [{name: x}]", "faults: [{drop: 7}]", "faults: [{probability: 2, drop: true}]", "faults: [{error: InternalError}]", "faults: [{times: -1, drop: true}]",
+		"faults: [{name: x}]", "faults: [{drop: 7}]", "faults: [{probability: 2, drop: true}]", "faults: [{error: InternalError}]", "faults: [{times: -1, drop: true}]", "faults: [{times: 0, drop: true}]", "faults: [{every: 0, drop: true}]", "faults: [{probability: 0, drop: true}]",
 		"faults: [{}]", "faults: [{status: 99999}]", "faults: [{delay: ''}]", "faults: [{delay: 3 s}]", "faults: [{action: Nope, drop: true}]", "faults: [{id: a/b, drop: true}]",
 		secret1("createTime: yesterday"), secret1("region: nowhere"), account1("credentials: [{secretId: 'a b', secretKey: x}]"), secret1("versions: [{versionId: v1}]"),
 		"accounts: [null]", account1("secrets: [null]"),

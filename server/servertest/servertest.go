@@ -96,7 +96,7 @@ func (s *Server) Advance(by time.Duration) []action.Event {
 // Fault makes calls fail: see fault.Rule.
 func (s *Server) Fault(r fault.Rule) {
 	s.t.Helper()
-	if _, err := s.emulator.AddFault(r, true); err != nil {
+	if _, err := s.emulator.AddFault(r); err != nil {
 		s.t.Fatal(err)
 	}
 }
