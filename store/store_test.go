@@ -585,6 +585,70 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// TestCopyWhileWritten copies a store again and again while records of a page and more are overwritten: each copy is whole, and
+// its records are of one moment.
+func TestCopyWhileWritten(t *testing.T) {
+	t.Parallel()
+	db, err := store.OpenTemp(fruits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const records = 20
+	color := func(round uint64) string { return fmt.Sprintf("%0*d", 8000+int(round%9)*1000, round) }
+	write := func(round uint64) {
+		err := db.Update(func(tx *store.Tx) (err error) {
+			for i := range records {
+				err = errors.Join(err, fruits.Put(tx, fmt.Append(nil, i), &fruit{Color: color(round), Order: round}))
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	write(0)
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(stop)
+	writer.Go(func() {
+		for round := uint64(1); ; round++ {
+			select {
+			case <-stop:
+				return
+			default:
+				write(round)
+			}
+		}
+	})
+	for range 100 {
+		f, remove, err := db.Copy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		text, err := io.ReadAll(f)
+		if err := errors.Join(err, f.Close(), os.WriteFile(filepath.Join(dir, store.FileName), text, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		remove()
+		copied, err := store.OpenDir(dir, fruits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := get(t, copied, "0")
+		for i := range records {
+			if r := get(t, copied, fmt.Sprint(i)); r == nil || r.Order != first.Order || r.Color != color(first.Order) {
+				t.Fatalf("record %d of %d is %.20v…", i, first.Order, r)
+			}
+		}
+		if err := errors.Join(copied.Check(), copied.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestCopyNeedsNoOtherPlace copies a kept store where there is no directory for temporary files, as in a container.
 func TestCopyNeedsNoOtherPlace(t *testing.T) {
 	dir := t.TempDir()

@@ -80,7 +80,7 @@ func (d *DB) Copy() (f *os.File, remove func(), err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot write a copy: %w", err)
 	}
-	err = errors.Join(bbolt.Compact(to, d.bolt, copied), to.Close())
+	err = errors.Join(d.bolt.View(func(from *bbolt.Tx) error { return copyAll(to, from) }), to.Close())
 	if err == nil {
 		f, err = os.Open(name)
 	}
@@ -89,4 +89,33 @@ func (d *DB) Copy() (f *os.File, remove func(), err error) {
 	}
 	remove()
 	return f, remove, nil
+}
+
+// copyAll writes what a transaction sees into another file. Every commit is within the transaction: a key that was put is
+// read from where it came until then. (bbolt.Compact makes its last commit behind it, when writers may have used the pages
+// again: seen as damaged copies and as a fault in memory that nothing can recover from.)
+func copyAll(to *bbolt.DB, from *bbolt.Tx) error {
+	return from.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		cursor := b.Cursor()
+		key, value := cursor.First()
+		for {
+			err := to.Update(func(tx *bbolt.Tx) error {
+				into, err := tx.CreateBucketIfNotExists(name)
+				if err != nil {
+					return err
+				}
+				into.FillPercent = 1 // keys come in order
+				for size := 0; key != nil && size < copied; key, value = cursor.Next() {
+					size += len(key) + len(value)
+					if err := into.Put(key, value); err != nil {
+						return err
+					}
+				}
+				return into.SetSequence(b.Sequence())
+			})
+			if err != nil || key == nil {
+				return err
+			}
+		}
+	})
 }
