@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -325,6 +326,33 @@ func TestLongHeadersAreCut(t *testing.T) {
 	send(t, q)
 	if e := readJournal(t, s, "")[0]; len(e.Client) > 300 || len(e.Action) > 300 {
 		t.Errorf("%d and %d bytes are kept", len(e.Client), len(e.Action))
+	}
+}
+
+// TestJournalKeepsNoBodies sends long forms that nobody signed: the journal keeps what it tells of them, not the forms.
+func TestJournalKeepsNoBodies(t *testing.T) {
+	s := servertest.New(t, server.Config{}) // not in parallel: the heap is everybody's
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	body := "Action=GetRegions&Version=2019-09-23&Pad=" + strings.Repeat("x", 900<<10)
+	before := heap()
+	for range 30 {
+		r, err := http.NewRequest(http.MethodPost, s.URL, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		send(t, r)
+	}
+	if kept := int64(heap() - before); kept > 8<<20 {
+		t.Errorf("%d MB are kept of 30 calls", kept>>20)
+	}
+	if n := count(t, s, "?action=GetRegions"); n != 30 {
+		t.Errorf("the journal has %d calls", n)
 	}
 }
 

@@ -176,7 +176,7 @@ func parsePairs(text string) ([]pair, error) {
 			return nil, apierr.RepeatedParameter.With(key)
 		}
 		seen[key] = true
-		pairs = append(pairs, pair{key, value})
+		pairs = append(pairs, pair{key, strings.Clone(value)}) // of its own: what is kept of a call must not keep the whole text
 	}
 	return pairs, nil
 }
