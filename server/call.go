@@ -52,21 +52,21 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
 	rec := &record{at: s.clock.Wall(), requestID: s.random.uuid()}
-
-	q, reply, err := s.answer(r, body, rec)
-	failure := s.failure(rec, err)
-	s.finish(rec)
-	if rec.fault != nil {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a delay may have used it up
-		if rec.fault.Truncate {
-			w = half{w}
-		}
+	if s.faults.Any() { // one may hold the call up for longer than an answer may take
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
+
+	q, reply, failure := s.answer(r, body, rec)
 	if rec.unanswered {
 		withoutAnswer(w, rec.fault)
-	} else if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
-		s.log.Error("an answer can't be encoded", "action", rec.action, "error", err, "requestId", rec.requestID)
-		_ = tc3.Write(w, q, rec.requestID, nil, apierr.InternalError.With())
+	} else {
+		if rec.fault != nil && rec.fault.Truncate {
+			w = half{w}
+		}
+		if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
+			s.log.Error("an answer can't be encoded", "action", rec.action, "error", err, "requestId", rec.requestID)
+			_ = tc3.Write(w, q, rec.requestID, nil, apierr.InternalError.With())
+		}
 	}
 	if body.Cap() <= largestKept {
 		bodies.Put(body)
@@ -75,31 +75,49 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 
 // answer is the straight line: read, find, verify, limit, decode, fault, access, check, do. The order of its lines is the order in
 // which mistakes are told.
-func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, reply any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-			if q == nil {
-				q = new(tc3.Request) // an answer needs its language
-			}
-		}
-	}()
-	q, err = tc3.Read(r, body, s.directory.Unsigned())
-	rec.action, rec.region, rec.client = clip(q.Action), clip(q.Region), clip(q.Client)
-	if err != nil {
-		if !q.Signed() && !s.directory.Unsigned() {
-			rec.hint = "the request has no signature: use an SDK, or start with --auth off"
-		}
-		return q, nil, err
-	}
+func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, reply any, failure *apierr.Error) {
+	q, err := s.read(r, body, rec)
 	s.gate.RLock() // after the request has come whole: a slow sender holds nobody up
 	defer s.gate.RUnlock()
+	if err == nil {
+		reply, err = s.do(r.Context(), q, rec)
+	}
+	failure = s.failure(rec, err)
+	s.finish(rec) // before the state may be replaced: the call does not belong into the next one's journal
+	return q, reply, failure
+}
+
+// read is the first of the line. The request is not nil, whatever went wrong: an answer needs its language.
+func (s *Server) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, err error) {
+	defer func() {
+		if q == nil {
+			q = new(tc3.Request)
+		}
+	}()
+	defer catch(&err)
+	q, err = tc3.Read(r, body, s.directory.Unsigned())
+	rec.action, rec.region, rec.client = clip(q.Action), clip(q.Region), clip(q.Client)
+	if err != nil && !q.Signed() && !s.directory.Unsigned() {
+		rec.hint = "the request has no signature: use an SDK, or start with --auth off"
+	}
+	return q, err
+}
+
+// do is the rest of it.
+func (s *Server) do(ctx context.Context, q *tc3.Request, rec *record) (reply any, err error) {
+	defer catch(&err)
 	c, err := s.admit(q, rec)
 	if err != nil {
-		return q, nil, err
+		return nil, err
 	}
-	reply, err = s.perform(r.Context(), q, rec, c)
-	return q, reply, err
+	return s.perform(ctx, q, rec, c)
+}
+
+// catch makes an error of a panic.
+func catch(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // admitted is a call that has come past the gateway.

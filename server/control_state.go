@@ -90,15 +90,11 @@ func (s *Server) Reset(uin uint64) (Counts, error) {
 }
 
 func (s *Server) replaceAndCount(sources []*seed.Source, uin uint64, reset bool) (Counts, error) {
-	err := s.replace(sources, uin, reset)
+	state, err := s.replace(sources, uin, reset)
 	var mistake *seed.Mistake
 	if errors.As(err, &mistake) {
 		return Counts{}, refuse(http.StatusBadRequest, "%v; nothing was changed", err)
 	}
-	if err != nil {
-		return Counts{}, err
-	}
-	state, err := s.state(uin)
 	if err != nil {
 		return Counts{}, err
 	}

@@ -61,8 +61,10 @@ func (s *Server) provoked(e *fault.Error, rec *record, a *action.Action, request
 	return failure
 }
 
-// wait holds a call of an account up. It says why the call has come to nothing meanwhile, if it has: the state for which it
-// was let in may have been replaced.
+// cutByReplacement is why a call came to nothing when the state for which it was let in was replaced.
+const cutByReplacement = "the state was replaced"
+
+// wait holds a call of an account up. It says why the call has come to nothing meanwhile, if it has.
 func (s *Server) wait(ctx context.Context, d time.Duration, uin uint64) (cut string) {
 	if d == 0 {
 		return ""
@@ -80,7 +82,7 @@ func (s *Server) wait(ctx context.Context, d time.Duration, uin uint64) (cut str
 	s.gate.RLock()
 	switch {
 	case generation() != before:
-		return "the state was replaced"
+		return cutByReplacement
 	case ctx.Err() != nil:
 		return "the client gave up"
 	case closed(s.stopping):

@@ -111,7 +111,15 @@ func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time
 			return action.Keys{}, err
 		}
 	}
-	c.SecretID, c.SecretKey, c.Token = "AKID"+from.text(60), from.text(44), from.text(160)
+	for taken := true; taken; { // a random source that repeats may draw what a data file has already
+		c.SecretID = "AKID" + from.text(60)
+		old, err := issued.Get(tx, []byte(c.SecretID))
+		if err != nil {
+			return action.Keys{}, err
+		}
+		taken = old != nil
+	}
+	c.SecretKey, c.Token = from.text(44), from.text(160)
 	c.ExpiresAt = ends.UnixNano()
 	return action.Keys{SecretID: c.SecretID, SecretKey: c.SecretKey, Token: c.Token}, issued.Put(tx, []byte(c.SecretID), &c)
 }

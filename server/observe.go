@@ -17,7 +17,9 @@ func (s *Server) finish(rec *record) {
 	rec.took = s.clock.Wall().Sub(rec.at)
 	s.tell(rec)
 	s.metrics.count(rec)
-	s.journal.Add(rec)
+	if rec.cut != cutByReplacement { // it belongs to a state whose journal is gone
+		s.journal.Add(rec)
+	}
 }
 
 // outcome is the code of the call, also where it has none.

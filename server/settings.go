@@ -77,7 +77,7 @@ func (s *Server) countStart() error {
 	if err := s.db.View(func(tx *store.Tx) error { used = !clocks.Empty(tx) || action.Holds(tx); return nil }); err != nil || !used {
 		return err
 	}
-	return s.db.Update(func(tx *store.Tx) error {
+	return s.db.Replace(func(tx *store.Tx) error { // Update keeps no number of a writer who writes nothing else
 		n, err := clocks.Next(tx)
 		s.random.restart(n)
 		return err

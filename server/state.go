@@ -62,7 +62,7 @@ func (s *Server) sow() error {
 		s.log.Info("the data file has been used already, so the seeds are not applied, save for their faults; ssmlocal reset returns to the seeds")
 		return s.armSeeds()
 	}
-	if err := s.replace(s.seeds, 0, true); err != nil {
+	if _, err := s.replace(s.seeds, 0, true); err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
 	}
 	s.log.Info("the state was empty and is seeded")
@@ -118,49 +118,54 @@ func takenByOthers(tx *store.Tx, uin uint64, taken *seed.Taken) error {
 	return errors.Join(err, err2)
 }
 
-// replace puts what files say in place of the whole state, or of one account's. Calls see all of it or nothing: they wait
-// meanwhile. If anything is wrong, everything stays as it is. A reset of the whole lets a random source that repeats begin
-// anew.
-func (s *Server) replace(sources []*seed.Source, uin uint64, reset bool) error {
-	state, err := s.build(sources, uin)
+// replace puts what files say in place of the whole state, or of one account's, and returns what that is. Calls see all of it or
+// nothing: they wait meanwhile, and so does the clock. If anything is wrong, everything stays as it is. A reset of the whole lets
+// a random source that repeats begin anew.
+func (s *Server) replace(sources []*seed.Source, uin uint64, reset bool) (state *seed.State, err error) {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	err = s.worker.Renew(func() (err error) {
+		if state, err = s.build(sources, uin); err != nil {
+			return err
+		}
+		if reset {
+			s.random.restart(0)
+		}
+		for _, e := range state.Estates {
+			for _, h := range e.Secrets {
+				action.Fill(e.Uin, h, s.random, state.Now)
+			}
+		}
+		return s.put(state, uin)
+	})
+	return state, err
+}
+
+// put writes a state, and lets go of what belonged to the one before it.
+func (s *Server) put(state *seed.State, uin uint64) error {
+	var known map[string]account.Credential
+	wall := s.clock.Wall()
+	err := s.db.Replace(func(tx *store.Tx) (err error) {
+		if known, err = s.replaceCredentials(tx, uin, state.Credentials); err != nil {
+			return err
+		}
+		if err := errors.Join(replaceRoles(tx, uin, state.Roles), keepIssued(tx, uin, s.clock.At(wall), state.Clock.Time(wall))); err != nil {
+			return err
+		}
+		return errors.Join(action.Replace(tx, uin, state.Estates, state.Now), clocks.Put(tx, clockKey, &state.Clock))
+	})
 	if err != nil {
 		return err
 	}
-	if reset {
-		s.random.restart(0)
+	s.generations[uin]++
+	s.directory.Use(known)
+	s.clock.Restore(state.Clock)
+	s.limiter.Forget(uin)
+	s.journal.Forget(uin)
+	if uin == 0 {
+		s.tasks.restart()
 	}
-	for _, e := range state.Estates {
-		for _, h := range e.Secrets {
-			action.Fill(e.Uin, h, s.random, state.Now)
-		}
-	}
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	return s.worker.Renew(func() error {
-		var known map[string]account.Credential
-		wall := s.clock.Wall()
-		err := s.db.Replace(func(tx *store.Tx) (err error) {
-			if known, err = s.replaceCredentials(tx, uin, state.Credentials); err != nil {
-				return err
-			}
-			if err := errors.Join(replaceRoles(tx, uin, state.Roles), keepIssued(tx, uin, s.clock.At(wall), state.Clock.Time(wall))); err != nil {
-				return err
-			}
-			return errors.Join(action.Replace(tx, uin, state.Estates, state.Now), clocks.Put(tx, clockKey, &state.Clock))
-		})
-		if err != nil {
-			return err
-		}
-		s.generations[uin]++
-		s.directory.Use(known)
-		s.clock.Restore(state.Clock)
-		s.limiter.Forget(uin)
-		s.journal.Forget(uin)
-		if uin == 0 {
-			s.tasks.restart()
-		}
-		return errors.Join(s.accounts.load(s.db), s.faults.Replace(uin, state.Faults))
-	})
+	return errors.Join(s.accounts.load(s.db), s.faults.Replace(uin, state.Faults))
 }
 
 // replaceCredentials writes the credentials and returns who is known then.

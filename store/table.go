@@ -114,7 +114,7 @@ func (t *Table[T]) Empty(tx *Tx) bool {
 }
 
 // Next returns the next number of the table's own sequence, from 1 on. Numbers grow; one that was drawn by a write that
-// failed is not drawn again.
+// failed is not drawn again while other writes of its transaction are kept. In DB.Update, a draw alone is not kept.
 func (t *Table[T]) Next(tx *Tx) (uint64, error) { return t.bucket(tx).NextSequence() }
 
 // relist takes the record that stands under key out of the lists where next doesn't stand, and puts next, unless it is
