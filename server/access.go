@@ -20,7 +20,7 @@ func (s *Server) access(c admitted, rec *record, request any) error {
 	if c.caller.May(c.action.Operation(), resource) {
 		return nil
 	}
-	return unauthorized(rec, c.action, resource)
+	return unauthorized(apierr.Unauthorized, rec, c.action, resource)
 }
 
 // operations are all actions as CAM names them.
@@ -33,8 +33,8 @@ func operations() (names []string) {
 	return names
 }
 
-func unauthorized(rec *record, a *action.Action, resource string) error {
-	return apierr.Unauthorized.With(rec.requestID, a.Operation(), resource)
+func unauthorized(k *apierr.Kind, rec *record, a *action.Action, resource string) error {
+	return k.With(rec.requestID, a.Operation(), resource)
 }
 
 // resourceOf is what a call is about, as CAM names it (598/57154, 598/70019): a secret; any secret for the one that makes

@@ -51,8 +51,10 @@ func (s *Server) provoked(e *fault.Error, rec *record, a *action.Action, request
 	if e.Message != "" {
 		return apierr.Custom(e.Code, e.Message)
 	}
-	if e.Code == apierr.Unauthorized.Code {
-		return unauthorized(rec, a, resourceOf(rec, a, request, rec.secretName))
+	for _, k := range []*apierr.Kind{apierr.Unauthorized, apierr.GatewayUnauthorized} {
+		if e.Code == k.Code {
+			return unauthorized(k, rec, a, resourceOf(rec, a, request, rec.secretName))
+		}
 	}
 	failure, ok := apierr.Provoked(e.Code)
 	if !ok {

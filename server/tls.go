@@ -162,7 +162,7 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	local, _, _ := net.SplitHostPort(hello.Conn.LocalAddr().String())
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if !a.vouches(name) {
+	if len(name) > 253 || !aHostName.MatchString(name) || !a.vouches(name) {
 		name = "localhost"
 	}
 	a.mu.Lock()

@@ -77,10 +77,16 @@ var (
 		"请求签名验证失败，请检查您的签名计算是否正确。")
 )
 
-// What the caller may do. A call's RequestId, the operation (ssm:GetSecretValue) and the resource go into the text.
-var Unauthorized = kind("UnauthorizedOperation", 3, // V for another product; the Chinese gateway sends it in English too
-	"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n",
-	"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n")
+// What the caller may do. A call's RequestId, the operation (ssm:GetSecretValue) and the resource go into the texts: that of the
+// product, which a policy causes here, and that of the gateway, which is only provoked.
+var (
+	Unauthorized = kind("UnauthorizedOperation", 3, // V for another product; the Chinese gateway sends it in English too
+		"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n",
+		"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n")
+	GatewayUnauthorized = kind("AuthFailure.UnauthorizedOperation", 3, // V, but for the end, which is cut off where it was seen
+		"You are not authorized to perform this operation. Check your CAM policies, and ensure that you are using the correct access keys. [[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n]",
+		"操作未授权，请检查CAM策略。[[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n]")
+)
 
 // How often, and where.
 var (

@@ -44,7 +44,6 @@ var _ = []*Kind{
 	general("AuthFailure.InvalidAuthorization", "The request `Authorization` header does not conform to tencentcloud standards.", "请求头部的 `Authorization` 不符合腾讯云标准。"),
 	general("AuthFailure.InvalidSecretId", "Invalid key (not a TencentCloud API key type).", "密钥非法（不是云API密钥类型）。"),
 	general("AuthFailure.MFAFailure", "MFA failed.", "MFA错误。"),
-	general("AuthFailure.UnauthorizedOperation", "You are not authorized to perform this operation. Check your CAM policies, and ensure that you are using the correct access keys.", "操作未授权，请检查CAM策略。"),
 	general("InvalidAction", "The request `Action` is invalid or not found.", "请求的 `Action` 无效或不存在。"),
 	general("IpInBlacklist", "Your IP is in uin IP blacklist.", "IP地址在黑名单中。"),
 	general("IpNotInWhitelist", "Your IP is not in uin IP whitelist.", "IP地址不在白名单中。"),

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -68,6 +70,9 @@ func Load(seed string) ([]*Source, error) {
 	for _, ending := range []string{"*.yaml", "*.yml"} {
 		names, _ := filepath.Glob(filepath.Join(seed, ending)) // the pattern is right
 		for _, name := range names {
+			if strings.HasPrefix(filepath.Base(name), ".") {
+				continue // an editor's, say
+			}
 			s, err := read(name)
 			if err != nil {
 				return nil, err
@@ -100,13 +105,13 @@ func Parse(name string, text []byte) (*Source, error) {
 		return s, nil
 	}
 	if err := yaml.Load(text, &s.tree); err != nil {
-		return nil, s.mistakeOf(err)
+		return nil, s.mistakeOf(text, err)
 	}
 	if path, line := nothing(&s.tree, ""); line > 0 {
 		return nil, &Mistake{Source: name, Line: line, Field: path, Why: "there is nothing in this place of the list; remove the - or the comma"}
 	}
 	if err := s.tree.Load(&s.File, yaml.WithKnownFields()); err != nil {
-		return nil, s.mistakeOf(err)
+		return nil, s.mistakeOf(text, err)
 	}
 	return s, nil
 }
@@ -153,8 +158,11 @@ var (
 )
 
 // mistakeOf says where the library found a mistake, in other words: its own can quote the file, values and all.
-func (s *Source) mistakeOf(err error) error {
+func (s *Source) mistakeOf(text []byte, err error) error {
 	m := &Mistake{Source: s.Name, Why: "this is not one YAML document; make a file of each"}
+	if at := bytes.Index(text, []byte("\n---")); at >= 0 {
+		m.Line = lineAt(text, at+1)
+	}
 	var many *yaml.LoadErrors
 	var at *yaml.LoadError
 	if errors.As(err, &many) && len(many.Errors) > 0 {
@@ -162,44 +170,78 @@ func (s *Source) mistakeOf(err error) error {
 	} else if !errors.As(err, &at) {
 		return m
 	}
-	m.Line = at.Mark.Line
-	var form fault.FormError
-	path, node := find(&s.tree, at.Mark.Line, at.Mark.Column, "")
-	switch unknown := unknownField.FindStringSubmatch(at.Message); {
-	case unknown != nil && node != nil && node.Tag == "!!null":
-		// {secretString: pass,word} has a field word: it may be half of a value.
-		m.Why = "there is a field here that is not known and has no value; put a value with a comma into quotes"
-	case unknown != nil:
-		m.Field, m.Why = unknown[1], "there is no such field here; there are "+strings.Join(fieldsOf(unknown[2]), ", ")
-	case strings.Contains(at.Message, "already defined"):
-		m.Field, m.Why = path, "it is given twice"
-	case m.Line == 0:
-	case errors.As(at, &form):
-		m.Field, m.Why = path, form.Error()
+	switch {
+	case at.Stage == yaml.ReaderStage:
+		m.Line, m.Why = lineAt(text, firstOdd(text)), "there is a control character here, or bytes that are not UTF-8; write binary values as base64 in secretBinary"
+	case at.Mark.Line == 0:
 	case at.Stage == yaml.ConstructorStage:
-		m.Field, m.Why = path, "the value has the wrong type or form"
-		if into := wrongType.FindStringSubmatch(at.Message); into != nil {
-			m.Why += "; it must be " + kindOf(into[1])
-		}
+		m.Line = at.Mark.Line
+		s.misconstrued(m, at)
 	default:
-		m.Why = "this is not YAML: " + quoted.ReplaceAllString(at.Message, "…")
+		m.Line, m.Why = at.Mark.Line, "this is not YAML: "+quoted.ReplaceAllStringFunc(at.Message, unquoted)
 	}
 	return m
 }
 
-// find returns the path of the node that stands at a place, and, for a key, its value.
-func find(n *yaml.Node, line, column int, path string) (string, *yaml.Node) {
+// misconstrued is about what is YAML and no seed.
+func (s *Source) misconstrued(m *Mistake, at *yaml.LoadError) {
+	unknown := unknownField.FindStringSubmatch(at.Message)
+	path, node := find(&s.tree, at.Mark.Line, at.Mark.Column, "", unknown == nil)
+	m.Field = path
+	var form fault.FormError
+	switch {
+	case unknown != nil && node != nil && node.Tag == "!!null":
+		// {secretString: pass,word} has a field word: it may be half of a value.
+		m.Field, m.Why = "", "there is a field here that is not known and has no value; put a value with a comma into quotes"
+	case unknown != nil:
+		m.Why = "there is no such field here; there are " + strings.Join(fieldsOf(unknown[2]), ", ")
+	case strings.Contains(at.Message, "already defined"):
+		m.Why = "it is given twice"
+	case errors.As(at, &form):
+		m.Why = form.Error()
+	default:
+		m.Why = "the value has the wrong type or form"
+		if into := wrongType.FindStringSubmatch(at.Message); into != nil {
+			m.Why += "; it must be " + kindOf(into[1])
+		}
+	}
+}
+
+// unquoted leaves of what a message quotes the punctuation of YAML alone.
+func unquoted(text string) string {
+	if len(text) == 3 && strings.Contains(",[]{}:?-!", text[1:2]) {
+		return text
+	}
+	return "…"
+}
+
+// lineAt is the line of a byte, from 1 on.
+func lineAt(text []byte, at int) int { return 1 + bytes.Count(text[:at], []byte("\n")) }
+
+// firstOdd is where the first character stands that a YAML text can't have.
+func firstOdd(text []byte) int {
+	for at, c := range string(text) {
+		if c == utf8.RuneError || unicode.IsControl(c) && !strings.ContainsRune("\t\r\n\u0085", c) {
+			return at
+		}
+	}
+	return 0
+}
+
+// find returns the path of the node that stands at a place, and, for a key, its value. A block mapping begins where its first key
+// does: outer tells which of them is meant.
+func find(n *yaml.Node, line, column int, path string, outer bool) (string, *yaml.Node) {
+	stands := func(n *yaml.Node) bool { return n.Line == line && n.Column == column }
 	for i, c := range n.Content {
 		at := step(n, i, path)
-		if c.Line == line && c.Column == column {
-			if n.Kind == yaml.MappingNode && i%2 == 0 {
-				return step(n, i+1, path), n.Content[i+1]
-			}
-			if c.Kind != yaml.MappingNode || n.Kind == yaml.SequenceNode {
-				return at, c
-			}
+		switch {
+		case !stands(c):
+		case n.Kind == yaml.MappingNode && i%2 == 0:
+			return step(n, i+1, path), n.Content[i+1]
+		case outer || len(c.Content) == 0 || !stands(c.Content[0]):
+			return at, c
 		}
-		if where, found := find(c, line, column, at); found != nil {
+		if where, found := find(c, line, column, at, outer); found != nil {
 			return where, found
 		}
 	}
@@ -248,15 +290,26 @@ func kindOf(name string) string {
 
 // mistake is one at a path such as accounts[0].secrets[2].createTime. It stands where the path leads, as far as it does.
 func (s *Source) mistake(path string, err error) error {
-	m := &Mistake{Source: s.Name, Field: path, Why: err.Error()}
+	line, _ := s.follow(path)
+	return &Mistake{Source: s.Name, Line: line, Field: path, Why: err.Error()}
+}
+
+// has tells whether something is written at a path, if only nothing.
+func (s *Source) has(path string) bool {
+	_, found := s.follow(path)
+	return found
+}
+
+// follow returns the line to which a path leads, as far as it does, and whether it leads to its end.
+func (s *Source) follow(path string) (line int, found bool) {
 	node := &s.tree
 	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
 		if node = child(node, step); node == nil {
-			break
+			return line, false
 		}
-		m.Line = node.Line
+		line = node.Line
 	}
-	return m
+	return line, true
 }
 
 // child is what a node has under a key or an index, nil for none.

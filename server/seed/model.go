@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ type Taken struct {
 
 // Build makes a state of files. The error is a *Mistake that says where what is wrong.
 func Build(sources []*Source, r Rules) (*State, error) {
-	b := &builder{rules: r, state: &State{Clock: r.Clock}, estates: map[uint64]*ssm.Estate{}, taken: map[string]bool{}, held: map[string]uint64{}, others: map[string]bool{}}
+	b := &builder{rules: r, state: &State{Clock: r.Clock}, estates: map[uint64]*ssm.Estate{}, taken: map[string]bool{}, others: map[string]bool{}, counts: map[string]int{}}
 	if r.Uin == 0 {
 		b.state.Clock = clock.State{}
 	}
@@ -73,8 +74,12 @@ func Build(sources []*Source, r Rules) (*State, error) {
 		}
 		b.faults(s.File.Faults)
 	}
-	b.flows()
-	b.count()
+	for _, check := range b.later {
+		check()
+	}
+	for _, e := range b.state.Estates {
+		b.check("accounts", e.Data.Check())
+	}
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -87,48 +92,33 @@ type builder struct {
 	state   *State
 	source  *Source
 	estates map[uint64]*ssm.Estate
-	taken   map[string]bool   // names that stand once
-	held    map[string]uint64 // secrets, by account and region
-	others  map[string]bool   // what somebody else has
-	flowing []flowing
-	quotas  []quota
+	taken   map[string]bool // names that stand once
+	others  map[string]bool // what somebody else has
+	counts  map[string]int  // secrets by account and region, access keys by account and user
+	later   []func()
 	timed   bool // a file has a clock
 	err     error
 }
 
-// quota is a secret that counts, with where it stands.
-type quota struct {
-	source *Source
-	path   string
-	e      *ssm.Estate
-	h      *ssm.Holding
+// afterwards checks something once every file is read.
+func (b *builder) afterwards(check func()) {
+	source := b.source
+	b.later = append(b.later, func() {
+		b.source = source
+		check()
+	})
 }
 
-// count holds secrets and access keys to their quotas, once all that can raise these is read.
-func (b *builder) count() {
-	keys := map[string]int{}
-	for _, q := range b.quotas {
-		b.source = q.source
-		owner, limit := fmt.Sprint(q.e.Uin, q.h.Region), cmp.Or(q.e.Data.SecretLimit, b.rules.SecretLimit)
-		b.held[owner]++
-		b.want(b.held[owner] <= limit, q.path, "it is more than the %d secrets that the account may hold in a region", limit)
-		if target := q.h.Secret.TargetUin; target != 0 {
-			user := fmt.Sprint(q.e.Uin, " ", target)
-			keys[user] += max(1, len(q.h.Keys))
-			b.check(q.path+".accessKeys", q.e.Data.CheckKeys(target, keys[user]))
-		}
+// quota holds a secret to how many there may be.
+func (b *builder) quota(path string, e *ssm.Estate, h *ssm.Holding) {
+	region, limit := fmt.Sprint(e.Uin, " ", h.Region), cmp.Or(e.Data.SecretLimit, b.rules.SecretLimit)
+	b.counts[region]++
+	b.want(uint64(b.counts[region]) <= limit, path, "it is more than the %d secrets that the account may hold in a region", limit)
+	if target := h.Secret.TargetUin; target != 0 {
+		user := fmt.Sprint(e.Uin, " ", target)
+		b.counts[user] += max(1, len(h.Keys))
+		b.check(path+".accessKeys", e.Data.CheckKeys(target, b.counts[user]))
 	}
-	for _, e := range b.state.Estates {
-		b.check("accounts", e.Data.Check())
-	}
-}
-
-// flowing is a secret that says that a task runs, with where it says so.
-type flowing struct {
-	source *Source
-	path   string
-	uin    uint64
-	h      *ssm.Holding
 }
 
 // check notes a mistake, if there is one, at a path.
@@ -265,7 +255,7 @@ func (b *builder) account(path string, a *Account) {
 		at := fmt.Sprintf("%s.secrets[%d]", path, i)
 		if h := b.secret(at, &a.Secrets[i], e); h != nil {
 			e.Secrets = append(e.Secrets, h)
-			b.quotas = append(b.quotas, quota{b.source, at, e, h})
+			b.afterwards(func() { b.quota(at, e, h) })
 		}
 	}
 }
@@ -306,14 +296,20 @@ func (b *builder) credential(path string, c Credential, e *ssm.Estate) {
 	}
 	b.want(c.SecretID != "" && !strings.ContainsAny(c.SecretID, " \t\n,/="), path+".secretId", "it must be there, without spaces, commas or slashes")
 	b.want(c.SecretKey != "", path+".secretKey", "it must be there")
-	b.once(path+".secretId", "the SecretId "+c.SecretID, "")
-	if _, is := e.Data.Users[c.User]; c.User != 0 {
-		b.want(is, path+".user", "%d is none of the account's users; add it to users", c.User)
-	}
 	if c.ExpireTime != "" {
 		out.ExpiresAt = b.time(path+".expireTime", c.ExpireTime, time.Time{}).UnixNano()
 	}
 	b.policies(path, c.Policies)
+	if slices.ContainsFunc(b.state.Credentials, func(old account.Credential) bool { return reflect.DeepEqual(old, out) }) {
+		return // the built-in seeds, say, have the default pair each
+	}
+	b.once(path+".secretId", "the SecretId "+c.SecretID, "")
+	if c.User != 0 {
+		b.afterwards(func() { // another file may have the user
+			_, is := e.Data.Users[c.User]
+			b.want(is, path+".user", "%d is none of the account's users; add it to users", c.User)
+		})
+	}
 	b.state.Credentials = append(b.state.Credentials, out)
 }
 
@@ -397,20 +393,17 @@ func (b *builder) faults(rules []fault.Rule) {
 	}
 }
 
-// flows holds every secret that says that a task runs to that task.
-func (b *builder) flows() {
-	for _, f := range b.flowing {
-		b.source = f.source
-		t := b.estates[f.uin].Tasks[f.h.Secret.FlowID]
-		b.want(t != nil && t.Status == ssm.TaskRunning && t.Region == f.h.Region && t.SecretName == f.h.Secret.Name, f.path+".flowId",
-			"there is no running task with that flowId for this secret; add it to the account's tasks")
-		if t == nil {
-			continue
-		}
-		want := ssm.RotateTask
-		if f.h.Secret.Birth == ssm.Making {
-			want = ssm.CreateTask
-		}
-		b.want(t.Kind == want && f.h.Secret.Birth != ssm.MakingFailed, f.path+".flowId", "a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
+// flow holds a secret that says that a task runs to that task.
+func (b *builder) flow(path string, e *ssm.Estate, h *ssm.Holding) {
+	t := e.Tasks[h.Secret.FlowID]
+	b.want(t != nil && t.Status == ssm.TaskRunning && t.Region == h.Region && t.SecretName == h.Secret.Name, path+".flowId",
+		"there is no running task with that flowId for this secret; add it to the account's tasks")
+	if t == nil {
+		return
 	}
+	want := ssm.RotateTask
+	if h.Secret.Birth == ssm.Making {
+		want = ssm.CreateTask
+	}
+	b.want(t.Kind == want && h.Secret.Birth != ssm.MakingFailed, path+".flowId", "a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
 }

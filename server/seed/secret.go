@@ -56,7 +56,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.Estate) *ssm.Holding {
 		b.want(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", "it can't lie before createTime")
 	}
 	if s.FlowID != 0 {
-		b.flowing = append(b.flowing, flowing{b.source, path, e.Uin, h})
+		b.afterwards(func() { b.flow(path, e, h) })
 	}
 	return h
 }
@@ -130,6 +130,9 @@ var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
 
 func (b *builder) versions(path string, s *Secret, h *ssm.Holding) {
 	given, short := s.Versions, ""
+	for field, value := range map[string]string{".secretString": s.SecretString, ".secretBinary": s.SecretBinary} {
+		b.want(value != "" || !b.source.has(path+field), path+field, "it is empty; a secret without versions has none of it")
+	}
 	if s.SecretString != "" || s.SecretBinary != "" {
 		if !b.want(len(given) == 0, path+".versions", "give the value here or beside the secret's name, not in both places") {
 			return
