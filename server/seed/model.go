@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -152,79 +150,6 @@ func (b *builder) once(path, what, name string) {
 	b.taken[key] = true
 }
 
-// time reads a moment; "" is the default.
-func (b *builder) time(path, text string, otherwise time.Time) time.Time {
-	if text == "" {
-		return otherwise
-	}
-	t, err := parseTime(text, b.state.Now)
-	b.check(path, err)
-	return t
-}
-
-// parseTime reads now, now-30d, now+72h or 2030-01-02T15:04:05Z.
-func parseTime(text string, now time.Time) (time.Time, error) {
-	bad := fmt.Errorf("it must be a time such as 2030-01-02T15:04:05Z, now, now-30d or now+72h")
-	t := now
-	if rest, relative := strings.CutPrefix(text, "now"); !relative {
-		var err error
-		if t, err = time.Parse(time.RFC3339Nano, text); err != nil {
-			return now, bad
-		}
-	} else if rest != "" {
-		by, err := clock.ParseDuration(rest[1:])
-		switch {
-		case err != nil:
-			return now, bad
-		case rest[0] == '+':
-			t = now.Add(by)
-		case rest[0] == '-':
-			t = now.Add(-by)
-		default:
-			return now, bad
-		}
-	}
-	if t.Before(earliest) || t.After(latest) {
-		return now, fmt.Errorf("it must lie between %s and %s", earliest.Format(time.DateOnly), latest.Format(time.DateOnly))
-	}
-	return t, nil
-}
-
-// The bounds of all times: what the clock has not reached yet may lie a year behind its end.
-var (
-	earliest = time.Date(1970, time.January, 2, 0, 0, 0, 0, time.UTC)
-	latest   = clock.End.AddDate(1, 0, 0)
-)
-
-func (b *builder) clock(c *Clock) {
-	if c == nil {
-		return
-	}
-	b.want(b.rules.Uin == 0, "clock", "the clock is everybody's: it can't be set for one account")
-	b.once("clock", "the clock", "")
-	b.timed = true
-	b.want(c.Now == "" || c.Offset == "", "clock", "give one of now and offset")
-	now := b.rules.Wall
-	if c.Now != "" {
-		t, err := parseTime(c.Now, b.rules.Wall)
-		b.check("clock.now", err)
-		now = t
-	}
-	if c.Offset != "" {
-		by, err := time.ParseDuration(c.Offset)
-		if err != nil {
-			by, err = clock.ParseDuration(c.Offset)
-		}
-		b.want(err == nil, "clock.offset", "it must be a duration such as 72h")
-		now = now.Add(by)
-	}
-	b.want(!now.Before(earliest) && !now.After(clock.End), "clock", "it must be set between %s and %s", earliest.Format(time.DateOnly), clock.End.Format(time.DateOnly))
-	b.state.Clock = clock.State{Offset: int64(now.Sub(b.rules.Wall))}
-	if c.Frozen {
-		b.state.Clock = clock.State{Frozen: true, At: now.UnixNano()}
-	}
-}
-
 // largestFlowID leaves room for those that are drawn behind it.
 const largestFlowID = 1 << 52
 
@@ -290,47 +215,6 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 	}
 }
 
-func (b *builder) credential(path string, c Credential, e *ssm.Estate) {
-	out := account.Credential{
-		SecretID: c.SecretID, SecretKey: c.SecretKey, Uin: e.Uin, User: c.User, Token: c.Token, Policies: c.Policies,
-	}
-	b.want(c.SecretID != "" && !strings.ContainsAny(c.SecretID, " \t\n,/="), path+".secretId", "it must be there, without spaces, commas or slashes")
-	b.want(c.SecretKey != "", path+".secretKey", "it must be there")
-	if c.ExpireTime != "" {
-		out.ExpiresAt = b.time(path+".expireTime", c.ExpireTime, time.Time{}).UnixNano()
-	}
-	b.policies(path, c.Policies)
-	if slices.ContainsFunc(b.state.Credentials, func(old account.Credential) bool { return reflect.DeepEqual(old, out) }) {
-		return // the built-in seeds, say, have the default pair each
-	}
-	b.once(path+".secretId", "the SecretId "+c.SecretID, "")
-	if c.User != 0 {
-		b.afterwards(func() { // another file may have the user
-			_, is := e.Data.Users[c.User]
-			b.want(is, path+".user", "%d is none of the account's users; add it to users", c.User)
-		})
-	}
-	b.state.Credentials = append(b.state.Credentials, out)
-}
-
-func (b *builder) policies(path string, policies []account.Policy) {
-	for i := range policies {
-		if err := policies[i].Check(b.rules.Operations); err != nil {
-			field, why, _ := strings.Cut(err.Error(), ": ")
-			b.check(fmt.Sprintf("%s.policies[%d].%s", path, i, field), errors.New(why))
-		}
-	}
-}
-
-var roleName = regexp.MustCompile(`^[\w+=,.@-]+$`)
-
-func (b *builder) role(path string, r Role, e *ssm.Estate) {
-	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
-	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
-	b.policies(path, r.Policies)
-	b.state.Roles = append(b.state.Roles, account.Role{Uin: e.Uin, Name: r.RoleName, Policies: r.Policies, Bound: r.Bound})
-}
-
 func (b *builder) task(path string, t *Task, e *ssm.Estate) {
 	kind := slices.IndexFunc([]ssm.TaskKind{ssm.CreateTask, ssm.RotateTask, ssm.DeleteTask}, func(k ssm.TaskKind) bool { return k.String() == t.Kind })
 	status := slices.Index(taskStatuses, cmp.Or(t.Status, taskStatuses[0]))
@@ -360,17 +244,6 @@ func (b *builder) region(path, region string) string {
 	_, offers := ssm.FindRegion(region)
 	b.want(offers, path+".region", "there is no region %q with Secrets Manager; there are %s", region, strings.Join(ssm.Regions(), ", "))
 	return region
-}
-
-// past reads a moment that can't lie ahead.
-func (b *builder) past(path, text string, otherwise time.Time) time.Time {
-	t := b.time(path, text, otherwise)
-	why := ""
-	if !b.timed && b.rules.Uin == 0 {
-		why = ": a state without a clock is one of wall time"
-	}
-	b.want(!t.After(b.state.Now), path, "it can't lie ahead of the clock, which is at %s%s", b.state.Now.UTC().Format(time.RFC3339), why)
-	return t
 }
 
 func (b *builder) faults(rules []fault.Rule) {

@@ -1,0 +1,57 @@
+package seed
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/ssm"
+)
+
+// Who may call, and what: credentials, roles, their policies.
+
+func (b *builder) credential(path string, c Credential, e *ssm.Estate) {
+	out := account.Credential{
+		SecretID: c.SecretID, SecretKey: c.SecretKey, Uin: e.Uin, User: c.User, Token: c.Token, Policies: c.Policies,
+	}
+	b.want(c.SecretID != "" && !strings.ContainsAny(c.SecretID, " \t\n,/="), path+".secretId", "it must be there, without spaces, commas or slashes")
+	b.want(c.SecretKey != "", path+".secretKey", "it must be there")
+	if c.ExpireTime != "" {
+		out.ExpiresAt = b.time(path+".expireTime", c.ExpireTime, time.Time{}).UnixNano()
+	}
+	b.policies(path, c.Policies)
+	if slices.ContainsFunc(b.state.Credentials, func(old account.Credential) bool { return reflect.DeepEqual(old, out) }) {
+		return // the built-in seeds, say, have the default pair each
+	}
+	b.once(path+".secretId", "the SecretId "+c.SecretID, "")
+	if c.User != 0 {
+		b.afterwards(func() { // another file may have the user
+			_, is := e.Data.Users[c.User]
+			b.want(is, path+".user", "%d is none of the account's users; add it to users", c.User)
+		})
+	}
+	b.state.Credentials = append(b.state.Credentials, out)
+}
+
+func (b *builder) policies(path string, policies []account.Policy) {
+	for i := range policies {
+		if err := policies[i].Check(b.rules.Operations); err != nil {
+			field, why, _ := strings.Cut(err.Error(), ": ")
+			b.check(fmt.Sprintf("%s.policies[%d].%s", path, i, field), errors.New(why))
+		}
+	}
+}
+
+var roleName = regexp.MustCompile(`^[\w+=,.@-]+$`)
+
+func (b *builder) role(path string, r Role, e *ssm.Estate) {
+	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
+	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
+	b.policies(path, r.Policies)
+	b.state.Roles = append(b.state.Roles, account.Role{Uin: e.Uin, Name: r.RoleName, Policies: r.Policies, Bound: r.Bound})
+}
