@@ -187,6 +187,29 @@ accounts:
 	}
 }
 
+// TestFederatedKeysAndTheirUser replaces the state under keys of a federated user: they may do what the keys that asked for them
+// may, and end with them.
+func TestFederatedKeysAndTheirUser(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	state := func(users string) string {
+		return `accounts: [{uin: 100000000001, users: [{uin: 100000000101}], credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}` + users + `], secrets: [{secretName: a, secretString: x}]}]`
+	}
+	user := account.Credential{SecretID: "AKIDuser", SecretKey: "k"}
+	s.Import(state(", {secretId: AKIDuser, secretKey: k, user: 100000000101}"))
+	guest := sts(t, s, user, "GetFederationToken", `{"Name":"guest","Policy":"{\"version\":\"2.0\",\"statement\":[{\"effect\":\"allow\",\"action\":\"*\",\"resource\":\"*\"}]}"}`)
+	for _, c := range []struct{ users, want string }{
+		{", {secretId: AKIDuser, secretKey: k, user: 100000000101}", `"SecretString":"x"`},
+		{`, {secretId: AKIDuser, secretKey: k, user: 100000000101, policies: [{version: "2.0", statement: [{effect: deny, action: "*", resource: "*"}]}]}`, "UnauthorizedOperation"},
+		{"", "AuthFailure.TokenFailure"},
+	} {
+		s.Import(state(c.users))
+		if got := callWith(t, s, guest, "ssm", "2019-09-23", "GetSecretValue", `{"SecretName":"a","VersionId":"SSM_Current"}`); !strings.Contains(got, c.want) {
+			t.Errorf("with %q the guest gets %s", c.users, got)
+		}
+	}
+}
+
 // TestWhoMayAssume lets a caller assume the role that its policy names, and no other.
 func TestWhoMayAssume(t *testing.T) {
 	t.Parallel()

@@ -66,13 +66,13 @@ func findRole(tx *store.Tx, caller uint64, who action.Identity) (account.Role, e
 // issuerFor returns what makes keys for a caller.
 func (s *Server) issuerFor(caller account.Caller) action.Issuer {
 	return func(tx *store.Tx, g action.Grant, now time.Time) (action.Keys, error) {
-		c := account.Credential{Uin: g.Uin, User: g.User, Name: g.Name, Policies: caller.Policies}
+		c := account.Credential{Uin: g.Uin, User: g.User, Name: g.Name, Policies: caller.Policies, From: caller.SecretID}
 		if g.Role != "" {
 			role, err := findRole(tx, caller.Uin, g.Identity)
 			if err != nil {
 				return action.Keys{}, err
 			}
-			c.Role, c.Policies = role.Name, role.Policies
+			c.Role, c.Policies, c.From = role.Name, role.Policies, ""
 		}
 		if g.Policy != "" {
 			policy, err := readPolicy(action.PlainPolicy(g.Policy))
@@ -131,9 +131,9 @@ func (s *Server) findIssued(secretID string) (c *account.Credential, err error) 
 }
 
 // keepIssued takes the temporary keys of an account, or with 0 all, over into another state: a program that has some goes on with
-// them, with as much of their life left at the time after as they had at the time before. Those of a role have what the role may do
-// in the new state, and end if that has it no more.
-func keepIssued(tx *store.Tx, uin uint64, before, after time.Time) error {
+// them, with as much of their life left at the time after as they had at the time before. Those of a role may do what the role may
+// in the new state, those of a federated user what the keys that asked for them may; they end if that has these no more.
+func (s *Server) keepIssued(tx *store.Tx, uin uint64, known map[string]account.Credential, before, after time.Time) error {
 	var all []account.Credential
 	err := issued.Scan(tx, nil, func(_ []byte, c *account.Credential) error {
 		if uin == 0 || c.Uin == uin {
@@ -146,12 +146,14 @@ func keepIssued(tx *store.Tx, uin uint64, before, after time.Time) error {
 			return err
 		}
 		c.ExpiresAt += int64(after.Sub(before))
+		from, there := known[c.From]
+		there, c.Policies = there || s.directory.Anybody(), from.Policies
 		if c.Role != "" {
 			role, gone := findRole(tx, c.Uin, action.Identity{Uin: c.Uin, Role: c.Role})
-			if gone != nil {
-				c.ExpiresAt = min(c.ExpiresAt, after.UnixNano())
-			}
-			c.Policies = role.Policies
+			there, c.Policies = gone == nil, role.Policies
+		}
+		if !there {
+			c.ExpiresAt = min(c.ExpiresAt, after.UnixNano())
 		}
 		err = issued.Put(tx, []byte(c.SecretID), &c)
 	}

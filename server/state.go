@@ -149,7 +149,7 @@ func (s *Server) put(state *seed.State, uin uint64) error {
 		if known, err = s.replaceCredentials(tx, uin, state.Credentials); err != nil {
 			return err
 		}
-		if err := errors.Join(replaceRoles(tx, uin, state.Roles), keepIssued(tx, uin, s.clock.At(wall), state.Clock.Time(wall))); err != nil {
+		if err := errors.Join(replaceRoles(tx, uin, state.Roles), s.keepIssued(tx, uin, known, s.clock.At(wall), state.Clock.Time(wall))); err != nil {
 			return err
 		}
 		return errors.Join(action.Replace(tx, uin, state.Estates, state.Now), clocks.Put(tx, clockKey, &state.Clock))

@@ -48,6 +48,8 @@ type Credential struct {
 	Also []Policy `cbor:"8,keyasint,omitempty"`
 	Role string   `cbor:"9,keyasint,omitempty"`  // whose temporary keys they are, "" for none
 	Name string   `cbor:"10,keyasint,omitempty"` // of the role's session, or of a federated user
+	// From is the SecretId that asked for the keys of a federated user, who may do no more than it may.
+	From string `cbor:"11,keyasint,omitempty"`
 }
 
 // A Role is one that may be assumed.
@@ -137,6 +139,9 @@ func (d *Directory) With(credentials []Credential) (map[string]Credential, error
 
 // Use makes what With returned the known credentials. No call may be served at the same time.
 func (d *Directory) Use(known map[string]Credential) { d.known = known }
+
+// Anybody tells whether unknown SecretIds may call, too.
+func (d *Directory) Anybody() bool { return d.mode != Verify }
 
 // Unsigned tells whether requests need no signature.
 func (d *Directory) Unsigned() bool { return d.mode == Off }
