@@ -172,6 +172,9 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 		return nil, err
 	}
 	reply, err = c.action.Run(s.db, call, request)
+	if err != nil && errors.Is(err, apierr.RoleNotFound.With("")) {
+		rec.hint = "a role is wanted that is not known: seed its account with it, or make its account the caller's (--credential ID:KEY:UIN)"
+	}
 	if checked = call.Checked; err == nil && !call.Due.IsZero() {
 		s.worker.Notice(call.Due)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/servertest"
 )
 
@@ -213,7 +215,14 @@ func TestFederatedKeysAndTheirUser(t *testing.T) {
 // TestWhoMayAssume lets a caller assume the role that its policy names, and no other.
 func TestWhoMayAssume(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, server.Config{})
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if got := callWith(t, s, temporary{TmpSecretId: "AKIDssmlocal", TmpSecretKey: "ssmlocal"}, "sts", "2018-08-13", "AssumeRole", `{"RoleArn":"qcs::cam::uin/5:roleName/x","RoleSessionName":"test"}`); got != "ResourceNotFound.RoleNotFound" || !strings.Contains(log.String(), "seed its account with it") {
+		t.Errorf("%s, and the log says %s", got, log.String())
+	}
+	if got := callWith(t, s, temporary{TmpSecretId: "AKIDssmlocal", TmpSecretKey: "ssmlocal"}, "sts", "2018-08-13", "GetFederationToken", `{"Name":"guest","Policy":" "}`); got != "InvalidParameter.StrategyFormatError" {
+		t.Errorf("no policy at all gives %s", got)
+	}
 	s.Import(`
 accounts:
   - uin: 100000000001
@@ -309,7 +318,8 @@ func TestMetadata(t *testing.T) {
 		}
 		for path, want := range map[string]string{
 			"/latest/meta-data/placement/region": "ap-guangzhou", "/meta-data/instance-id": "ins-ssmlocal", "/latest/meta-data/placement/zone": "ap-guangzhou-3",
-			"/latest/meta-data/": "cam/\ninstance-id\ninstance-name\nlocal-ipv4\nplacement/\nuuid", "/": "meta-data/",
+			"/latest/meta-data/": "cam/\ninstance-id\ninstance-name\nlocal-ipv4\nplacement/\nuuid", "/": "meta-data/", "/latest": "meta-data/",
+			"/latest/meta-data/cam/": "security-credentials/\nservice-role-security-credentials/", "/latest/meta-data/placement": "region\nzone",
 		} {
 			if status, text := metadata(t, at, path); status != http.StatusOK || text != want {
 				t.Errorf("%s is %d %q", path, status, text)
@@ -366,6 +376,55 @@ func TestMetadata(t *testing.T) {
 	s.Import(`accounts: [{uin: 7, roles: [{roleName: free}]}]`)
 	if status, _ := metadata(t, s.Host, rolePath); status != http.StatusNotFound {
 		t.Error("without a bound role the metadata names one")
+	}
+}
+
+// TestBoundTwice binds a role of one name in two accounts: the name and the keys are the first one's.
+func TestBoundTwice(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import(`accounts: [{uin: 9, roles: [{roleName: z, bound: true}]}, {uin: 8, roles: [{roleName: z, bound: true}]}]`)
+	var k temporary
+	if _, text := metadata(t, s.Host, rolePath+"z"); json.Unmarshal([]byte(text), &k) != nil {
+		t.Fatal(text)
+	}
+	if got := callWith(t, s, k, "sts", "2018-08-13", "GetCallerIdentity", "{}"); !strings.Contains(got, `"AccountId":"8"`) {
+		t.Errorf("the keys are those of %s", got)
+	}
+}
+
+// TestRefreshOfProviders moves the virtual clock past the end of keys that live shorter than the SDK's margin: its credential
+// asks for others, as a program that runs for long must.
+func TestRefreshOfProviders(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	s.Import(`accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], roles: [{roleName: app, bound: true, durationSeconds: 60}]}]`)
+	before := http.DefaultClient.Transport
+	http.DefaultClient.Transport = vendorOnly{toEmulator(t, s)}
+	defer func() { http.DefaultClient.Transport = before }()
+	credential, err := common.DefaultCvmRoleProvider().GetCredential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := profile.NewClientProfile()
+	p.HttpProfile.Scheme, p.HttpProfile.Endpoint = "HTTP", s.Host
+	client := common.NewCommonClient(credential, "ap-guangzhou", p)
+	call := func() {
+		q, reply := tchttp.NewCommonRequest("ssm", "2019-09-23", "GetRegions"), tchttp.NewCommonResponse()
+		_ = q.SetActionParameters("{}")
+		if err := client.Send(q, reply); err != nil {
+			t.Error(err)
+		}
+	}
+	call()
+	call()
+	s.Advance(time.Minute)
+	call()
+	var ids []string
+	for _, e := range s.Calls(journal.Filter{Action: "GetRegions", Code: journal.OK}) {
+		ids = append(ids, e.SecretID)
+	}
+	if len(ids) != 3 || ids[0] != ids[1] || ids[1] == ids[2] {
+		t.Errorf("the calls have the keys %v", ids)
 	}
 }
 

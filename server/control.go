@@ -292,7 +292,7 @@ func (c *control) answer(s *Server, r *http.Request) (any, error) {
 // fromHere refuses what a browser sends from another site: the emulator listens where any page can reach it, also under a name of
 // that page's own, which its owner lets lead here.
 func (s *Server) fromHere(r *http.Request) error {
-	if name := hostName(r.Host); isPublic(name) && !isVendors(name) && !slices.Contains(s.authority.hosts, name) {
+	if name := hostName(r.Host); isPublic(name) && !isVendors(name) && !s.authority.isUsers(name) {
 		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", clip(name))
 	}
 	site := r.Header.Get("Sec-Fetch-Site")

@@ -33,7 +33,7 @@ const largestHead = 64 << 10
 // unfinished tells whether b may be the beginning of a request whose head has not come whole. What can't become one is
 // left to net/http as it is.
 func unfinished(b []byte) bool {
-	if len(b) == 0 || len(b) >= largestHead {
+	if len(b) == 0 || len(b) >= largestHead || b[0] < 'A' || b[0] > 'z' { // a method is of letters
 		return false
 	}
 	line, _, ended := bytes.Cut(b, lineEnd)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -169,7 +170,7 @@ func (g *greeter) greet(c net.Conn) (ready net.Conn, err error) {
 		return nil, err
 	}
 	if first[0] != tlsHandshake {
-		return g.plain(c, first), c.SetDeadline(time.Time{})
+		return g.plain(c, first)
 	}
 	t := tls.Server(&spoken{c, first}, g.tls)
 	if err := t.Handshake(); err != nil {
@@ -183,7 +184,7 @@ func (g *greeter) greet(c net.Conn) (ready net.Conn, err error) {
 		g.tell(t, err)
 		return nil, err
 	}
-	return g.plain(t, first), c.SetDeadline(time.Time{})
+	return g.plain(t, first)
 }
 
 // tell says why a connection came to nothing, with what helps, for those mistakes that one can do something about.
@@ -265,16 +266,20 @@ func readSome(c net.Conn) ([]byte, error) {
 	return b[:n], err
 }
 
-// plain is a connection whose first bytes are those of HTTP/1.1, or of nothing known.
-func (g *greeter) plain(c net.Conn, first []byte) net.Conn {
+// plain is a connection whose first bytes are those of HTTP/1.1, or of nothing known, which net/http answers. One that doesn't
+// come to the end of its first head in time is given up.
+func (g *greeter) plain(c net.Conn, first []byte) (net.Conn, error) {
 	for unfinished(first) {
 		more, err := readSome(c)
 		first = append(first, more...)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err
+		}
 		if err != nil {
 			break
 		}
 	}
-	return &spoken{c, withoutScheme(first)}
+	return &spoken{c, withoutScheme(first)}, c.SetDeadline(time.Time{})
 }
 
 // spoken is a connection of which the beginning was read already.

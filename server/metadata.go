@@ -1,13 +1,19 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-chi/chi/v5"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
@@ -35,7 +41,7 @@ type boundKeys struct {
 
 const (
 	boundLife  = 2 * time.Hour
-	boundSpare = 15 * time.Minute // before its end, a key is replaced: no SDK asks earlier than ten minutes before
+	boundSpare = 15 * time.Minute // at most so long before its end, a key is replaced: no SDK asks earlier than ten minutes before
 )
 
 // isMetadata tells whether a request is for the metadata, on a port that is for other things too.
@@ -49,36 +55,63 @@ var metadataLeaves = map[string]string{
 	"placement/region": ssm.DefaultRegion, "placement/zone": ssm.DefaultRegion + "-3",
 }
 
-// serveMetadata answers as the metadata service does: plain text without a line end, 404 for what is not there.
+// roleFolders have the keys of the instance's roles, by the roles' names.
+var roleFolders = []string{"cam/security-credentials/", "cam/service-role-security-credentials/"}
+
+// serveMetadata answers as the metadata service does: plain text without a line end, 404 for what is not there. The log and the
+// metrics tell of it, the journal does not: it has the calls of the API.
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	status, text := http.StatusMethodNotAllowed, ""
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		status, text = s.metadata(r.URL.Path)
+	}
+	s.log.Debug("instance metadata", "path", clip(r.URL.Path), "status", status)
+	s.metrics.metadata.WithLabelValues(strconv.Itoa(status)).Inc()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/latest"), "/meta-data")
-	path, inside := strings.CutPrefix(path, "/")
-	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		return
-	case r.URL.Path == "/", r.URL.Path == "/latest", r.URL.Path == "/latest/":
-		_, _ = io.WriteString(w, "meta-data/")
-		return
-	case !inside || path == "":
-		_, _ = io.WriteString(w, "cam/\ninstance-id\ninstance-name\nlocal-ipv4\nplacement/\nuuid")
-		return
+	if strings.HasPrefix(text, "{") {
+		w.Header().Set("Content-Type", "application/json")
 	}
-	if role, ok := strings.CutPrefix(path, "cam/security-credentials/"); ok {
-		s.serveRole(w, role)
-		return
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text)
+}
+
+// metadata returns the value at a path, or what there is below it.
+func (s *Server) metadata(path string) (status int, text string) {
+	path = strings.TrimPrefix(path, "/latest")
+	if path == "" || path == "/" {
+		return http.StatusOK, "meta-data/"
 	}
-	if role, ok := strings.CutPrefix(path, "cam/service-role-security-credentials/"); ok {
-		s.serveRole(w, role)
-		return
+	path = strings.TrimPrefix(strings.TrimPrefix(path, "/meta-data"), "/")
+	for _, folder := range roleFolders {
+		if role, ok := strings.CutPrefix(path, folder); ok {
+			return s.roleMetadata(role)
+		}
 	}
-	value, ok := metadataLeaves[path]
-	if !ok {
-		http.NotFound(w, r)
-		return
+	if value, ok := metadataLeaves[path]; ok {
+		return http.StatusOK, value
 	}
-	_, _ = io.WriteString(w, value)
+	if below := listing(path); below != "" {
+		return http.StatusOK, below
+	}
+	return http.StatusNotFound, ""
+}
+
+// listing names what is in a folder of the metadata, "" for the one above all.
+func listing(folder string) string {
+	if folder = strings.TrimSuffix(folder, "/"); folder != "" {
+		folder += "/"
+	}
+	var below []string
+	for _, path := range append(roleFolders[:len(roleFolders):len(roleFolders)], slices.Sorted(maps.Keys(metadataLeaves))...) {
+		if rest, inside := strings.CutPrefix(path, folder); inside && rest != "" {
+			name, _, deeper := strings.Cut(rest, "/")
+			if deeper {
+				name += "/"
+			}
+			below = append(below, name)
+		}
+	}
+	return strings.Join(slices.Compact(below), "\n")
 }
 
 // roleReply is what the SDKs read. ExpiredTime must be a number, Expiration RFC 3339, Code exactly Success.
@@ -89,38 +122,33 @@ type roleReply struct {
 	Token, Code               string
 }
 
-// serveRole answers with the name of the instance's role, or with its keys.
-func (s *Server) serveRole(w http.ResponseWriter, name string) {
+// roleMetadata returns the name of the instance's role, or its keys.
+func (s *Server) roleMetadata(name string) (status int, text string) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	bound, err := s.boundRoles()
 	if err == nil && name == "" && len(bound) > 0 {
-		_, _ = io.WriteString(w, bound[0].Name) // one: Go's SDK takes the whole body for a name
-		return
+		return http.StatusOK, bound[0].Name // one: Go's SDK takes the whole body for a name
 	}
-	var found *account.Role
-	for i := range bound {
-		if bound[i].Name == name {
-			found = &bound[i]
+	at := slices.IndexFunc(bound, func(r account.Role) bool { return r.Name == name })
+	if err == nil && at < 0 {
+		var names []string
+		for _, r := range bound {
+			names = append(names, r.Name)
 		}
+		s.log.Warn("the instance metadata is asked for a role that is not bound to the instance: bind it in the seed (bound: true)",
+			"role", clip(name), "bound", strings.Join(names, ", "))
+		return http.StatusNotFound, ""
 	}
-	switch {
-	case err != nil:
-		s.log.Error("cannot read the roles of the instance", "error", err)
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	case found == nil:
-		w.WriteHeader(http.StatusNotFound)
-		return
+	var keys []byte
+	if err == nil {
+		keys, err = s.keysOf(bound[at])
 	}
-	reply, err := s.keysOf(*found)
 	if err != nil {
-		s.log.Error("cannot make keys for the role of the instance", "role", name, "error", err)
-		w.WriteHeader(http.StatusInternalServerError)
-		return
+		s.log.Error("cannot make keys for the role of the instance", "role", clip(name), "error", err)
+		return http.StatusInternalServerError, ""
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(reply)
+	return http.StatusOK, string(keys)
 }
 
 // boundRoles returns the roles of the instance: those of the state that are bound; where the state has no roles at all, one of
@@ -139,8 +167,8 @@ func (s *Server) boundRoles() (bound []account.Role, err error) {
 	return bound, err
 }
 
-// keysOf returns the keys of a role: the same until they come near their end.
-func (s *Server) keysOf(r account.Role) (roleReply, error) {
+// keysOf returns the keys of a role in JSON: the same until they come near their end.
+func (s *Server) keysOf(r account.Role) ([]byte, error) {
 	s.bound.mu.Lock()
 	defer s.bound.mu.Unlock()
 	wall := s.clock.Wall()
@@ -148,38 +176,38 @@ func (s *Server) keysOf(r account.Role) (roleReply, error) {
 	key := fmt.Sprint(r.Uin, " ", r.Name)
 	c, err := s.findIssued(s.bound.ids[key])
 	if err != nil {
-		return roleReply{}, err
+		return nil, err
 	}
-	if c == nil || c.Expired(now.Add(boundSpare)) {
+	life := cmp.Or(time.Duration(r.Seconds)*time.Second, boundLife)
+	if c == nil || c.Expired(now.Add(min(boundSpare, life/8))) {
 		c = &account.Credential{Uin: r.Uin, Role: r.Name, Name: "ins-ssmlocal", Policies: r.Policies}
-		ends := now.Add(boundLife)
+		ends := now.Add(life)
 		var keys action.Keys
 		err := s.db.Update(func(tx *store.Tx) (err error) { keys, err = issue(tx, s.bound.random, *c, now, ends); return err })
 		if err != nil {
-			return roleReply{}, err
+			return nil, err
 		}
 		c.SecretID, c.SecretKey, c.Token, c.ExpiresAt = keys.SecretID, keys.SecretKey, keys.Token, ends.UnixNano()
 		s.bound.ids[key] = c.SecretID
 	}
 	// The SDKs compare with wall time: what is left of the keys' virtual life is counted from there.
 	ends := wall.Add(time.Unix(0, c.ExpiresAt).Sub(now)).UTC()
-	return roleReply{
+	return json.Marshal(roleReply{
 		TmpSecretId: c.SecretID, TmpSecretKey: c.SecretKey, Token: c.Token, Code: "Success",
 		ExpiredTime: ends.Unix(), Expiration: ends.Format(time.RFC3339),
-	}, nil
+	})
 }
 
 // metadataOnly is every URL of the metadata's own address.
 func (s *Server) metadataOnly() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if status := map[string]string{"/_ssmlocal/health": "ok", "/_ssmlocal/ready": "ready"}[r.URL.Path]; status != "" {
-			tellStatus(status)(w, r)
-			return
-		}
+	r := chi.NewRouter()
+	healthRoutes(r)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.fromHere(r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
 		s.serveMetadata(w, r)
 	})
+	return r
 }

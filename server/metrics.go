@@ -18,6 +18,7 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	faults   *prometheus.CounterVec
+	metadata *prometheus.CounterVec
 	actions  map[string]actionMetrics // "" for those that are none
 }
 
@@ -38,12 +39,17 @@ func (s *Server) newMetrics() *metrics {
 	m.faults = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ssmlocal_faults_total", Help: "Calls that a fault hit, by action.",
 	}, []string{"action"})
+	m.metadata = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ssmlocal_metadata_requests_total", Help: "Requests for the instance metadata, by HTTP status.",
+	}, []string{"status"})
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "ssmlocal_call_duration_seconds", Help: "From a call's arrival to its answer, by action.",
 		Buckets: []float64{.00003, .0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
 	}, []string{"action"})
 	add := func(name string) {
 		m.actions[name] = actionMetrics{durations.WithLabelValues(name), m.calls.WithLabelValues(name, journal.OK)}
+		m.refusals.WithLabelValues(name) // at 0 from the start, so that the first one is a step
+		m.faults.WithLabelValues(name)
 	}
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
@@ -51,7 +57,7 @@ func (s *Server) newMetrics() *metrics {
 		}
 	}
 	add("")
-	m.registry.MustRegister(m.calls, m.refusals, m.faults, durations,
+	m.registry.MustRegister(m.calls, m.refusals, m.faults, m.metadata, durations,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_store_bytes", Help: "Size of the data file."},
 			func() float64 { return float64(s.db.Size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_clock_offset_seconds", Help: "How far the virtual clock is ahead of wall time."},

@@ -86,7 +86,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 			http.Error(w, "this is ssmlocal's forward proxy: set it as http_proxy or https_proxy; the emulator itself is at "+s.Addrs()[0], http.StatusBadRequest)
 			return
 		}
-		to := withPort(clip(cmp.Or(r.URL.Host, r.Host)), r.URL.Scheme)
+		to := withPort(clip(cmp.Or(r.URL.Host, r.Host)), r.URL.Scheme) // a CONNECT has no scheme
 		in, what, found := s.destination(to, r)
 		switch {
 		case !found:
@@ -128,7 +128,7 @@ func early(b *bufio.ReadWriter) []byte {
 // emulator stands in for it: for the vendor's names and those of --tls-host; and if it is one of its own addresses.
 func (s *Server) destination(to string, r *http.Request) (in inlet, what string, found bool) {
 	name := hostName(to)
-	if isVendors(name) || slices.Contains(s.authority.hosts, name) {
+	if isVendors(name) || s.authority.isUsers(name) {
 		return s.tunnels, "", true
 	}
 	if !isThisMachine(name, r) {
@@ -163,15 +163,17 @@ func isThisMachine(name string, r *http.Request) bool {
 	return ip.IsLoopback() || local != nil && ip.Equal(local.IP)
 }
 
-// withPort is a host with the port that a scheme means if it names none: CONNECT always does.
+// withPort is a host with the port that a scheme means if it names none: CONNECT should.
 func withPort(host, scheme string) string {
-	_, number, err := net.SplitHostPort(host)
-	switch {
-	case err == nil:
-	case scheme == "https":
-		number = "443"
-	default:
-		number = "80"
+	name, number, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
 	}
-	return net.JoinHostPort(strings.Trim(hostName(host), "[]"), number)
+	if number == "" {
+		number = "80"
+		if scheme == "https" || scheme == "" {
+			number = "443"
+		}
+	}
+	return net.JoinHostPort(strings.Trim(hostName(name), "[]"), number)
 }

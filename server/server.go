@@ -127,6 +127,9 @@ func (s *Server) configure(c Config) (err error) {
 	if s.authority, err = newAuthority(c, s.clock); err != nil {
 		return err
 	}
+	if s.authority.expired {
+		s.log.Warn("the certificate of --tls-cert is not valid any more: clients will refuse it", "ended", s.authority.given.Leaf.NotAfter)
+	}
 	if s.authority.foreign != "" {
 		s.log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", s.authority.foreign)
 	}

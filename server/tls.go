@@ -41,6 +41,7 @@ type authority struct {
 	given   *tls.Certificate // in place of all that is made here
 	pem     []byte           // what to trust for given
 	foreign string           // who issued given, if that is not in pem
+	expired bool             // given is not valid any more
 
 	mu     sync.Mutex
 	leaves map[string]*tls.Certificate
@@ -84,6 +85,7 @@ func newAuthority(c Config, clock *clock.Clock) (*authority, error) {
 		return nil, ConfigError{fmt.Errorf("--tls-cert and --tls-key: %w", err)}
 	}
 	a.given = &pair
+	a.expired = a.clock.Wall().After(pair.Leaf.NotAfter)
 	a.pem, a.foreign, err = toTrust(c.TLSCert)
 	return a, err
 }
@@ -186,10 +188,13 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 type certificateError struct{ error }
 
 // vouches tells whether the CA may vouch for a name.
-func (a *authority) vouches(name string) bool {
-	return slices.ContainsFunc(append(vouched, a.hosts...), func(domain string) bool {
-		return name == domain || strings.HasSuffix(name, "."+domain)
-	})
+func (a *authority) vouches(name string) bool { return within(name, vouched) || a.isUsers(name) }
+
+// isUsers tells whether a name is one of --tls-host, or below it.
+func (a *authority) isUsers(name string) bool { return within(name, a.hosts) }
+
+func within(name string, domains []string) bool {
+	return slices.ContainsFunc(domains, func(domain string) bool { return name == domain || strings.HasSuffix(name, "."+domain) })
 }
 
 // Certificates are valid for so long. Some clients refuse more than 825 days for a leaf.
@@ -242,7 +247,7 @@ func (a *authority) newLeaf(name, local string) (*tls.Certificate, error) {
 	t := a.template(leafLife)
 	t.Subject.CommonName = name
 	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	t.DNSNames = []string{name, "localhost", "*.localhost"}
+	t.DNSNames = []string{name, "localhost", "*.localhost", "*.tencentcloudapi.com", "metadata.tencentyun.com"} // a client may name none
 	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	for _, host := range a.hosts {
 		if ip := net.ParseIP(host); ip == nil {
@@ -312,6 +317,9 @@ func (a *authority) load(dir string) (*issuer, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return refuse("can't be read (" + err.Error() + ")")
+	}
+	if err := os.Chmod(keyFile, 0o600); err != nil {
+		return refuse("can't be made the owner's alone (" + err.Error() + ")")
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA {

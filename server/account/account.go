@@ -59,6 +59,8 @@ type Role struct {
 	Policies []Policy `cbor:"3,keyasint,omitempty"` // what it may do; none for everything
 	// Bound roles are those of the machine on which the program runs, as the instance metadata tells.
 	Bound bool `cbor:"4,keyasint,omitempty"`
+	// Seconds is how long the keys live that the metadata hands out, 0 for the usual two hours.
+	Seconds uint64 `cbor:"5,keyasint,omitempty"`
 }
 
 // ParseCredential reads ID:KEY or ID:KEY:UIN. The error never quotes the key.

@@ -187,6 +187,8 @@ var getFederationToken = command(spec[FederationRequest, CredentialsReply]{
 			return nil, apierr.PermanentOnly.With("GetFederationToken")
 		case !isSessionName(q.Name):
 			return nil, apierr.InvalidParameterValue.With("Name")
+		case strings.TrimSpace(q.Policy) == "": // it would mean everything
+			return nil, apierr.BadPolicy.With("it is empty")
 		}
 		who := c.Identity
 		who.Name, who.Temporary = q.Name, true

@@ -28,7 +28,7 @@ func Write(s *State) ([]byte, error) {
 		describeEstate(of(e.Uin), e)
 	}
 	for _, r := range s.Roles { // by account and name
-		of(r.Uin).Roles = append(of(r.Uin).Roles, Role{r.Name, r.Policies, r.Bound})
+		of(r.Uin).Roles = append(of(r.Uin).Roles, Role{r.Name, r.Policies, r.Bound, r.Seconds})
 	}
 	for _, c := range s.Credentials {
 		of(c.Uin).Credentials = append(of(c.Uin).Credentials, describeCredential(c))

@@ -56,6 +56,8 @@ type Role struct {
 	RoleName string           `yaml:"roleName"`
 	Policies []account.Policy `yaml:"policies,omitempty"`
 	Bound    bool             `yaml:"bound,omitempty"` // to the instance, as its metadata tells
+	// DurationSeconds is how long the keys live that the metadata hands out; 7200 if absent.
+	DurationSeconds uint64 `yaml:"durationSeconds,omitempty"`
 }
 
 // A Credential is a key pair that may call.
