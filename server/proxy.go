@@ -127,14 +127,13 @@ func early(b *bufio.ReadWriter) []byte {
 // destination returns where what is meant for a host:port goes in, and what that is, "" for the API. It is found if this
 // emulator stands in for it: for the vendor's names and those of --tls-host; and if it is one of its own addresses.
 func (s *Server) destination(to string, r *http.Request) (in inlet, what string, found bool) {
-	name := hostName(to)
+	name, number, _ := net.SplitHostPort(to)
 	if isVendors(name) || s.authority.isUsers(name) {
 		return s.tunnels, "", true
 	}
 	if !isThisMachine(name, r) {
 		return in, "", false
 	}
-	_, number, _ := net.SplitHostPort(to)
 	for what, l := range s.own {
 		if p := l.(*port); p.number() == number && what != theProxy {
 			return p.inlet, what, true
@@ -175,5 +174,5 @@ func withPort(host, scheme string) string {
 			number = "443"
 		}
 	}
-	return net.JoinHostPort(strings.Trim(hostName(name), "[]"), number)
+	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), ".")), number)
 }

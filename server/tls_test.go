@@ -86,6 +86,28 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestWithoutAName is a client that names no host: its certificate holds for this machine and for the vendor's names.
+func TestWithoutAName(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	for _, name := range []string{"", "a b.localhost", "x\x00.localhost", "-.localhost"} {
+		conn, err := tls.Dial("tcp", s.Host, &tls.Config{ServerName: name, InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		leaf := conn.ConnectionState().PeerCertificates[0]
+		for _, host := range []string{"127.0.0.1", "localhost", "ssm.tencentcloudapi.com", "tag.tencentcloudapi.com", "sts.tencentcloudapi.com", "metadata.tencentyun.com"} {
+			if err := leaf.VerifyHostname(host); err != nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		if len(leaf.DNSNames) != 4 {
+			t.Errorf("%q: the certificate is for %q", name, leaf.DNSNames)
+		}
+		conn.Close()
+	}
+}
+
 // TestVouchesForNoMore holds the CA to the names that it may vouch for.
 func TestVouchesForNoMore(t *testing.T) {
 	t.Parallel()
