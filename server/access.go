@@ -24,10 +24,15 @@ func (s *Server) access(c admitted, rec *record, request any) error {
 }
 
 // operations are all actions as CAM names them.
-func operations() (names []string) {
+func operations() []string { return namesOf((*action.Action).Operation) }
+
+// actionNames are all actions of whatever service.
+func actionNames() []string { return namesOf(func(a *action.Action) string { return a.Name }) }
+
+func namesOf(name func(*action.Action) string) (names []string) {
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
-			names = append(names, a.Operation())
+			names = append(names, name(a))
 		}
 	}
 	return names

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
@@ -265,10 +266,25 @@ func (s *Server) controlRoutes(r chi.Router) {
 		})
 	}
 	nothing := func(w http.ResponseWriter, r *http.Request) {
-		writeControl(w, nil, refuse(http.StatusNotFound, "there is no %s %s; see the README's table of the control plane", r.Method, r.URL.Path))
+		if methods := methodsOf(r.URL.Path); len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			writeControl(w, nil, refuse(http.StatusMethodNotAllowed, "%s takes %s and no %s", r.URL.Path, strings.Join(methods, ", "), r.Method))
+			return
+		}
+		writeControl(w, nil, refuse(http.StatusNotFound, "there is no %s; see the README's table of the control plane", r.URL.Path))
 	}
 	r.HandleFunc("/_ssmlocal", nothing)
 	r.HandleFunc("/_ssmlocal/*", nothing)
+}
+
+// methodsOf are the methods that a path takes.
+func methodsOf(at string) (methods []string) {
+	for _, c := range controls {
+		if is, _ := path.Match(strings.ReplaceAll(c.path, "{id}", "*"), strings.TrimPrefix(at, "/_ssmlocal")); is {
+			methods = append(methods, c.method)
+		}
+	}
+	return methods
 }
 
 // answer does the call, unless it has a parameter that it doesn't take, or one without a value, such as ?uin=$UNSET: a filter is

@@ -55,9 +55,8 @@ func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
 // would prove nothing.
 func (s *Server) knownToJournal(f journal.Filter) error {
 	seen := func(f journal.Filter) bool { _, n := s.journal.Find(f, 1); return n > 0 }
-	known := func(o string) bool { _, name, _ := strings.Cut(o, ":"); return name == f.Action }
-	if f.Action != "" && !slices.ContainsFunc(operations(), known) && !seen(journal.Filter{Action: f.Action}) {
-		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(operations(), ", "))
+	if names := actionNames(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
+		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(names, ", "))
 	}
 	codes := append(apierr.Codes(), journal.OK, journal.NoAnswer)
 	if f.Code != "" && !slices.Contains(codes, f.Code) && !seen(journal.Filter{Code: f.Code}) {
@@ -84,6 +83,8 @@ func (s *Server) readJournal(r *http.Request) ([]journal.Entry, error) {
 // Count tells how many there are.
 type Count struct {
 	Count int `json:"count"`
+	// Dropped is how many calls, of whatever kind, the journal had to drop for newer ones: then there may have been more.
+	Dropped int `json:"dropped,omitzero"`
 }
 
 func (s *Server) countJournal(r *http.Request) (Count, error) {
@@ -92,7 +93,7 @@ func (s *Server) countJournal(r *http.Request) (Count, error) {
 		return Count{}, err
 	}
 	_, n := s.journal.Find(f, 0)
-	return Count{n}, nil
+	return Count{n, s.journal.Dropped()}, nil
 }
 
 func (s *Server) clearJournal(r *http.Request) (Removed, error) {

@@ -60,6 +60,9 @@ func (s *Server) importState(r *http.Request) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
+	if len(body) == 0 {
+		return Counts{}, refuse(http.StatusBadRequest, "there is no body; send a seed (curl -T FILE), or {} for a state with nothing in it")
+	}
 	return s.Import(body, uin)
 }
 

@@ -132,12 +132,7 @@ func (h half) Write(b []byte) (int, error) {
 // knownToFaults is what rules may name.
 func (s *Server) knownToFaults() (fault.Known, error) {
 	api, err := s.documented()
-	k := fault.Known{Regions: ssm.Regions()}
-	for _, set := range action.Sets() {
-		for _, a := range set.Actions {
-			k.Actions = append(k.Actions, a.Name)
-		}
-	}
+	k := fault.Known{Regions: ssm.Regions(), Actions: actionNames()}
 	k.Codes = func(name string) []string {
 		documented, ok := api.Actions[name]
 		if !ok {

@@ -91,9 +91,11 @@ func checkEnvelope(t *testing.T, h http.Handler, r *http.Request) {
 	}
 }
 
-// TestInternalErrorIsTold breaks the store under a running server: the caller gets the fixed text, with a request id.
+// TestInternalErrorIsTold breaks the store under a running server: the caller gets the fixed text, with a request id, and the log
+// the cause.
 func TestInternalErrorIsTold(t *testing.T) {
-	s, err := New(Config{Listen: []string{"127.0.0.1:0"}})
+	var log bytes.Buffer
+	s, err := New(Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +104,10 @@ func TestInternalErrorIsTold(t *testing.T) {
 	}
 	r := signed("GetSecretValue", `{"SecretName":"a","VersionId":"v"}`)
 	want := `{"Response":{"Error":{"Code":"InternalError","Message":"An internal error has occurred. Retry your request, but if the problem persists, contact us."},"RequestId":"`
-	if got := do(t, s.servers[0].Handler, r); !strings.HasPrefix(got, want) {
-		t.Errorf("%s", got)
+	got := do(t, s.servers[0].Handler, r)
+	id, _, _ := strings.Cut(strings.TrimPrefix(got, want), `"`)
+	if !strings.HasPrefix(got, want) || !strings.Contains(log.String(), "requestId="+id+" error=\"database not open\"") {
+		t.Errorf("%s, and the log says %s", got, log.String())
 	}
 }
 

@@ -202,7 +202,10 @@ func TestRefusedStateChangesNothing(t *testing.T) {
 	if after := getState(t, s, ""); after != before {
 		t.Error(difference(after, before))
 	}
-	if status, _ := putState(t, s, "", ""); status != http.StatusOK || getState(t, s, "") != "{}\n" {
+	if status, _ := putState(t, s, "", ""); status != http.StatusBadRequest || getState(t, s, "") != before {
+		t.Error("no body at all is a state")
+	}
+	if status, _ := putState(t, s, "", "# nothing\n"); status != http.StatusOK || getState(t, s, "") != "{}\n" {
 		t.Error("an empty document is not the empty state")
 	}
 }

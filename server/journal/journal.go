@@ -86,6 +86,7 @@ type Journal struct {
 	calls   []kept // a ring once it is full
 	next    int    // where the next one goes in a full ring
 	number  uint64
+	dropped int // calls that had to go for newer ones
 	readers map[*Reader]struct{}
 }
 
@@ -100,10 +101,12 @@ func (j *Journal) Add(c Call) {
 	k := kept{j.number, c}
 	switch {
 	case j.most == 0:
+		j.dropped++
 	case len(j.calls) < j.most:
 		j.calls = append(j.calls, k)
 	default:
 		j.calls[j.next] = k
+		j.dropped++
 		j.next = (j.next + 1) % j.most
 	}
 	if len(j.readers) == 0 {
@@ -133,10 +136,20 @@ func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
 	return found, total
 }
 
+// Dropped is how many calls had to go for newer ones since everything was forgotten: what is counted may be less than what came.
+func (j *Journal) Dropped() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dropped
+}
+
 // Forget removes the calls of an account, or with 0 all, and returns how many there were.
 func (j *Journal) Forget(uin uint64) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if uin == 0 {
+		j.dropped = 0
+	}
 	before := len(j.calls)
 	ordered := slices.Concat(j.calls[j.next:], j.calls[:j.next])
 	j.calls = slices.DeleteFunc(ordered, func(k kept) bool { return uin == 0 || k.entry().Uin == uin })

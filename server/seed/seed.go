@@ -6,6 +6,7 @@
 package seed
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -143,8 +144,9 @@ func (t Tags) MarshalYAML() (any, error) {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for _, tag := range t {
 		var key, value yaml.Node
-		key.SetString(tag.Key)
-		value.SetString(tag.Value)
+		if err := errors.Join(key.Dump(tag.Key), value.Dump(tag.Value)); err != nil { // quoted where other programs would take it for no text
+			return nil, err
+		}
 		n.Content = append(n.Content, &key, &value)
 	}
 	return n, nil
