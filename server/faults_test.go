@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"syscall"
@@ -67,6 +68,41 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 	if _, text, err := sendCall(t, s, "CreateSecret", create("whole")); err != nil || !strings.Contains(text, "whole") {
 		t.Errorf("after all faults: %s, %v", text, err)
+	}
+}
+
+// TestDelayedCallHasItsOwnTime holds a call up: what it does happens when it is let go on.
+func TestDelayedCallHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	addFault(t, s, `{"action":"CreateSecret","delay":"50ms"}`)
+	begin := time.Now()
+	if err := s.Call("CreateSecret", map[string]string{"SecretName": "late", "SecretString": "x"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(getState(t, s, ""), "createTime: '")
+	text, _, _ = strings.Cut(text, "'")
+	if made, err := time.Parse(time.RFC3339Nano, text); err != nil || made.Sub(begin) < 50*time.Millisecond {
+		t.Errorf("a secret that was made %s after the call began, %v", made.Sub(begin), err)
+	}
+}
+
+// TestStopEndsDelays stops a server while a call is held up for minutes: it doesn't wait for it.
+func TestStopEndsDelays(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	addFault(t, s, `{"action":"GetRegions","delay":"5m"}`)
+	ended := make(chan error)
+	go func() {
+		_, _, err := sendCall(t, s, "GetRegions", "{}")
+		ended <- err
+	}()
+	for !strings.Contains(getControl(t, s, "/faults"), `"hits": 1`) {
+	}
+	s.Stop()
+	if err := <-ended; err == nil || strings.Contains(log.String(), "cut off") || !strings.Contains(log.String(), "meanwhile the server stops") {
+		t.Errorf("%v, and the log says %s", err, log.String())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,28 +69,28 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestResetUnderLoad replaces the state again and again while clients look: each sees a whole state, one or the other, and
-// the key pair that belongs to it.
+// TestResetUnderLoad replaces the state again and again while clients look, with two key pairs that take turns: who gets in with
+// one sees the whole of a state to which it belongs.
 func TestResetUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})
-	generation := func(n int) string {
+	put := func(n int) {
 		var b strings.Builder
-		fmt.Fprintf(&b, "accounts:\n  - uin: 100000000001\n    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]\n    secrets:\n")
+		fmt.Fprintf(&b, "accounts:\n  - uin: 100000000001\n    credentials: [{secretId: AKIDssmlocal, secretKey: key%d}]\n    secrets:\n", n%2)
 		for i := range 30 {
-			fmt.Fprintf(&b, "      - {secretName: s%d, description: 'generation %d', secretString: 'generation %[2]d'}\n", i, n)
+			fmt.Fprintf(&b, "      - {secretName: s%d, description: '%d', secretString: x}\n", i, n)
 		}
-		return b.String()
+		if status, body := putState(t, s, "", b.String()); status != http.StatusOK {
+			t.Errorf("%d %s", status, body)
+		}
 	}
-	if status, body := putState(t, s, "", generation(0)); status != http.StatusOK {
-		t.Fatal(body)
-	}
+	put(0)
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
-	var lists atomic.Int64
-	for range 3 {
+	var let, refused atomic.Int64
+	for turn := range 3 {
 		readers.Go(func() {
-			for {
+			for key := turn % 2; ; key = 1 - key {
 				select {
 				case <-stop:
 					return
@@ -99,33 +100,68 @@ func TestResetUnderLoad(t *testing.T) {
 					TotalCount      int
 					SecretMetadatas []struct{ Description string }
 				}
-				if err := s.Call("ListSecrets", map[string]any{"Limit": 100}, &reply); err != nil {
-					t.Error(err)
-					return
+				who := account.Credential{SecretID: "AKIDssmlocal", SecretKey: fmt.Sprint("key", key)}
+				if s.CallIn("ap-guangzhou", who, "ListSecrets", map[string]any{"Limit": 100}, &reply) != nil {
+					refused.Add(1)
+					continue
 				}
-				lists.Add(1)
-				for _, m := range reply.SecretMetadatas {
-					if reply.TotalCount != 30 || m.Description != reply.SecretMetadatas[0].Description {
-						t.Errorf("half a state: %+v", reply)
-						return
-					}
-				}
-				if len(reply.SecretMetadatas) != 30 {
+				let.Add(1)
+				if reply.TotalCount != 30 || len(reply.SecretMetadatas) != 30 {
 					t.Errorf("%d of 30 secrets", len(reply.SecretMetadatas))
 					return
+				}
+				for _, m := range reply.SecretMetadatas {
+					if n, _ := strconv.Atoi(m.Description); n%2 != key || m != reply.SecretMetadatas[0] {
+						t.Errorf("key%d sees half a state, or another's: %+v", key, reply)
+						return
+					}
 				}
 			}
 		})
 	}
-	for n := range 60 {
-		if status, body := putState(t, s, "", generation(n)); status != http.StatusOK {
-			t.Errorf("%d %s", status, body)
-		}
+	for n := range 200 {
+		put(n)
 	}
 	close(stop)
 	readers.Wait()
-	if lists.Load() == 0 {
-		t.Error("nobody looked")
+	if let.Load() == 0 || refused.Load() == 0 {
+		t.Errorf("%d looked, %d were refused", let.Load(), refused.Load())
+	}
+}
+
+// TestResetForgets leaves nothing of what was before: calls, budgets, how tasks go. One account's reset leaves the others' calls and
+// budgets, and the tasks.
+func TestResetForgets(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Auth: account.Any})
+	set := func() {
+		if err := s.Call("GetRegions", nil, nil); err != nil {
+			t.Error(err)
+		}
+		if status, body := ask(t, s, http.MethodPut, "/tasks", `{"pace":"3polls","failNext":2}`); status != http.StatusOK {
+			t.Error(body)
+		}
+	}
+	set()
+	for _, c := range []struct {
+		reset                 string
+		calls, budgets, tasks string
+	}{
+		{"?uin=5", `"count": 1`, `"action": "GetRegions"`, `"pace": "3polls"`},
+		{fmt.Sprint("?uin=", account.DefaultUin), `"count": 0`, `[]`, `"pace": "3polls"`},
+		{"", `"count": 0`, `[]`, `"pace": "now"`},
+	} {
+		if status, body := ask(t, s, http.MethodPost, "/reset"+c.reset, ""); status != http.StatusOK {
+			t.Error(body)
+		}
+		for path, want := range map[string]string{"/journal/count": c.calls, "/limits": c.budgets, "/tasks": c.tasks} {
+			if got := getControl(t, s, path); !strings.Contains(got, want) {
+				t.Errorf("after reset%s, %s is %s, want %s", c.reset, path, got, want)
+			}
+		}
+		if c.reset != "?uin=5" {
+			set()
+		}
 	}
 }
 

@@ -86,6 +86,9 @@ func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
 		return nil, err
 	}
 	db.dir = dir
+	if err := os.Chmod(file, 0o600); err != nil { // one that was put there may be everybody's
+		return nil, errors.Join(fmt.Errorf("cannot make the data file its owner's alone: %w", err), db.Close())
+	}
 	if fresh {
 		if err := syncDir(dir); err != nil {
 			return nil, errors.Join(err, db.Close())

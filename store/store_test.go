@@ -649,6 +649,25 @@ func TestCopyWhileWritten(t *testing.T) {
 	}
 }
 
+// TestFileIsItsOwners opens a file that everybody may read, as one that was copied from a backup: afterwards nobody else may.
+func TestFileIsItsOwners(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for range 2 {
+		db, err := store.OpenDir(dir, fruits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, store.FileName)
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v %v", info.Mode(), err)
+		}
+		if err := errors.Join(db.Close(), os.Chmod(file, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestCopyNeedsNoOtherPlace copies a kept store where there is no directory for temporary files, as in a container.
 func TestCopyNeedsNoOtherPlace(t *testing.T) {
 	dir := t.TempDir()

@@ -132,8 +132,12 @@ func (c *waitCommand) Run(ctx context.Context, t terminal) error {
 	defer cancel()
 	ticker := time.NewTicker(between)
 	defer ticker.Stop()
+	var last error // but for the end of the time itself
 	for {
 		_, err := c.call(ctx, http.MethodGet, "ready", nil)
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		if err == nil {
 			_, err := fmt.Fprintln(t.out, "ready")
 			return err
@@ -143,7 +147,7 @@ func (c *waitCommand) Run(ctx context.Context, t terminal) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not ready after %s: %w", c.Timeout, err)
+			return fmt.Errorf("not ready after %s: %w", c.Timeout, last)
 		case <-ticker.C:
 		}
 	}

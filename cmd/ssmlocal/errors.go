@@ -28,7 +28,11 @@ func (c *errorsCommand) Run(t terminal) error {
 		return err
 	}
 	if len(found) == 0 {
-		return usageError{fmt.Errorf("there is no recipe for %s; ssmlocal errors prints all of them", strings.TrimSpace(name+" "+code))}
+		near, err := fixtures.Near(c.Action, c.Code)
+		if err != nil {
+			return err
+		}
+		return usageError{fmt.Errorf("there is no recipe for %s; %s", strings.TrimSpace(name+" "+code), cmp.Or(near, "ssmlocal errors prints all of them"))}
 	}
 	if len(found) == 1 && code != "" {
 		return c.print(t, found[0])

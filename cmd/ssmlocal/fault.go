@@ -157,7 +157,7 @@ func describeFault(r fault.Report) string {
 	if r.Left != nil {
 		left = fmt.Sprintf("%d left", *r.Left)
 	}
-	return fmt.Sprintf("%s\t%s\t%d of %d hit, %s", strings.Join(for_, ", "), effect, r.Hits, r.Seen, left)
+	return fmt.Sprintf("%s\t%s\t%d of %d calls hit, %s", strings.Join(for_, ", "), effect, r.Hits, r.Seen, left)
 }
 
 type faultList struct{ target }
