@@ -1,10 +1,9 @@
 package server
 
 import (
-	"fmt"
-
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
 )
 
 // access refuses a call that the caller's policies don't allow.
@@ -45,14 +44,14 @@ func unauthorized(k *apierr.Kind, rec *record, a *action.Action, resource string
 // resourceOf is what a call is about, as CAM names it (598/57154, 598/70019): a secret; any secret for the one that makes
 // a custom one; the role that is assumed; * for what CAM knows as an operation only.
 func resourceOf(rec *record, a *action.Action, request any, secretName string) string {
-	other := a.Resource(request)
+	other, owner := a.Resource(request), ssm.NewOwner(rec.uin, rec.region)
 	switch {
 	case other != "":
 		return other
 	case a.Name == "CreateSecret":
-		return fmt.Sprintf("qcs::%s:%s:uin/%d:secret/*", action.Service, rec.region, rec.uin)
+		return owner.AnyResource()
 	case secretName == "":
 		return "*"
 	}
-	return fmt.Sprintf("qcs::%s:%s:uin/%d:secret/creatorUin/%[3]d/%s", action.Service, rec.region, rec.uin, secretName)
+	return owner.Resource(secretName)
 }

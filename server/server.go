@@ -295,7 +295,7 @@ func (s *Server) shutdown() {
 
 // ReadValue reads a version of a secret from the store, past signatures, rates and statuses; nil if there is none.
 func (s *Server) ReadValue(uin uint64, region, secretName, versionID string) (*ssm.Version, error) {
-	return action.ReadValue(s.db, ssm.Owner{Uin: uin, Region: region}, secretName, versionID)
+	return action.ReadValue(s.db, ssm.NewOwner(uin, region), secretName, versionID)
 }
 
 // Check walks the whole store and returns what is wrong with it. It costs as much as reading everything.

@@ -14,7 +14,7 @@ import (
 // accessKeys holds the keys that secrets hold or held last, by SecretId, and lists those of each secret and of each user by age.
 var accessKeys = &store.Table[ssm.AccessKeyPair]{Name: "accesskeys", Places: func(_ []byte, k *ssm.AccessKeyPair) []store.Place {
 	return []store.Place{
-		{List: string(secretKey(ssm.Owner{Uin: k.Uin, Region: k.Region}, k.SecretName)), Order: k.Number},
+		{List: string(secretKey(ssm.NewOwner(k.Uin, k.Region), k.SecretName)), Order: k.Number},
 		{List: keysOf(k.Uin, k.TargetUin), Order: k.Number},
 	}
 }}

@@ -40,10 +40,6 @@ func (c *Call) parseResource(text string) (resource, error) {
 	return resource{parts[3], name}, nil
 }
 
-func (c *Call) describeResource(region, name string) string {
-	return fmt.Sprintf("qcs::ssm:%s:uin/%d:secret/creatorUin/%[2]d/%s", region, c.Owner.Uin, name)
-}
-
 // tagged finds the secret that a resource means, in whatever region that is.
 func (c *Call) tagged(text string) (*ssm.Secret, error) {
 	r, err := c.parseResource(text)
@@ -229,7 +225,7 @@ var getResources = query(spec[GetResourcesRequest, GetResourcesReply]{
 		var all []ResourceTags
 		err := secrets.Scan(c.tx, scope(c.Owner)[:8], func(key []byte, s *ssm.Secret) error {
 			region := string(key[8 : len(key)-len(s.Name)-1])
-			text := c.describeResource(region, s.Name)
+			text := ssm.NewOwner(c.Owner.Uin, region).Resource(s.Name)
 			if len(s.Tags) == 0 || !matchesTags(s.Tags, q.TagFilters) || len(q.ResourceList) > 0 && !c.listed(q.ResourceList, resource{region, s.Name}) {
 				return nil
 			}

@@ -82,6 +82,16 @@ func NewOwner(uin uint64, region string) Owner {
 	return Owner{Uin: uin, AppID: 1250000000 + uin%50000000, Region: region}
 }
 
+// Resource is a secret as CAM and the tag service name it (598/57154).
+func (o Owner) Resource(secretName string) string {
+	return fmt.Sprintf("qcs::ssm:%s:uin/%d:secret/creatorUin/%[2]d/%s", o.Region, o.Uin, secretName)
+}
+
+// AnyResource is any secret, as CAM names what CreateSecret is about.
+func (o Owner) AnyResource() string {
+	return fmt.Sprintf("qcs::ssm:%s:uin/%d:secret/*", o.Region, o.Uin)
+}
+
 // DefaultKmsKeyID is the id of the service's own KMS key: one for each account and region, the same at every start.
 func (o Owner) DefaultKmsKeyID() string {
 	name := binary.BigEndian.AppendUint64(nil, o.Uin)
