@@ -20,6 +20,9 @@ func (s *Server) routes(control bool) http.Handler {
 	r.NotFound(s.call)
 	r.MethodNotAllowed(s.call)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.ProtoMajor == 2 {
+			growStack(len(q.URL.Path))
+		}
 		switch {
 		case isMetadata(q):
 			s.serveMetadata(w, q)
@@ -29,6 +32,15 @@ func (s *Server) routes(control bool) http.Handler {
 			r.ServeHTTP(w, q)
 		}
 	})
+}
+
+// growStack makes room for a call on a goroutine's stack in one step. HTTP/2 has a goroutine for each request, whose stack would be
+// doubled and copied in the depths of the call again and again: 9 of 82 µs CPU a call. HTTP/1.1 has one for each connection.
+//
+//go:noinline
+func growStack(n int) byte {
+	var frame [12 << 10]byte
+	return frame[n%len(frame)]
 }
 
 // controlOnly is every URL of the control plane's own address.
