@@ -125,12 +125,21 @@ func (w *Worker[E]) Run(ctx context.Context, failed func(error)) {
 		case <-w.wake:
 		case <-timer.C:
 		}
-		now := w.now()
-		if err := w.CatchUp(now); err != nil {
+		if wait, err := w.doDue(); err != nil {
 			failed(err)
 			timer.Reset(longest)
-			continue
+		} else {
+			timer.Reset(min(wait, longest))
 		}
-		timer.Reset(min(time.Duration(w.next.Load()-now.UnixNano()), longest))
 	}
+}
+
+// doDue does what is due now, and returns how long until more is. It asks for the time only when nothing else is done: the time
+// before Renew may have been a later one.
+func (w *Worker[E]) doDue() (wait time.Duration, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	_, err = w.catchUpLocked(now)
+	return time.Duration(w.next.Load() - now.UnixNano()), err
 }

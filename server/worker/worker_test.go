@@ -171,3 +171,35 @@ func TestRun(t *testing.T) {
 		t.Errorf("%d are done", len(p.done))
 	}
 }
+
+// TestTimeStandsStillForRun lets Run ask for the time only while nobody can set it: a time from before Renew would make happen what
+// is not due.
+func TestTimeStandsStillForRun(t *testing.T) {
+	var w *Worker[time.Time]
+	asked := make(chan bool, 10)
+	now := func() time.Time {
+		free := w.mu.TryLock()
+		if free {
+			w.mu.Unlock()
+		}
+		asked <- free
+		return start
+	}
+	w = New(now, new(plan).work)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.Run(ctx, func(err error) { t.Error(err) })
+	}()
+	for range 2 {
+		if <-asked {
+			t.Error("the time can change between asking for it and using it")
+		}
+		if err := w.Renew(func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	<-ended
+}
