@@ -80,11 +80,14 @@ func (d *DB) Copy() (f *os.File, remove func(), err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot write a copy: %w", err)
 	}
-	err = errors.Join(d.bolt.View(func(from *bbolt.Tx) error { return copyAll(to, from) }), to.Close())
-	if err == nil {
-		f, err = os.Open(name)
+	if f, err = os.Open(name); err == nil {
+		remove() // now, not after the copy: a process that is killed in the middle of it leaves nothing behind
+		err = d.bolt.View(func(from *bbolt.Tx) error { return copyAll(to, from) })
 	}
-	if err != nil {
+	if err = errors.Join(err, to.Close()); err != nil {
+		if f != nil {
+			_ = f.Close()
+		}
 		return nil, nil, fmt.Errorf("cannot write a copy: %w", err)
 	}
 	remove()
