@@ -429,6 +429,30 @@ func TestRefreshOfProviders(t *testing.T) {
 	}
 }
 
+// TestKeysThatEndSoon walks through the life of short-lived keys: none that is told ends so soon that Node's SDK asks again at once.
+func TestKeysThatEndSoon(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	for _, life := range []int{60, 61, 120, 240} {
+		s.Import(fmt.Sprintf(`accounts: [{uin: 1, roles: [{roleName: r%d, bound: true, durationSeconds: %[1]d}]}]`, life))
+		for range 2 * life / 5 {
+			var k temporary
+			if _, text := metadata(t, s.Host, fmt.Sprint(rolePath, "r", life)); json.Unmarshal([]byte(text), &k) != nil {
+				t.Fatal(text)
+			}
+			if left := time.Until(time.Unix(k.ExpiredTime, 0)); left < 32*time.Second || left > time.Duration(life)*time.Second {
+				t.Errorf("of %d seconds, %s are left", life, left)
+			}
+			s.Advance(5 * time.Second)
+		}
+	}
+	for _, life := range []int{1, 59, 43201} {
+		if status, body := putState(t, s, "", fmt.Sprintf(`accounts: [{uin: 1, roles: [{roleName: r, bound: true, durationSeconds: %d}]}]`, life)); status != http.StatusBadRequest || !strings.Contains(body, "60 to 43200") {
+			t.Errorf("%d: %s", life, body)
+		}
+	}
+}
+
 // through returns a client that sends everything through a proxy.
 func through(proxy string, base *http.Client) *http.Client {
 	u, _ := url.Parse(proxy)

@@ -33,34 +33,43 @@ type setClockRequest struct {
 	Mode string     `json:"mode"`
 }
 
+// SetClockReply tells what the clock does, and what happened on its way there.
+type SetClockReply struct {
+	ClockReply
+	Happened []action.Event `json:"happened,omitempty"`
+}
+
 // setClock moves the clock to a moment, freezes it or lets it run, or both.
-func (s *Server) setClock(q *setClockRequest) (ClockReply, error) {
+func (s *Server) setClock(q *setClockRequest) (reply SetClockReply, err error) {
 	switch q.Mode {
 	case "", "running", "frozen":
 	default:
-		return ClockReply{}, refuse(http.StatusBadRequest, "the mode is %q, it must be running or frozen", q.Mode)
+		return reply, refuse(http.StatusBadRequest, "the mode is %q, it must be running or frozen", q.Mode)
 	}
 	if q.Now == nil && q.Mode == "" {
-		return ClockReply{}, refuse(http.StatusBadRequest, "nothing to do: give now, mode or both")
+		return reply, refuse(http.StatusBadRequest, "nothing to do: give now, mode or both")
 	}
-	_, err := s.moveClock(func() (time.Time, error) {
+	reply.Happened, err = s.moveClock(func() (time.Time, error) {
+		before := s.clock.State()
+		if q.Mode == "frozen" {
+			s.clock.Freeze() // first: it is to stand still at the very moment
+		}
 		if q.Now != nil {
 			if _, err := s.clock.AdvanceTo(*q.Now); err != nil {
+				s.clock.Restore(before)
 				return time.Time{}, err
 			}
 		}
-		switch q.Mode {
-		case "running":
+		if q.Mode == "running" {
 			s.clock.Run()
-		case "frozen":
-			s.clock.Freeze()
 		}
 		return s.clock.Now(), nil
 	})
 	if err != nil {
-		return ClockReply{}, err
+		return reply, err
 	}
-	return s.clockNow()
+	reply.ClockReply, err = s.clockNow()
+	return reply, err
 }
 
 type advanceRequest struct {

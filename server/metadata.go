@@ -42,6 +42,9 @@ type boundKeys struct {
 const (
 	boundLife  = 2 * time.Hour
 	boundSpare = 15 * time.Minute // at most so long before its end, a key is replaced: no SDK asks earlier than ten minutes before
+	// leastSpare is what keys have left at least, with some time for the way: with 30 seconds or less Node's SDK
+	// (cvm_role_credential.js) asks again, at once and without end.
+	leastSpare = 35 * time.Second
 )
 
 // isMetadata tells whether a request is for the metadata, on a port that is for other things too.
@@ -179,7 +182,7 @@ func (s *Server) keysOf(r account.Role) ([]byte, error) {
 		return nil, err
 	}
 	life := cmp.Or(time.Duration(r.Seconds)*time.Second, boundLife)
-	if c == nil || c.Expired(now.Add(min(boundSpare, life/8))) {
+	if c == nil || c.Expired(now.Add(min(boundSpare, max(leastSpare, life/8)))) {
 		c = &account.Credential{Uin: r.Uin, Role: r.Name, Name: "ins-ssmlocal", Policies: r.Policies}
 		ends := now.Add(life)
 		var keys action.Keys

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmlocal/server"
+	"ssmlocal/server/action"
 )
 
 // clockCommands read and move the virtual clock of a running emulator.
@@ -25,12 +26,20 @@ func (t *target) clockCall(ctx context.Context, out terminal, method string, bod
 	if err != nil {
 		return err
 	}
-	var c server.ClockReply
+	var c server.SetClockReply
 	if err := json.Unmarshal(reply, &c); err != nil {
 		return err
 	}
+	printEvents(out, c.Happened)
 	_, err = fmt.Fprintf(out.out, "%s %s, %s ahead\n", c.Now.Format(time.RFC3339), c.Mode, c.Offset)
 	return err
+}
+
+// printEvents prints what happened, a line each.
+func printEvents(t terminal, happened []action.Event) {
+	for _, e := range happened {
+		fmt.Fprintf(t.out, "%s %s of %s (%d, %s)\n", e.At.Format(time.RFC3339), e.What, e.SecretName, e.Uin, e.Region)
+	}
 }
 
 type clockShow struct{ target }
@@ -79,9 +88,7 @@ func (c *clockAdvance) Run(ctx context.Context, t terminal) error {
 	if err := json.Unmarshal(reply, &a); err != nil {
 		return err
 	}
-	for _, e := range a.Happened {
-		fmt.Fprintf(t.out, "%s %s of %s (%d, %s)\n", e.At.Format(time.RFC3339), e.What, e.SecretName, e.Uin, e.Region)
-	}
+	printEvents(t, a.Happened)
 	_, err = fmt.Fprintf(t.out, "%s now\n", a.Now.Format(time.RFC3339))
 	return err
 }

@@ -206,8 +206,9 @@ type provokeCommand struct {
 	Code   string `arg:"" placeholder:"CODE" help:"Such as ResourcesSoldOut."`
 	Action string `arg:"" optional:"" placeholder:"ACTION" help:"Such as RotateProductSecret; any action if left out."`
 	matchFlags
-	Times  fault.Count `default:"1" placeholder:"N" help:"How many calls get it (${default})."`
-	Strict bool        `default:"true" negatable:"" help:"Refuse codes that are not documented for the action."`
+	Message string      `placeholder:"TEXT" help:"With this text instead of the code's own."`
+	Times   fault.Count `default:"1" placeholder:"N" help:"How many calls get it (${default})."`
+	Strict  bool        `default:"true" negatable:"" help:"Refuse codes that are not documented for the action."`
 }
 
 func isAction(name string) bool {
@@ -222,7 +223,7 @@ func (c *provokeCommand) Run(ctx context.Context, t terminal) error {
 		c.Code, c.Action = c.Action, c.Code
 	}
 	r := c.rule(c.Action)
-	r.Times, r.Error = c.Times, &fault.Error{Code: c.Code}
+	r.Times, r.Error = c.Times, &fault.Error{Code: c.Code, Message: c.Message}
 	if err := addFault(ctx, &c.target, t, r, c.Strict); err != nil {
 		return err
 	}

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server"
 	"ssmlocal/server/action"
+	"ssmlocal/server/servertest"
 	"ssmlocal/server/ssm"
 )
 
@@ -27,6 +29,7 @@ func TestREADME(t *testing.T) {
 		"actions":   actionTable(t),
 		"lifecycle": ssm.Lifecycle(),
 		"control":   server.ControlTable(),
+		"gotest":    source(t, "../../server/servertest/readme_test.go"),
 	} {
 		before, rest, ok := strings.Cut(want, "<!-- "+name+" -->\n")
 		_, after, ok2 := strings.Cut(rest, "<!-- /"+name+" -->\n")
@@ -44,6 +47,46 @@ func TestREADME(t *testing.T) {
 	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestREADMESeeds imports the seeds that the README shows, and moves the clock over the one of which it says what happens.
+func TestREADMESeeds(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seeds := strings.Split(string(text), "```yaml\n")[1:]
+	if len(seeds) == 0 {
+		t.Fatal("the README shows no seed")
+	}
+	p := servertest.New(t, server.Config{}).URL
+	for _, seed := range seeds {
+		seed, _, _ = strings.Cut(seed, "```")
+		file := filepath.Join(t.TempDir(), "seed.yaml")
+		if err := os.WriteFile(file, []byte(seed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errs, code := ssmlocal(t, "import", "--url", p, file); code != 0 {
+			t.Errorf("%s\n%s", seed, errs)
+		}
+		if strings.Contains(seed, "clock:") {
+			out, _, _ := ssmlocal(t, "clock", "advance", "30d", "--url", p)
+			if !strings.Contains(string(text), "$ ssmlocal clock advance 30d\n"+out+"```") {
+				t.Errorf("the README tells something else than\n%s", out)
+			}
+		}
+	}
+}
+
+// source is a Go file as Markdown, without its package.
+func source(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(text), "\n\n")
+	return "```go\n" + code + "```\n"
 }
 
 // actionTable is the table of actions in Markdown, with how many of the documented ones it has.

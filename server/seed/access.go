@@ -49,14 +49,17 @@ func (b *builder) policies(path string, policies []account.Policy) {
 
 var roleName = regexp.MustCompile(`^[\w+=,.@-]+$`)
 
-// longestKeys is how long keys of a role can live, in seconds (1312/48197).
-const longestKeys = 43200
+// How long keys of a role can live, in seconds: no shorter than Node's SDK bears (see the metadata), no longer than 1312/48197 has.
+const (
+	shortestKeys = 60
+	longestKeys  = 43200
+)
 
 func (b *builder) role(path string, r Role, e *ssm.Estate) {
 	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
 	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
 	b.policies(path, r.Policies)
 	b.want(r.DurationSeconds == 0 || r.Bound, path+".durationSeconds", "it is for the keys of a role that is bound to the instance; add bound: true")
-	b.want(r.DurationSeconds <= longestKeys, path+".durationSeconds", "it must be 1 to %d", longestKeys)
+	b.want(r.DurationSeconds == 0 || r.DurationSeconds >= shortestKeys && r.DurationSeconds <= longestKeys, path+".durationSeconds", "it must be %d to %d", shortestKeys, longestKeys)
 	b.state.Roles = append(b.state.Roles, account.Role{Uin: e.Uin, Name: r.RoleName, Policies: r.Policies, Bound: r.Bound, Seconds: r.DurationSeconds})
 }
