@@ -7,11 +7,11 @@ import (
 )
 
 // access refuses a call that the caller's policies don't allow.
-func (s *Server) access(c admitted, rec *record, request any) error {
+func (s *Server) access(c admitted, call *action.Call, rec *record, request any) error {
 	if len(c.caller.Policies)+len(c.caller.Also) == 0 {
 		return nil
 	}
-	name, err := c.action.FindSecret(s.db, s.newCall(c, rec.at), request)
+	name, err := c.action.FindSecret(s.db, call, request)
 	if err != nil {
 		return err
 	}

@@ -146,9 +146,10 @@ func (s *Server) admit(q *tc3.Request, rec *record) (c admitted, err error) {
 func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c admitted) (reply any, err error) {
 	request := c.action.NewRequest()
 	mistake := tc3.Decode(q, request)
+	call := s.newCall(c, s.clock.Wall()) // not its arrival: meanwhile the state may have been replaced, or the clock moved
 	rec.secretName = loggable(c.action.SecretName(request))
 	if c.action.Finds() && rec.secretName == "" && mistake == nil {
-		rec.secretName, _ = c.action.FindSecret(s.db, s.newCall(c, rec.at), request) // told by the action
+		rec.secretName, _ = c.action.FindSecret(s.db, call, request) // told by the action
 	}
 	checked := false
 	defer func() { rec.keepParameters(c.action, request, checked, len(q.Body)+len(q.Query)) }()
@@ -156,18 +157,14 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 		if err := s.provoke(ctx, rec, c.action, request); err != nil {
 			return nil, err
 		}
+		call = s.newCall(c, s.clock.Wall()) // it may have been held up
 	}
 	if mistake != nil {
 		return nil, mistake
 	}
-	if err := s.access(c, rec, request); err != nil {
+	if err := s.access(c, call, rec, request); err != nil {
 		return nil, err
 	}
-	at := rec.at
-	if rec.fault != nil {
-		at = s.clock.Wall() // it may have been held up
-	}
-	call := s.newCall(c, at)
 	if err := s.worker.CatchUp(call.Now); err != nil {
 		return nil, err
 	}

@@ -213,6 +213,22 @@ func TestFederatedKeysAndTheirUser(t *testing.T) {
 	}
 }
 
+// TestFederatedKeysOfAHeldKey replaces the state by itself under keys of a federated user whose caller has a key that a secret holds.
+func TestFederatedKeysOfAHeldKey(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import(`accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], secrets: [{secretName: key, secretType: 3, targetUin: 100000000101, accessKeys: [{secretId: AKIDheld, secretKey: k}]}]}]`)
+	guest := sts(t, s, account.Credential{SecretID: "AKIDheld", SecretKey: "k"}, "GetFederationToken", `{"Name":"guest","Policy":"{\"version\":\"2.0\",\"statement\":[{\"effect\":\"allow\",\"action\":\"*\",\"resource\":\"*\"}]}"}`)
+	s.Import(getState(t, s, ""))
+	if got := callWith(t, s, guest, "ssm", "2019-09-23", "GetRegions", "{}"); !strings.Contains(got, "Regions") {
+		t.Error(got)
+	}
+	s.Import(`accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]}]`)
+	if got := callWith(t, s, guest, "ssm", "2019-09-23", "GetRegions", "{}"); got != "AuthFailure.TokenFailure" {
+		t.Error(got)
+	}
+}
+
 // TestWhoMayAssume lets a caller assume the role that its policy names, and no other.
 func TestWhoMayAssume(t *testing.T) {
 	t.Parallel()
@@ -320,13 +336,13 @@ func TestMetadata(t *testing.T) {
 		for path, want := range map[string]string{
 			"/latest/meta-data/placement/region": "ap-guangzhou", "/meta-data/instance-id": "ins-ssmlocal", "/latest/meta-data/placement/zone": "ap-guangzhou-3",
 			"/latest/meta-data/": "cam/\ninstance-id\ninstance-name\nlocal-ipv4\nplacement/\nuuid", "/": "meta-data/", "/latest": "meta-data/",
-			"/latest/meta-data/cam/": "security-credentials/\nservice-role-security-credentials/", "/latest/meta-data/placement": "region\nzone",
+			"/latest/meta-data/cam/": "security-credentials/\nservice-role-security-credentials/", "/latest/meta-data/placement": "region\nzone", strings.TrimSuffix(rolePath, "/"): "ssmlocal",
 		} {
 			if status, text := metadata(t, at, path); status != http.StatusOK || text != want {
 				t.Errorf("%s is %d %q", path, status, text)
 			}
 		}
-		for _, path := range []string{rolePath + "nobody", "/latest/meta-data/nothing", "/nothing"} {
+		for _, path := range []string{rolePath + "nobody", "/latest/meta-data/nothing", "/nothing", "/latestinstance-id", "/latest/meta-datainstance-id", "/instance-id"} {
 			if status, _ := metadata(t, at, path); status != http.StatusNotFound {
 				t.Errorf("%s is there: %d", path, status)
 			}
@@ -433,6 +449,12 @@ func TestRefreshOfProviders(t *testing.T) {
 func TestKeysThatEndSoon(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
+	metadata(t, s.Host, rolePath+"ssmlocal") // of the usual life
+	s.Import(`accounts: [{uin: 100000000001, roles: [{roleName: ssmlocal, bound: true, durationSeconds: 60}]}]`)
+	var known temporary
+	if _, text := metadata(t, s.Host, rolePath+"ssmlocal"); json.Unmarshal([]byte(text), &known) != nil || time.Until(time.Unix(known.ExpiredTime, 0)) > time.Minute {
+		t.Errorf("a role whose keys live shorter now has keys until %d", known.ExpiredTime)
+	}
 	for _, life := range []int{60, 61, 120, 240} {
 		s.Import(fmt.Sprintf(`accounts: [{uin: 1, roles: [{roleName: r%d, bound: true, durationSeconds: %[1]d}]}]`, life))
 		for range 2 * life / 5 {

@@ -99,6 +99,8 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 	if _, offers := ssm.FindRegion(q.Region); !offers {
 		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
 	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
 	caller := account.Caller{Credential: account.Credential{Uin: q.Uin}}
 	c := s.newCall(admitted{caller: caller, region: q.Region}, s.clock.Wall())
 	if err := s.worker.CatchUp(c.Now); err != nil {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"ssmlocal/server/action"
 	"ssmlocal/server/seed"
 	"ssmlocal/store"
 )
@@ -27,9 +26,6 @@ func (d document) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) exportState(r *http.Request) (http.Handler, error) {
 	uin, err := uinOf(r)
 	if err != nil {
-		return nil, err
-	}
-	if err := action.MakeKeyPairs(s.db, uin); err != nil { // an export is complete
 		return nil, err
 	}
 	state, err := s.state(uin)

@@ -73,22 +73,27 @@ func (s *Server) wait(ctx context.Context, d time.Duration, uin uint64) (cut str
 	}
 	generation := func() uint64 { return s.generations[0] + s.generations[uin] }
 	before := generation()
-	s.gate.RUnlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	case <-s.stopping:
-	}
-	s.gate.RLock()
-	switch {
-	case generation() != before:
-		return cutByReplacement
-	case ctx.Err() != nil:
-		return "the client gave up"
-	case closed(s.stopping):
-		return "the server stops"
+	for over := false; !over; {
+		replaced := s.replaced
+		s.gate.RUnlock()
+		select {
+		case <-timer.C:
+			over = true
+		case <-replaced:
+		case <-ctx.Done():
+		case <-s.stopping:
+		}
+		s.gate.RLock()
+		switch {
+		case generation() != before:
+			return cutByReplacement
+		case ctx.Err() != nil:
+			return "the client gave up"
+		case closed(s.stopping):
+			return "the server stops"
+		}
 	}
 	return ""
 }

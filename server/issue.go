@@ -147,7 +147,11 @@ func (s *Server) keepIssued(tx *store.Tx, uin uint64, known map[string]account.C
 		}
 		c.ExpiresAt += int64(after.Sub(before))
 		from, there := known[c.From]
-		there, c.Policies = there || s.directory.Anybody(), from.Policies
+		c.Policies = from.Policies
+		if !there {
+			there, err = action.HoldsAccessKey(tx, c.From)
+		}
+		there = there || s.directory.Anybody()
 		if c.Role != "" {
 			role, gone := findRole(tx, c.Uin, action.Identity{Uin: c.Uin, Role: c.Role})
 			there, c.Policies = gone == nil, role.Policies
@@ -155,7 +159,7 @@ func (s *Server) keepIssued(tx *store.Tx, uin uint64, known map[string]account.C
 		if !there {
 			c.ExpiresAt = min(c.ExpiresAt, after.UnixNano())
 		}
-		err = issued.Put(tx, []byte(c.SecretID), &c)
+		err = errors.Join(err, issued.Put(tx, []byte(c.SecretID), &c))
 	}
 	return err
 }

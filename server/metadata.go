@@ -80,14 +80,20 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 
 // metadata returns the value at a path, or what there is below it.
 func (s *Server) metadata(path string) (status int, text string) {
-	path = strings.TrimPrefix(path, "/latest")
-	if path == "" || path == "/" {
+	steps := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	if steps[0] == "latest" {
+		steps = steps[1:]
+	}
+	if len(steps) == 0 || len(steps) == 1 && steps[0] == "" {
 		return http.StatusOK, "meta-data/"
 	}
-	path = strings.TrimPrefix(strings.TrimPrefix(path, "/meta-data"), "/")
+	if steps[0] != "meta-data" {
+		return http.StatusNotFound, ""
+	}
+	path = strings.Join(steps[1:], "/")
 	for _, folder := range roleFolders {
-		if role, ok := strings.CutPrefix(path, folder); ok {
-			return s.roleMetadata(role)
+		if role, ok := strings.CutPrefix(path+"/", folder); ok {
+			return s.roleMetadata(strings.TrimSuffix(role, "/"))
 		}
 	}
 	if value, ok := metadataLeaves[path]; ok {
@@ -182,7 +188,7 @@ func (s *Server) keysOf(r account.Role) ([]byte, error) {
 		return nil, err
 	}
 	life := cmp.Or(time.Duration(r.Seconds)*time.Second, boundLife)
-	if c == nil || c.Expired(now.Add(min(boundSpare, max(leastSpare, life/8)))) {
+	if c == nil || c.ExpiresAt > now.Add(life).UnixNano() || c.Expired(now.Add(min(boundSpare, max(leastSpare, life/8)))) {
 		c = &account.Credential{Uin: r.Uin, Role: r.Name, Name: "ins-ssmlocal", Policies: r.Policies}
 		ends := now.Add(life)
 		var keys action.Keys

@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,7 +102,7 @@ faults: [{id: x, drop: true, action: CreateSecret}]`)
 		"accounts: [{uin: 2, tasks: [{flowId: 7, kind: rotation, secretName: a}]}]":                                                                                            "tasks[0].flowId: the flowId 7 is taken",
 		"accounts: [{uin: 2, credentials: [{secretId: AKIDone, secretKey: x}]}]":                                                                                               "credentials[0].secretId: the SecretId AKIDone is taken",
 		"accounts: [{uin: 2, credentials: [{secretId: AKIDheld, secretKey: x}]}]":                                                                                              "credentials[0].secretId: the SecretId AKIDheld is taken",
-		"accounts: [{uin: 2, credentials: [{secretId: AKIDssmlocal, secretKey: x}]}]":                                                                                          "by --credential",
+		"accounts: [{uin: 2, credentials: [{secretId: AKIDssmlocal, secretKey: x}]}]":                                                                                          "by the configuration",
 		"accounts: [{uin: 2, secrets: [{secretName: k, secretType: 3, targetUin: 2, accessKeys: [{secretId: AKIDheld, secretKey: x}]}]}]":                                      "accessKeys[0].secretId: the SecretId AKIDheld is taken",
 		"faults: [{id: x, uin: 2, drop: true}]":                                                                                                                                "faults[0].id: the fault x is taken",
 		"accounts: [{uin: 2, credentials: [{secretId: a, secretKey: x}], secrets: [{secretName: k, secretType: 3, targetUin: 2, accessKeys: [{secretId: a, secretKey: x}]}]}]": "the SecretId a is given twice",
@@ -157,14 +160,14 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
 	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	delay := func() {
-		s.Fault(fault.Rule{Action: "CreateSecret", Times: 1, Effect: fault.Effect{Delay: fault.Span{Min: 300 * time.Millisecond, Max: 300 * time.Millisecond}}})
+	delay := func(d time.Duration) {
+		s.Fault(fault.Rule{Action: "CreateSecret", Times: 1, Effect: fault.Effect{Delay: fault.Span{Min: d, Max: d}}})
 	}
 	hit := func() {
 		for getControl(t, s, "/faults") != "" && !strings.Contains(getControl(t, s, "/faults"), `"hits": 1`) {
 		}
 	}
-	delay()
+	delay(5 * time.Minute) // of which nothing is waited for
 	done := make(chan error)
 	go func() {
 		_, _, err := sendCall(t, s, "CreateSecret", `{"SecretName":"late","SecretString":"x"}`)
@@ -178,7 +181,7 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 	if e := s.Calls(journal.Filter{}); len(e) != 0 || !strings.Contains(log.String(), "meanwhile the state was replaced") {
 		t.Errorf("the new state's journal has %+v, the log %s", e, log.String())
 	}
-	delay()
+	delay(300 * time.Millisecond)
 	go func() {
 		done <- s.Call("CreateSecret", map[string]string{"SecretName": "of-another", "SecretString": "x"}, nil)
 	}()
@@ -190,7 +193,7 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 		t.Errorf("another account's reset: %v", err)
 	}
 	s.Reset()
-	delay()
+	delay(5 * time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "CreateSecret", []byte(`{"SecretName":"given-up","SecretString":"x"}`))
 	go func() {
@@ -382,6 +385,101 @@ accounts:
 			t.Errorf("%s: %s", clock, difference(again, exported))
 		}
 	}
+}
+
+// TestExportOfABusyServer imports what was exported while secrets were made and changed at once: no value is older than its secret.
+func TestExportOfABusyServer(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var both sync.WaitGroup
+	var put atomic.Int64
+	for _, action := range []string{"CreateSecret", "PutSecretValue"} {
+		both.Go(func() {
+			for i := range 400 {
+				params := map[string]string{"SecretName": fmt.Sprint("r", i), "VersionId": action[:3], "SecretString": "x"}
+				if s.Call(action, params, nil) == nil && action == "PutSecretValue" {
+					put.Add(1)
+				}
+			}
+		})
+	}
+	both.Wait()
+	if status, body := putState(t, s, "", getState(t, s, "")); status != http.StatusOK || put.Load() == 0 {
+		t.Errorf("after %d puts: %d %s", put.Load(), status, body)
+	}
+}
+
+// TestLateBody sends a call whose body comes after what it is about was made: it happens when it is done, not when it began.
+func TestLateBody(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	body := `{"SecretName":"late","VersionId":"v2","SecretString":"x"}`
+	conn, err := net.Dial("tcp", s.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "PutSecretValue", []byte(body))
+	var whole strings.Builder
+	if err := r.Write(&whole); err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(whole.String(), body)
+	_, _ = io.WriteString(conn, head)
+	if err := s.Call("CreateSecret", map[string]string{"SecretName": "late", "VersionId": "v1", "SecretString": "x"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Advance(time.Hour)
+	_, _ = io.WriteString(conn, body)
+	if answer, _ := bufio.NewReader(conn).ReadString('}'); !strings.Contains(answer, `"VersionId":"v2"`) {
+		t.Fatal(answer)
+	}
+	var reply struct{ Versions []struct{ CreateTime int64 } }
+	if err := s.Call("ListSecretVersionIds", map[string]string{"SecretName": "late"}, &reply); err != nil || len(reply.Versions) != 2 || reply.Versions[0].CreateTime-reply.Versions[1].CreateTime < 3600 {
+		t.Errorf("%+v %v", reply, err)
+	}
+}
+
+// TestNumbersOfFaults imports an account's own export after another has been given the number of its rule.
+func TestNumbersOfFaults(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	addFault(t, s, `{"uin":1,"drop":true}`)
+	exported := getState(t, s, "?uin=1")
+	ask(t, s, "DELETE", "/faults?uin=1", "")
+	addFault(t, s, `{"uin":2,"drop":true}`)
+	if status, body := putState(t, s, "?uin=1", exported); status != http.StatusOK || strings.Contains(exported, "id:") {
+		t.Errorf("%d %s\n%s", status, body, exported)
+	}
+}
+
+// TestExportsAreComplete exports while SSH secrets without pairs are imported again and again: each export has the pairs.
+func TestExportsAreComplete(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	again := func() {
+		s.Import("accounts: [{uin: 100000000001, secrets: [{secretName: a, secretType: 2}]}]")
+	}
+	again()
+	stop := make(chan struct{})
+	var imports sync.WaitGroup
+	imports.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				again()
+			}
+		}
+	})
+	for range 5 {
+		if text := getState(t, s, ""); !strings.Contains(text, "privateKey") {
+			t.Errorf("no key in\n%s", text)
+		}
+	}
+	close(stop)
+	imports.Wait()
 }
 
 // TestSpentNamesAreFree adds a rule again under the name of one that is spent.

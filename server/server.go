@@ -35,6 +35,7 @@ type Server struct {
 	gate sync.RWMutex
 	// generations count how often an account's state was replaced, under 0 that of all. gate guards them.
 	generations map[uint64]uint64
+	replaced    chan struct{} // closed with each replacement, for those who wait; guarded likewise
 
 	listeners   []net.Listener
 	own         map[string]net.Listener // of what has an address of its own: the control plane, the proxy, the metadata
@@ -98,7 +99,7 @@ func assemble(c Config) *Server {
 		services: newServices(), limiter: limit.New(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
 		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version,
 		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
-		stopping: make(chan struct{}), generations: map[uint64]uint64{}, own: map[string]net.Listener{}, tunnels: newInlet(),
+		stopping: make(chan struct{}), generations: map[uint64]uint64{}, replaced: make(chan struct{}), own: map[string]net.Listener{}, tunnels: newInlet(),
 		tasks: taskSettings{first: c.TaskPace, pace: c.TaskPace},
 		bound: boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}},
 	}

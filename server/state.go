@@ -119,7 +119,7 @@ func takenByOthers(tx *store.Tx, uin uint64, taken *seed.Taken) error {
 }
 
 // replace puts what files say in place of the whole state, or of one account's, and returns what that is. Calls see all of it or
-// nothing: they wait meanwhile, and so does the clock. If anything is wrong, everything stays as it is. A reset of the whole lets
+// nothing: they wait meanwhile, and so does the clock. If anything is wrong with the files, everything stays as it is. A reset of the whole lets
 // a random source that repeats begin anew.
 func (s *Server) replace(sources []*seed.Source, uin uint64, reset bool) (state *seed.State, err error) {
 	s.gate.Lock()
@@ -149,15 +149,17 @@ func (s *Server) put(state *seed.State, uin uint64) error {
 		if known, err = s.replaceCredentials(tx, uin, state.Credentials); err != nil {
 			return err
 		}
-		if err := errors.Join(replaceRoles(tx, uin, state.Roles), s.keepIssued(tx, uin, known, s.clock.At(wall), state.Clock.Time(wall))); err != nil {
+		if err := errors.Join(replaceRoles(tx, uin, state.Roles), action.Replace(tx, uin, state.Estates, state.Now)); err != nil {
 			return err
 		}
-		return errors.Join(action.Replace(tx, uin, state.Estates, state.Now), clocks.Put(tx, clockKey, &state.Clock))
+		return errors.Join(s.keepIssued(tx, uin, known, s.clock.At(wall), state.Clock.Time(wall)), clocks.Put(tx, clockKey, &state.Clock))
 	})
 	if err != nil {
 		return err
 	}
 	s.generations[uin]++
+	close(s.replaced)
+	s.replaced = make(chan struct{})
 	s.directory.Use(known)
 	s.clock.Restore(state.Clock)
 	s.limiter.Forget(uin)
@@ -225,6 +227,9 @@ func (s *Server) state(uin uint64) (*seed.State, error) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if err := s.worker.CatchUp(s.clock.Now()); err != nil {
+		return nil, err
+	}
+	if err := action.MakeKeyPairs(s.db, uin); err != nil { // an export is complete
 		return nil, err
 	}
 	state := &seed.State{Faults: s.faults.Rest(uin)}

@@ -163,7 +163,7 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		return a.given, nil
 	}
 	local, _, _ := net.SplitHostPort(hello.Conn.LocalAddr().String())
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	name := strings.ToLower(hello.ServerName)
 	if len(name) > 253 || !aHostName.MatchString(name) || !a.vouches(name) {
 		name = "localhost"
 	}

@@ -76,6 +76,12 @@ func FindAccessKey(db *store.DB, secretID string) (k *ssm.AccessKeyPair, err err
 	return k, err
 }
 
+// HoldsAccessKey tells whether a secret holds the key with a SecretId.
+func HoldsAccessKey(tx *store.Tx, secretID string) (bool, error) {
+	k, err := accessKeys.Get(tx, []byte(secretID))
+	return k != nil, err
+}
+
 // NewAccessKeySecret makes a secret of the type API key for a user. Whether the user is one of the account is asked when
 // the secret is rotated, as at the real service.
 func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error {

@@ -62,6 +62,10 @@ func (c *Call) due(at time.Time) {
 	}
 }
 
+// after is the call's time in nanoseconds, but no earlier than a secret: one that was made at the same time may be a little younger
+// than the call that changes it.
+func (c *Call) after(s *ssm.Secret) int64 { return max(c.Now.UnixNano(), s.CreatedAt) }
+
 // An Action is one row of the table.
 type Action struct {
 	Name    string

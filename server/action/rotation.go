@@ -66,7 +66,7 @@ func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
 			}
 		}
 	}
-	s.Rotation.LastAt = c.Now.UnixNano()
+	s.Rotation.LastAt = c.after(s)
 	return c.newValue(s, archived)
 }
 
@@ -81,7 +81,7 @@ func (c *Call) newValue(s *ssm.Secret, archived string) error {
 	} else {
 		value = accountValue(s.Swap(archived, c.Now).Name, c.random(dsnSafe, 24))
 	}
-	return c.putVersion(s.Name, ssm.CurrentVersion, &ssm.Version{CreatedAt: c.Now.UnixNano(), String: value})
+	return c.putVersion(s.Name, ssm.CurrentVersion, &ssm.Version{CreatedAt: c.after(s), String: value})
 }
 
 // RotationStatusRequest has the parameters of UpdateRotationStatus.

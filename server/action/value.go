@@ -115,7 +115,7 @@ var putSecretValue = command(spec[ValueRequest, VersionReply]{
 		if err := c.useKey(s, false); err != nil {
 			return nil, err
 		}
-		v := &ssm.Version{CreatedAt: c.Now.UnixNano(), String: q.SecretString, Binary: q.SecretBinary}
+		v := &ssm.Version{CreatedAt: c.after(s), String: q.SecretString, Binary: q.SecretBinary}
 		return &VersionReply{s.Name, q.VersionId}, c.putVersion(s.Name, q.VersionId, v)
 	},
 })

@@ -28,6 +28,7 @@ type Set struct {
 type rule struct {
 	Rule
 	seen, hits int
+	numbered   bool // its id was chosen here
 	random     *rand.Rand
 }
 
@@ -76,7 +77,8 @@ func (s *Set) addLocked(r Rule) (*rule, error) {
 	if s.liveLocked(r.ID) {
 		return nil, fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
 	}
-	for chosen := r.ID != ""; !chosen; chosen = !s.liveLocked(r.ID) {
+	numbered := r.ID == ""
+	for chosen := !numbered; !chosen; chosen = !s.liveLocked(r.ID) {
 		s.drawn++
 		r.ID = strconv.Itoa(s.drawn)
 	}
@@ -84,7 +86,7 @@ func (s *Set) addLocked(r Rule) (*rule, error) {
 	if _, err := io.ReadFull(s.random, seed[:]); err != nil {
 		return nil, err
 	}
-	added := &rule{Rule: r, random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))}
+	added := &rule{Rule: r, numbered: numbered, random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))}
 	s.rules = append(s.rules, added)
 	s.spent = slices.DeleteFunc(s.spent, func(x *rule) bool { return x.ID == r.ID })
 	s.live.Store(int32(len(s.rules)))
@@ -226,7 +228,7 @@ func (s *Set) dropLocked(which func(*rule) bool) int {
 }
 
 // Rest returns what the rules that can still hit have left to do, as rules; with a Uin, of those that are for that account
-// alone.
+// alone. Ids that were chosen here are left out: another set, or another account, may have them.
 func (s *Set) Rest(uin uint64) (rest []Rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,6 +237,9 @@ func (s *Set) Rest(uin uint64) (rest []Rule) {
 			continue
 		}
 		left := r.Rule
+		if r.numbered {
+			left.ID = ""
+		}
 		left.After = max(0, r.After-r.seen)
 		if len(r.Script) > 0 {
 			left.Script = r.Script[r.hits:]

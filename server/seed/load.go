@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -140,15 +141,22 @@ func nothing(n *yaml.Node, path string) (string, int) {
 	return "", 0
 }
 
-// step is the path of the i-th child of a node.
+// step is the path of the i-th child of a node. What is written in place of a secret's value is no part of it.
 func step(n *yaml.Node, i int, path string) string {
 	switch {
+	case isValue(path):
+		return path
 	case n.Kind == yaml.SequenceNode:
 		return fmt.Sprintf("%s[%d]", path, i)
 	case n.Kind == yaml.MappingNode && i%2 == 1:
 		return strings.TrimPrefix(path+"."+n.Content[i-1].Value, ".")
 	}
 	return path
+}
+
+// isValue tells whether a field holds what must not be told.
+func isValue(path string) bool {
+	return slices.Contains([]string{"secretString", "secretBinary", "secretKey", "privateKey", "token"}, path[strings.LastIndexByte(path, '.')+1:])
 }
 
 var (
@@ -173,6 +181,8 @@ func (s *Source) mistakeOf(text []byte, err error) error {
 	switch {
 	case at.Stage == yaml.ReaderStage:
 		m.Line, m.Why = lineAt(text, firstOdd(text)), "there is a control character here, or bytes that are not UTF-8; write binary values as base64 in secretBinary"
+	case at.Stage == yaml.ResolverStage:
+		m.Line, m.Why = untrue(&s.tree), "a value is not what its tag (!!int and the like) says; write it without one"
 	case at.Mark.Line == 0:
 	case at.Stage == yaml.ConstructorStage:
 		m.Line = at.Mark.Line
@@ -190,9 +200,9 @@ func (s *Source) misconstrued(m *Mistake, at *yaml.LoadError) {
 	m.Field = path
 	var form fault.FormError
 	switch {
-	case unknown != nil && node != nil && node.Tag == "!!null":
-		// {secretString: pass,word} has a field word: it may be half of a value.
-		m.Field, m.Why = "", "there is a field here that is not known and has no value; put a value with a comma into quotes"
+	case unknown != nil && (node != nil && node.Tag == "!!null" || s.behindValue(at.Mark)):
+		// {secretString: pass,word} has a field word, {secretKey: pass,word: x} too: it may be half of a value.
+		m.Field, m.Why = "", "there is a field here that is not known; put a value with a comma into quotes"
 	case unknown != nil:
 		m.Why = "there is no such field here; there are " + strings.Join(fieldsOf(unknown[2]), ", ")
 	case strings.Contains(at.Message, "already defined"):
@@ -205,6 +215,46 @@ func (s *Source) misconstrued(m *Mistake, at *yaml.LoadError) {
 			m.Why += "; it must be " + kindOf(into[1])
 		}
 	}
+}
+
+// untrue is the line of the first value that is not what its tag says, 0 if there is none.
+func untrue(tree *yaml.Node) int {
+	for n := range nodes(tree) {
+		var value any
+		if n.Kind == yaml.ScalarNode && n.Style&yaml.TaggedStyle != 0 && n.Load(&value) != nil {
+			return n.Line
+		}
+	}
+	return 0
+}
+
+// behindValue tells whether the field at a place comes behind a value that must not be told, on the same line.
+func (s *Source) behindValue(at yaml.Mark) bool {
+	for n := range nodes(&s.tree) {
+		for i := 2; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if key := n.Content[i]; key.Line == at.Line && key.Column == at.Column {
+				return isValue(n.Content[i-2].Value) && n.Content[i-2].Line == at.Line
+			}
+		}
+	}
+	return false
+}
+
+// nodes are a node and all below it.
+func nodes(n *yaml.Node) iter.Seq[*yaml.Node] {
+	return func(yield func(*yaml.Node) bool) { visit(n, yield) }
+}
+
+func visit(n *yaml.Node, yield func(*yaml.Node) bool) bool {
+	if !yield(n) {
+		return false
+	}
+	for _, c := range n.Content {
+		if !visit(c, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // unquoted leaves of what a message quotes the punctuation of YAML alone.

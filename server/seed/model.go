@@ -146,7 +146,7 @@ func (b *builder) want(ok bool, path, format string, args ...any) bool {
 func (b *builder) once(path, what, name string) {
 	key := what + "\x00" + name
 	b.want(!b.taken[key], path, "%s is given twice", what)
-	b.want(!b.others[what], path, "%s is taken, by another account or by --credential; choose another", what)
+	b.want(!b.others[what], path, "%s is taken, by another account or by the configuration; choose another", what)
 	b.taken[key] = true
 }
 

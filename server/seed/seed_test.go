@@ -72,6 +72,12 @@ func TestMistakes(t *testing.T) {
 		{secret1("secretString: ''"), "secrets[0].secretString: it is empty"},
 		{secret1("secretBinary: null"), "secrets[0].secretBinary: it is empty"},
 		{account1("credentials: [{secretId: a, secretKey: b}, {secretId: a, secretKey: b}]"), ""},
+		{"accounts:\n  - uin: 1\n    secrets:\n      - secretName: a\n        secretString: !!int abc\n", "x.yaml:5: a value is not what its tag"},
+		{secret1("secretString: {TOPSECRET: [~]}"), "secrets[0].secretString: there is nothing"},
+		{secret1("secretString: {TOPSECRET: 1, TOPSECRET: 2}"), "secrets[0].secretString: it is given twice"},
+		{account1("credentials: [{secretId: a, secretKey: TOP, SECRET: b}]"), "there is a field here that is not known; put a value with a comma"},
+		{account1("credentials: [{secretId: a, secretKey: b, name: x}]"), "there is a field here that is not known"},
+		{account1("credentials: [{name: x, secretId: a, secretKey: b}]"), "credentials[0].name: there is no such field"},
 		{"# nothing but words\n\n  # and more\n", ""},
 		{"", ""},
 		// Accounts.
