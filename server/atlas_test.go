@@ -248,7 +248,7 @@ func atlasPage(recipes []fixtures.Recipe) string {
 
 Every documented error code of every action, with a way to get it: %d recipes, of which %d are natural and %d are faults. A test replays them all, and writes this page.
 
-**Natural**: a call or a state causes the code. Start `+"`ssmlocal --seed every-status --seed errors`"+` and call the action with its sample parameters (`+"`fixtures/atlas.yaml`"+`), changed as the table says. **Fault**: a rule causes it: `+"`ssmlocal provoke CODE ACTION`"+`, and the next call of the action gets the code. That works for the natural ones too.
+**Natural**: a call or a state causes the code. Start `+"`ssmlocal --seed every-status --seed errors`"+` and call the action with its sample parameters (`+"`fixtures/atlas.yaml`"+`), changed as the table says; every key that it names has the SecretKey `+"`ssmlocal`"+`. **Fault**: a rule causes it: `+"`ssmlocal provoke CODE ACTION`"+`, and the next call of the action gets the code. That works for the natural ones too.
 
 `+"`ssmlocal errors [ACTION] [CODE]` prints a recipe in full, `GET /_ssmlocal/errors?action=&code=`"+` serves it as JSON.
 `, len(recipes), natural, len(recipes)-natural)

@@ -42,7 +42,7 @@ func TestBrokenAnswers(t *testing.T) {
 	create := func(name string) string { return `{"SecretName":"` + name + `","SecretString":"x"}` }
 
 	addFault(t, s, `{"drop":true,"times":1}`)
-	if _, _, err := sendCall(t, s, "CreateSecret", create("drop")); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+	if _, _, err := sendCall(t, s, "CreateSecret", create("drop")); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a dropped call ends in %v", err)
 	}
 	if _, err := s.Value("drop", "SSM_Current"); err == nil {
@@ -68,6 +68,30 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 	if _, text, err := sendCall(t, s, "CreateSecret", create("whole")); err != nil || !strings.Contains(text, "whole") {
 		t.Errorf("after all faults: %s, %v", text, err)
+	}
+}
+
+// TestFaultsAreTold provokes errors for callers of both languages; the log warns of each.
+func TestFaultsAreTold(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for rule, want := range map[string]map[string]string{
+		`{"times":2,"error":{"code":"InternalError"}}`:    {"en-US": "An internal error has occurred.", "zh-CN": "内部服务错误，请稍后重试。"},
+		`{"times":2,"throttle":true}`:                     {"en-US": "exceeds the frequency limit `100`", "zh-CN": "超过了每秒频率上限 `100`"},
+		`{"times":2,"error":{"code":"ResourcesSoldOut"}}`: {"en-US": "The resource is sold out.", "zh-CN": "资源售罄。"},
+	} {
+		addFault(t, s, strings.Replace(rule, "{", `{"action":"GetRegions","strict":false,`, 1))
+		for language, text := range want {
+			r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
+			r.Header.Set("X-TC-Language", language)
+			if _, body := send(t, r); !strings.Contains(body, text) {
+				t.Errorf("%s in %s: %s", rule, language, body)
+			}
+		}
+	}
+	if got := strings.Count(log.String(), `level=WARN msg="a fault hit" fault=`); got != 6 {
+		t.Errorf("the log warns of %d of 6 faults:\n%s", got, log.String())
 	}
 }
 

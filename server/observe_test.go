@@ -212,11 +212,16 @@ func TestMetrics(t *testing.T) {
 		`ssmlocal_calls_total{action="GetSecretValue",code="ResourceNotFound"} 1`, `ssmlocal_calls_total{action="",code="InvalidAction"} 1`,
 		`ssmlocal_calls_total{action="GetRegions",code="NoAnswer"} 1`, `ssmlocal_faults_total{action="GetRegions"} 1`,
 		`ssmlocal_budget_refusals_total{action="ListSecrets"} `, `ssmlocal_call_duration_seconds_count{action="ListSecrets"} 3`,
-		"ssmlocal_store_bytes ", "ssmlocal_clock_offset_seconds 1727", "go_goroutines ", "process_start_time_seconds ",
+		"ssmlocal_clock_offset_seconds 1727", "go_goroutines ", "process_start_time_seconds ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics have no %s", want)
 		}
+	}
+	var bytes float64
+	_, size, _ := strings.Cut(text, "\nssmlocal_store_bytes ")
+	if _, err := fmt.Sscan(size, &bytes); err != nil || bytes < 4*4096 { // the least that bbolt makes
+		t.Errorf("the store has %v bytes, %v", bytes, err)
 	}
 	if strings.Contains(text, "NoSuchAction") {
 		t.Error("what a client sends as an action is a label")

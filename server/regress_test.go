@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -392,20 +391,23 @@ func TestExportOfABusyServer(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})
 	var both sync.WaitGroup
-	var put atomic.Int64
 	for _, action := range []string{"CreateSecret", "PutSecretValue"} {
 		both.Go(func() {
-			for i := range 400 {
+			for i := range 200 {
 				params := map[string]string{"SecretName": fmt.Sprint("r", i), "VersionId": action[:3], "SecretString": "x"}
-				if s.Call(action, params, nil) == nil && action == "PutSecretValue" {
-					put.Add(1)
+				err := s.Call(action, params, nil)
+				for action == "PutSecretValue" && err != nil { // until it is made
+					err = s.Call(action, params, nil)
+				}
+				if err != nil {
+					t.Error(err)
 				}
 			}
 		})
 	}
 	both.Wait()
-	if status, body := putState(t, s, "", getState(t, s, "")); status != http.StatusOK || put.Load() == 0 {
-		t.Errorf("after %d puts: %d %s", put.Load(), status, body)
+	if status, body := putState(t, s, "", getState(t, s, "")); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -73,18 +74,19 @@ func TestRoundTrip(t *testing.T) {
 // one sees the whole of a state to which it belongs.
 func TestResetUnderLoad(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, server.Config{Unlimited: true})
-	put := func(n int) {
+	text := func(n int) string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "accounts:\n  - uin: 100000000001\n    credentials: [{secretId: AKIDssmlocal, secretKey: key%d}]\n    secrets:\n", n%2)
 		for i := range 30 {
 			fmt.Fprintf(&b, "      - {secretName: s%d, description: '%d', secretString: x}\n", i, n)
 		}
-		if status, body := putState(t, s, "", b.String()); status != http.StatusOK {
-			t.Errorf("%d %s", status, body)
-		}
+		return b.String()
 	}
-	put(0)
+	seed := filepath.Join(t.TempDir(), "seed.yaml")
+	if err := os.WriteFile(seed, []byte(text(0)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.New(t, server.Config{Unlimited: true, Seeds: []string{seed}})
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	var let, refused atomic.Int64
@@ -119,8 +121,15 @@ func TestResetUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for n := range 200 {
-		put(n)
+	for n := range 100 {
+		for _, replace := range []func() (int, string){
+			func() (int, string) { return putState(t, s, "", text(2*n+1)) },
+			func() (int, string) { return ask(t, s, http.MethodPost, "/reset", "") },
+		} {
+			if status, body := replace(); status != http.StatusOK {
+				t.Errorf("%d %s", status, body)
+			}
+		}
 	}
 	close(stop)
 	readers.Wait()
@@ -258,7 +267,8 @@ func TestSeedsAndDataFile(t *testing.T) {
 	write("1-accounts.yaml", "accounts: [{uin: 5, credentials: [{secretId: AKIDfive, secretKey: five}]}]")
 	write("2-secrets.yml", "accounts: [{uin: 5, secrets: [{secretName: a, secretString: seeded}]}]\nfaults: [{action: GetRegions, drop: true, times: 1}]")
 	five := account.Credential{SecretID: "AKIDfive", SecretKey: "five"}
-	config := server.Config{Data: dir, Seeds: []string{seeds}}
+	var log safeBuffer
+	config := server.Config{Data: dir, Seeds: []string{seeds}, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	value := func(s *servertest.Server) string {
 		var reply struct{ SecretString string }
 		if err := s.CallIn("ap-guangzhou", five, "GetSecretValue", map[string]string{"SecretName": "a", "VersionId": "SSM_Current"}, &reply); err != nil {
@@ -266,9 +276,10 @@ func TestSeedsAndDataFile(t *testing.T) {
 		}
 		return reply.SecretString
 	}
+	const seeded, kept = "the state was empty and is seeded", "the seeds are not applied"
 	s := servertest.New(t, config)
-	if got := value(s); got != "seeded" {
-		t.Error(got)
+	if got := value(s); got != "seeded" || !strings.Contains(log.String(), seeded) || strings.Contains(log.String(), kept) {
+		t.Errorf("%s, and the log says %s", got, log.String())
 	}
 	if err := s.CallIn("ap-guangzhou", five, "UpdateSecret", map[string]string{"SecretName": "a", "VersionId": "SSM_Current", "SecretString": "changed"}, nil); err != nil {
 		t.Error(err)
@@ -277,6 +288,9 @@ func TestSeedsAndDataFile(t *testing.T) {
 	s = servertest.New(t, config)
 	if got := value(s); got != "changed" {
 		t.Errorf("the seeds were applied to a file with a state, or its keys were lost: %s", got)
+	}
+	if strings.Count(log.String(), seeded) != 1 || !strings.Contains(log.String(), kept) {
+		t.Errorf("after the second start the log says %s", log.String())
 	}
 	if !strings.Contains(getState(t, s, ""), "drop: true") {
 		t.Error("the faults of the seeds are not armed at the second start")

@@ -158,12 +158,30 @@ func TestGoClientOverTLS(t *testing.T) {
 	p := profile.NewClientProfile()
 	p.HttpProfile.Endpoint = s.Host
 	client := common.NewCommonClient(common.NewCredential(s.Credential.SecretID, s.Credential.SecretKey), "ap-guangzhou", p)
-	client.WithHttpTransport(trusting(t, s).Transport)
+	spoken := &versions{trusting(t, s).Transport, nil}
+	client.WithHttpTransport(spoken)
 	q, reply := tchttp.NewCommonRequest("ssm", "2019-09-23", "GetRegions"), tchttp.NewCommonResponse()
 	_ = q.SetActionParameters("{}")
 	if err := client.Send(q, reply); err != nil || !strings.Contains(string(reply.GetBody()), "ap-guangzhou") {
 		t.Errorf("%s %v", reply.GetBody(), err)
 	}
+	if fmt.Sprint(spoken.seen) != "[2]" {
+		t.Errorf("the client speaks HTTP/%v", spoken.seen)
+	}
+}
+
+// versions notes which HTTP is spoken.
+type versions struct {
+	http.RoundTripper
+	seen []int
+}
+
+func (v *versions) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := v.RoundTripper.RoundTrip(r)
+	if err == nil {
+		v.seen = append(v.seen, answer.ProtoMajor)
+	}
+	return answer, err
 }
 
 // TestSchemeInHostOverTLS sends what Python's SDK makes of an endpoint that is written https://….

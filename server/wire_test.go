@@ -397,8 +397,8 @@ func TestLogKeepsSecrets(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
-		`msg="the signature is wrong" mismatch="the key: the signature was made with the SecretKey of AKIDb"`,
-		`msg="the signature is wrong" mismatch="the content type`,
+		`level=WARN msg="the signature is wrong" mismatch="the key: the signature was made with the SecretKey of AKIDb"`,
+		`level=WARN msg="the signature is wrong" mismatch="the content type`,
 		`level=DEBUG msg=call action=CreateSecret code=ResourceInUse.SecretExists`,
 	} {
 		if !strings.Contains(log.String(), line) {

@@ -60,7 +60,8 @@ func (c *errorsCommand) print(t terminal, r fixtures.Recipe) error {
 		if r.Call.Limit > 0 {
 			start += fmt.Sprintf(" --limit %s=%d", r.Called(), r.Call.Limit)
 		}
-		fmt.Fprintf(t.out, "%s\n\n  %s\n  as %s: %s %s\n  (%s)\n\n", r.Why, start, cmp.Or(r.Call.As, account.Default.SecretID), r.Called(), parameters, r.Does())
+		fmt.Fprintf(t.out, "%s\n\n  %s\n  as %s with the SecretKey %s: %s %s\n  (%s)\n\n",
+			r.Why, start, cmp.Or(r.Call.As, account.Default.SecretID), cmp.Or(r.Call.SecretKey, account.Default.SecretKey), r.Called(), parameters, r.Does())
 	}
 	_, err := fmt.Fprintf(t.out, "On demand, from a running server:\n\n  ssmlocal provoke %s\n", strings.TrimSpace(r.Code+" "+r.Action))
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -368,6 +369,55 @@ func TestOfficialClients(t *testing.T) {
 				keepRecord(t, c.name, record)
 			}
 		})
+	}
+}
+
+// TestSSLCertFile makes a Go program trust the certificate with the printed step alone: this test itself, in a process of its own.
+func TestSSLCertFile(t *testing.T) {
+	if address := os.Getenv("SSMLOCAL_TEST_FETCH"); address != "" {
+		answer, err := http.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return
+	}
+	p := startProgram(t, "--listen", "127.0.0.1:0")
+	defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if _, errs, code := ssmlocal(t, "ca", "--url", p.url, "--out", ca); code != 0 {
+		t.Fatal(errs)
+	}
+	fetch := func(file string) error {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestSSLCertFile$")
+		cmd.Env = append(os.Environ(), "SSMLOCAL_TEST_FETCH="+strings.Replace(p.url, "http://127.0.0.1", "https://localhost", 1)+"/_ssmlocal/health", "SSL_CERT_FILE="+file)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	if err := fetch(ca); err != nil {
+		t.Error(err)
+	}
+	if err := fetch("/nowhere"); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("without the step: %v", err)
+	}
+}
+
+// TestWaitForALateServer waits for a server that starts a moment later.
+func TestWaitForALateServer(t *testing.T) {
+	address := closedPort(t)
+	waited := make(chan string)
+	go func() {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"wait", "--url", "http://" + address, "--timeout", "20s"}, terminal{&out, &errs})
+		waited <- fmt.Sprint(code, " ", out.String(), errs.String())
+	}()
+	p := startProgram(t, "--listen", address)
+	defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
+	if got := <-waited; got != "0 ready\n" {
+		t.Error(got)
 	}
 }
 
