@@ -11,6 +11,7 @@ import (
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
 )
 
@@ -58,8 +59,8 @@ func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
 
 // setAccount replaces what is known of one account.
 func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
-	if q.Uin == 0 {
-		return AccountReply{}, refuse(http.StatusBadRequest, "uin is missing; the default account is %d", account.DefaultUin)
+	if q.Uin == 0 || q.Uin > seed.LargestUin {
+		return AccountReply{}, refuse(http.StatusBadRequest, "uin is missing, or more than %d; the default account is %d", uint64(seed.LargestUin), account.DefaultUin)
 	}
 	service, err := ssm.ParseServiceState(q.Service)
 	if err != nil {
@@ -77,6 +78,9 @@ func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
 	for uin, user := range q.Users {
 		if user.OtherKeys < 0 || user.OtherKeys > ssm.MaxAccessKeys {
 			return AccountReply{}, refuse(http.StatusBadRequest, "otherKeys of %d is %d, it must be 0 to %d", uin, user.OtherKeys, ssm.MaxAccessKeys)
+		}
+		if uin == 0 || uin > seed.LargestUin || uin == q.Uin {
+			return AccountReply{}, refuse(http.StatusBadRequest, "users: %d is no number of a sub-account", uin)
 		}
 		data.Users[uin] = ssm.User(user)
 	}
@@ -98,6 +102,9 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
 	if _, offers := ssm.FindRegion(q.Region); !offers {
 		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
+	}
+	if q.Uin > seed.LargestUin || q.TargetUin > seed.LargestUin {
+		return nil, refuse(http.StatusBadRequest, "uin and targetUin can be %d at most", uint64(seed.LargestUin))
 	}
 	s.gate.RLock()
 	defer s.gate.RUnlock()

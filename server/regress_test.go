@@ -411,6 +411,35 @@ func TestExportOfABusyServer(t *testing.T) {
 	}
 }
 
+// TestExportHoldsNobodyUp exports a state with keys still to be made beside a reset of another account: calls go on meanwhile.
+func TestExportHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var b strings.Builder
+	b.WriteString("accounts:\n  - uin: 100000000001\n    secrets:\n")
+	for i := range 20 {
+		fmt.Fprintf(&b, "      - {secretName: s%d, secretType: 2}\n", i)
+	}
+	s.Import(b.String())
+	exported := make(chan string)
+	go func() { exported <- getState(t, s, "") }()
+	calls := 0
+	for {
+		select {
+		case text := <-exported:
+			if calls < 20 || strings.Count(text, "privateKey") != 20 {
+				t.Errorf("%d rounds during an export with %d keys", calls, strings.Count(text, "privateKey"))
+			}
+			return
+		default:
+		}
+		if status, body := ask(t, s, "POST", "/reset?uin=7", ""); status != http.StatusOK || s.Call("GetRegions", nil, nil) != nil {
+			t.Fatal(body)
+		}
+		calls++
+	}
+}
+
 // TestLateBody sends a call whose body comes after what it is about was made: it happens when it is done, not when it began.
 func TestLateBody(t *testing.T) {
 	t.Parallel()

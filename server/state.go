@@ -224,12 +224,15 @@ func (s *Server) loadCredentials() error {
 
 // state reads the whole state, or that of one account.
 func (s *Server) state(uin uint64) (*seed.State, error) {
+	if err := action.MakeKeyPairs(s.db, uin); err != nil { // while nobody waits: each takes 50 ms
+		return nil, err
+	}
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if err := s.worker.CatchUp(s.clock.Now()); err != nil {
 		return nil, err
 	}
-	if err := action.MakeKeyPairs(s.db, uin); err != nil { // an export is complete
+	if err := action.MakeKeyPairs(s.db, uin); err != nil { // those of a state that came meanwhile: an export is complete
 		return nil, err
 	}
 	state := &seed.State{Faults: s.faults.Rest(uin)}

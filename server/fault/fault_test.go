@@ -271,3 +271,18 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestReplaceKeepsChosenIDs gives a rule without an id no number that another one in the same list has chosen.
+func TestReplaceKeepsChosenIDs(t *testing.T) {
+	s := newSet()
+	if err := s.Replace(0, []Rule{{Effect: internal}, {ID: "1", Effect: internal}, {Effect: internal}, {ID: "3", Effect: internal}}); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, r := range s.List() {
+		ids = append(ids, r.ID)
+	}
+	if want := []string{"2", "1", "4", "3"}; !slices.Equal(ids, want) {
+		t.Errorf("%v, want %v", ids, want)
+	}
+}

@@ -66,19 +66,20 @@ func (s *Set) Any() bool { return s.live.Load() > 0 }
 func (s *Set) Add(r Rule) (Report, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	added, err := s.addLocked(r)
+	added, err := s.addLocked(r, nil)
 	if err != nil {
 		return Report{}, err
 	}
 	return added.report(), nil
 }
 
-func (s *Set) addLocked(r Rule) (*rule, error) {
+// addLocked adds a rule. One without an id gets a number that is free and not reserved.
+func (s *Set) addLocked(r Rule, reserved map[string]bool) (*rule, error) {
 	if s.liveLocked(r.ID) {
 		return nil, fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
 	}
 	numbered := r.ID == ""
-	for chosen := !numbered; !chosen; chosen = !s.liveLocked(r.ID) {
+	for chosen := !numbered; !chosen; chosen = !s.liveLocked(r.ID) && !reserved[r.ID] {
 		s.drawn++
 		r.ID = strconv.Itoa(s.drawn)
 	}
@@ -99,11 +100,15 @@ func (s *Set) Replace(uin uint64, rules []Rule) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropLocked(func(r *rule) bool { return uin == 0 || r.Uin == uin })
+	reserved := map[string]bool{}
+	for _, r := range rules {
+		reserved[r.ID] = true
+	}
 	for _, r := range rules {
 		if s.liveLocked(r.ID) {
 			r.ID = ""
 		}
-		if _, err := s.addLocked(r); err != nil {
+		if _, err := s.addLocked(r, reserved); err != nil {
 			return err
 		}
 	}

@@ -228,12 +228,13 @@ func untrue(tree *yaml.Node) int {
 	return 0
 }
 
-// behindValue tells whether the field at a place comes behind a value that must not be told, on the same line.
+// behindValue tells whether the field at a place comes behind a value that must not be told, on the same line and not in quotes.
 func (s *Source) behindValue(at yaml.Mark) bool {
 	for n := range nodes(&s.tree) {
 		for i := 2; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 			if key := n.Content[i]; key.Line == at.Line && key.Column == at.Column {
-				return isValue(n.Content[i-2].Value) && n.Content[i-2].Line == at.Line
+				quoted := n.Content[i-1].Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0
+				return isValue(n.Content[i-2].Value) && n.Content[i-2].Line == at.Line && !quoted
 			}
 		}
 	}
@@ -271,7 +272,8 @@ func lineAt(text []byte, at int) int { return 1 + bytes.Count(text[:at], []byte(
 // firstOdd is where the first character stands that a YAML text can't have.
 func firstOdd(text []byte) int {
 	for at, c := range string(text) {
-		if c == utf8.RuneError || unicode.IsControl(c) && !strings.ContainsRune("\t\r\n\u0085", c) {
+		_, size := utf8.DecodeRune(text[at:])
+		if c == utf8.RuneError && size == 1 || c == 0xFFFE || c == 0xFFFF || unicode.IsControl(c) && !strings.ContainsRune("\t\r\n\u0085", c) {
 			return at
 		}
 	}

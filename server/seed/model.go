@@ -153,10 +153,11 @@ func (b *builder) once(path, what, name string) {
 // largestFlowID leaves room for those that are drawn behind it.
 const largestFlowID = 1 << 52
 
-const largestUin = 1<<53 - 1 // the API's numbers are read as float64 by JavaScript
+// LargestUin is the largest number of an account: the API's numbers are read as float64 by JavaScript.
+const LargestUin = 1<<53 - 1
 
 func (b *builder) account(path string, a *Account) {
-	if !b.want(a.Uin > 0 && a.Uin <= largestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
+	if !b.want(a.Uin > 0 && a.Uin <= LargestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
 		return
 	}
 	b.want(b.rules.Uin == 0 || b.rules.Uin == a.Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
@@ -205,7 +206,7 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 	d.Isolated = append(d.Isolated, a.Isolated...)
 	for i, u := range a.Users {
 		at := fmt.Sprintf("%s.users[%d]", path, i)
-		b.want(u.Uin > 0 && u.Uin <= largestUin && u.Uin != a.Uin, at+".uin", "it must be the number of a sub-account")
+		b.want(u.Uin > 0 && u.Uin <= LargestUin && u.Uin != a.Uin, at+".uin", "it must be the number of a sub-account")
 		b.want(u.OtherKeys >= 0 && u.OtherKeys <= ssm.MaxAccessKeys, at+".otherKeys", "it must be 0 to %d", ssm.MaxAccessKeys)
 		b.once(at+".uin", "the user", fmt.Sprint(u.Uin))
 		if d.Users == nil {

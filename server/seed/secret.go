@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"ssmlocal/server/ssm"
 )
@@ -33,7 +32,6 @@ func (b *builder) secret(path string, s *Secret, e *ssm.Estate) *ssm.Holding {
 	b.once(path+".secretName", "the secret "+s.SecretName, fmt.Sprint(e.Uin, h.Region))
 	b.check(path+".description", ssm.CheckDescription(s.Description))
 	b.want(s.EncryptType <= 1, path+".encryptType", "it must be 0 or 1")
-	b.want(len(s.KmsKeyID) <= 128 && !strings.ContainsFunc(s.KmsKeyID, unicode.IsControl), path+".kmsKeyId", "it must be a key's id, at most 128 characters")
 	for _, tag := range s.Tags {
 		h.Secret.Tags = append(h.Secret.Tags, ssm.Tag{TagKey: tag.Key, TagValue: tag.Value})
 	}
@@ -243,7 +241,7 @@ func (b *builder) sshKey(path string, s *Secret, h *ssm.Holding) {
 var keyID = regexp.MustCompile(`^skey-[a-z0-9]{8}$`)
 
 func (b *builder) accessKey(path string, s *Secret, h *ssm.Holding, e *ssm.Estate) {
-	b.want(s.TargetUin > 0 && s.TargetUin <= largestUin, path+".targetUin", "it must be there: the user whose key it is")
+	b.want(s.TargetUin > 0 && s.TargetUin <= LargestUin, path+".targetUin", "it must be there: the user whose key it is")
 	b.want(len(s.AccessKeys) <= ssm.MaxAccessKeys, path+".accessKeys", "a user has at most %d keys", ssm.MaxAccessKeys)
 	keys := s.AccessKeys
 	var chosen struct{ SecretId, SecretKey string }
