@@ -157,7 +157,9 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 		if err := s.provoke(ctx, rec, c.action, request); err != nil {
 			return nil, err
 		}
-		call = s.newCall(c, s.clock.Wall()) // it may have been held up
+		if rec.fault != nil { // it may have been held up
+			call = s.newCall(c, s.clock.Wall())
+		}
 	}
 	if mistake != nil {
 		return nil, mistake

@@ -90,7 +90,6 @@ func (d *DB) Copy() (f *os.File, remove func(), err error) {
 		}
 		return nil, nil, fmt.Errorf("cannot write a copy: %w", err)
 	}
-	remove()
 	return f, remove, nil
 }
 
