@@ -77,8 +77,8 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 // which mistakes are told.
 func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, reply any, failure *apierr.Error) {
 	q, err := s.read(r, body, rec)
-	s.gate.RLock() // after the request has come whole: a slow sender holds nobody up
-	defer s.gate.RUnlock()
+	s.stateLock.RLock() // after the request has come whole: a slow sender holds nobody up
+	defer s.stateLock.RUnlock()
 	if err == nil {
 		reply, err = s.do(r.Context(), q, rec)
 	}
@@ -167,15 +167,13 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 	if err := s.access(c, call, rec, request); err != nil {
 		return nil, err
 	}
-	if err := s.worker.CatchUp(call.Now); err != nil {
-		return nil, err
-	}
+	s.scheduler.CatchUp(ctx, call.Now)
 	reply, err = c.action.Run(s.db, call, request)
 	if err != nil && errors.Is(err, apierr.RoleNotFound.With("")) {
 		rec.hint = "a role is wanted that is not known: seed its account with it, or make its account the caller's (--credential ID:KEY:UIN)"
 	}
 	if checked = call.Checked; err == nil && !call.Due.IsZero() {
-		s.worker.Notice(call.Due)
+		s.scheduler.Schedule(call.Due)
 	}
 	return reply, err
 }
@@ -201,9 +199,9 @@ func loggable(name string) string {
 
 // newCall is what an action gets to know.
 func (s *Server) newCall(a admitted, wall time.Time) *action.Call {
-	caller, data := &a.caller, s.accounts.of(a.caller.Uin)
+	caller, data, g := &a.caller, s.accounts.of(a.caller.Uin), s.generations.Load()
 	c := &action.Call{
-		Owner: ssm.NewOwner(caller.Uin, a.region), Now: s.clock.At(wall),
+		Owner: g.Owner(caller.Uin, a.region), Generations: g, Now: s.clock.At(wall),
 		Random: s.random, SecretLimit: cmp.Or(data.SecretLimit, s.secretLimit), Tasks: &s.tasks, Account: data,
 		Identity: action.Identity{
 			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
@@ -258,6 +256,8 @@ func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.
 // tokenHint says what is wrong with the token of a call, "" for nothing.
 func tokenHint(c *account.Caller, token string, now time.Time) string {
 	switch {
+	case c.Token == token && c.Orphan:
+		return "the temporary keys have ended with the role, or with the key that asked for them: get others"
 	case c.Token == token && c.Expired(now):
 		return "the temporary keys expired at " + time.Unix(0, c.ExpiresAt).UTC().Format(time.RFC3339) + " by the virtual clock: get others"
 	case c.Token == token:

@@ -286,6 +286,7 @@ accounts:
 func TestWebIdentity(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
+	s.Import("accounts: [{uin: 100000000001, roles: [{roleName: app}], credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]}]")
 	q := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "AssumeRoleWithWebIdentity",
 		[]byte(`{"ProviderId":"oidc","WebIdentityToken":"jwt","RoleArn":"qcs::cam::uin/100000000001:roleName/app","RoleSessionName":"test","DurationSeconds":7200}`))
 	q.Header.Set("X-TC-Version", "2018-08-13")

@@ -34,11 +34,10 @@ type UserInfo struct {
 }
 
 func (s *Server) allAccounts() ([]AccountReply, error) {
-	s.accounts.mu.RLock()
-	defer s.accounts.mu.RUnlock()
+	data := s.accounts.all()
 	all := []AccountReply{}
-	for _, uin := range slices.Sorted(maps.Keys(s.accounts.data)) {
-		all = append(all, describeAccount(uin, s.accounts.data[uin]))
+	for _, uin := range slices.Sorted(maps.Keys(data)) {
+		all = append(all, describeAccount(uin, data[uin]))
 	}
 	return all, nil
 }
@@ -87,7 +86,9 @@ func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
 	if err := data.Check(); err != nil {
 		return AccountReply{}, refuse(http.StatusBadRequest, "%v", err)
 	}
-	return describeAccount(q.Uin, data), s.accounts.put(s.db, q.Uin, data)
+	s.stateLock.RLock()
+	defer s.stateLock.RUnlock()
+	return describeAccount(q.Uin, data), s.accounts.put(s.db, s.generations.Load().Owner(q.Uin, ""), data)
 }
 
 type accessKeySecretRequest struct {
@@ -106,13 +107,11 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 	if q.Uin > seed.LargestUin || q.TargetUin > seed.LargestUin {
 		return nil, refuse(http.StatusBadRequest, "uin and targetUin can be %d at most", uint64(seed.LargestUin))
 	}
-	s.gate.RLock()
-	defer s.gate.RUnlock()
+	s.stateLock.RLock()
+	defer s.stateLock.RUnlock()
 	caller := account.Caller{Credential: account.Credential{Uin: q.Uin}}
 	c := s.newCall(admitted{caller: caller, region: q.Region}, s.clock.Wall())
-	if err := s.worker.CatchUp(c.Now); err != nil {
-		return nil, err
-	}
+	s.scheduler.CatchUp(s.lifetime, c.Now)
 	err := action.NewAccessKeySecret(s.db, c, q.SecretName, q.TargetUin)
 	var failure *apierr.Error
 	if errors.As(err, &failure) {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -33,14 +35,31 @@ type setClockRequest struct {
 	Mode string     `json:"mode"`
 }
 
-// SetClockReply tells what the clock does, and what happened on its way there.
+// SetClockReply says what the clock does, and what happened on its way there.
 type SetClockReply struct {
 	ClockReply
 	Happened []action.Event `json:"happened,omitempty"`
+	Omitted  int            `json:"omitted,omitzero"`
+}
+
+// happenings are what a move of the clock made happen.
+type happenings struct {
+	Happened []action.Event `json:"happened"`
+	// Omitted is how many more there were, of which Happened has the first.
+	Omitted int `json:"omitted,omitzero"`
+}
+
+// mostListed bounds how many things a move of the clock lists.
+const mostListed = 100_000
+
+func (h *happenings) add(events []action.Event) {
+	room := min(len(events), mostListed-len(h.Happened))
+	h.Happened = append(h.Happened, events[:room]...)
+	h.Omitted += len(events) - room
 }
 
 // setClock moves the clock to a moment, freezes it or lets it run, or both.
-func (s *Server) setClock(q *setClockRequest) (reply SetClockReply, err error) {
+func (s *Server) setClock(r *http.Request, q *setClockRequest) (reply SetClockReply, err error) {
 	switch q.Mode {
 	case "", "running", "frozen":
 	default:
@@ -49,25 +68,33 @@ func (s *Server) setClock(q *setClockRequest) (reply SetClockReply, err error) {
 	if q.Now == nil && q.Mode == "" {
 		return reply, refuse(http.StatusBadRequest, "nothing to do: give now, mode or both")
 	}
-	reply.Happened, err = s.moveClock(func() (time.Time, error) {
-		before := s.clock.State()
-		if q.Mode == "frozen" {
-			s.clock.Freeze() // first: it is to stand still at the very moment
-		}
+	h, err := s.moveClock(r.Context(), func() (state clock.State, to time.Time, err error) {
+		to = s.clock.Now()
 		if q.Now != nil {
-			if _, err := s.clock.AdvanceTo(*q.Now); err != nil {
-				s.clock.Restore(before)
-				return time.Time{}, err
+			if to = *q.Now; to.IsZero() {
+				return state, to, errors.New("now is the year 1")
+			}
+			if state, err = s.clock.AheadTo(to); err != nil {
+				return state, to, err
+			}
+		} else {
+			state = s.clock.State()
+		}
+		switch q.Mode {
+		case "frozen":
+			state = clock.State{Frozen: true, At: to.UnixNano()}
+		case "running":
+			state = clock.State{Offset: int64(to.Sub(s.clock.Wall()))}
+			if q.Now == nil && !s.clock.State().Frozen {
+				state = s.clock.State()
 			}
 		}
-		if q.Mode == "running" {
-			s.clock.Run()
-		}
-		return s.clock.Now(), nil
+		return state, to, nil
 	})
 	if err != nil {
 		return reply, err
 	}
+	reply.Happened, reply.Omitted = h.Happened, h.Omitted
 	reply.ClockReply, err = s.clockNow()
 	return reply, err
 }
@@ -77,57 +104,81 @@ type advanceRequest struct {
 	To *time.Time `json:"to"`
 }
 
-// AdvanceReply tells where the clock is and what happened on the way, in order, each at its own time.
+// AdvanceReply says where the clock is and what happened on the way, in order, each at its
+// own time.
 type AdvanceReply struct {
-	Now      time.Time      `json:"now"`
-	Happened []action.Event `json:"happened"`
+	Now time.Time `json:"now"`
+	happenings
 }
 
 // advanceClock moves the clock ahead and returns when all that becomes due is done.
-func (s *Server) advanceClock(q *advanceRequest) (AdvanceReply, error) {
+func (s *Server) advanceClock(r *http.Request, q *advanceRequest) (AdvanceReply, error) {
 	if (q.By == "") == (q.To == nil) {
 		return AdvanceReply{}, refuse(http.StatusBadRequest, `give one of by, such as "72h" or "30d", and to, a time such as "2030-01-02T15:04:05Z"`)
 	}
 	if q.To != nil {
-		return s.advance(func() (time.Time, error) { return s.clock.AdvanceTo(*q.To) })
+		return s.advance(r.Context(), func() (clock.State, time.Time, error) {
+			state, err := s.clock.AheadTo(*q.To)
+			return state, *q.To, err
+		})
 	}
 	by, err := clock.ParseDuration(q.By)
 	if err != nil {
 		return AdvanceReply{}, refuse(http.StatusBadRequest, "by: %v", err)
 	}
-	return s.Advance(by)
+	return s.AdvanceWhile(r.Context(), by)
 }
 
-// Advance moves the virtual clock ahead and returns when everything that becomes due on the way has happened, in order
-// of time, with the list of it. It is safe for concurrent use: each move gets what it made happen.
+// Advance moves the virtual clock ahead and returns when everything that becomes due on the
+// way has happened, in order of time, with the list of it. A duration below 0 is refused.
+// It is safe for concurrent use: each move gets what it made happen.
 func (s *Server) Advance(by time.Duration) (AdvanceReply, error) {
-	return s.advance(func() (time.Time, error) { return s.clock.Advance(by) })
+	return s.AdvanceWhile(s.lifetime, by)
 }
 
-func (s *Server) advance(move func() (time.Time, error)) (reply AdvanceReply, err error) {
-	reply.Happened, err = s.moveClock(func() (now time.Time, err error) {
-		now, err = move()
-		reply.Now = now.UTC()
-		return now, err
+// AdvanceWhile is Advance that ends with ctx, with the clock where it has come to.
+func (s *Server) AdvanceWhile(ctx context.Context, by time.Duration) (AdvanceReply, error) {
+	return s.advance(ctx, func() (clock.State, time.Time, error) { return s.clock.Ahead(by) })
+}
+
+func (s *Server) advance(ctx context.Context, plan func() (clock.State, time.Time, error)) (reply AdvanceReply, err error) {
+	reply.happenings, err = s.moveClock(ctx, func() (state clock.State, to time.Time, err error) {
+		state, to, err = plan()
+		reply.Now = to.UTC()
+		return state, to, err
 	})
 	return reply, err
 }
 
-// moveClock moves the clock, keeps its state for the next start, and has done what becomes due: in this order, so that a
-// process that ends on the way finds its clock no earlier than its data.
-func (s *Server) moveClock(move func() (time.Time, error)) ([]action.Event, error) {
-	var past error
-	happened, err := s.worker.Move(func() (time.Time, error) {
-		now, err := move()
-		if past = err; err == nil {
-			err = s.keepClock()
-		}
-		return now, err
+// moveClock moves the clock step by step, and has done what becomes due. Its state is kept
+// with what is done, so that a process that ends on the way finds its clock no earlier than
+// its data.
+func (s *Server) moveClock(ctx context.Context, plan func() (clock.State, time.Time, error)) (h happenings, err error) {
+	work := s.works.begin("a move of the clock", s.log)
+	defer work.end()
+	var refused error
+	h.Happened = []action.Event{}
+	err = s.scheduler.Move(ctx, func() (state clock.State, to time.Time, err error) {
+		state, to, refused = plan()
+		return state, to, refused
+	}, func(happened []action.Event, reached time.Time) {
+		h.add(happened)
+		work.add(len(happened))
+		work.at.Store(&reached)
 	})
-	if past != nil {
-		return nil, refuse(http.StatusConflict, "%v", past)
+	if refused != nil {
+		return h, refuse(http.StatusConflict, "%v", refused)
 	}
-	return happened, err
+	if err != nil {
+		if kept := s.keepClock(); kept != nil {
+			err = errors.Join(err, kept)
+		}
+		if errors.Is(err, context.Canceled) {
+			s.log.Warn("a move of the clock was given up on its way: its caller is gone, or the server stops",
+				"clock", s.clock.Now().UTC().Format(time.RFC3339), "happened", len(h.Happened)+h.Omitted)
+		}
+	}
+	return h, err
 }
 
 // TaskReply tells how tasks go.

@@ -131,7 +131,7 @@ func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-x.s.stopping:
+		case <-x.s.lifetime.Done():
 			return
 		case <-ticker.C:
 			_, err = fmt.Fprint(w, ":\n\n")

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -28,47 +30,66 @@ func (s *Server) exportState(r *http.Request) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := s.state(uin)
-	if err != nil {
-		return nil, err
+	out := &spool{dir: s.data}
+	if err := s.export(r.Context(), out, uin); err != nil {
+		return nil, errors.Join(err, out.Close())
 	}
-	text, err := seed.Write(state)
-	return document{"application/yaml", text}, err
+	return exported{out}, nil
 }
 
-// largestState is how much a state may be, in bytes.
-const largestState = 64 << 20
+// exported sends an export, which was written whole before: a slow reader holds nobody
+// up.
+type exported struct{ *spool }
 
-// Counts tells how much a state has.
-type Counts struct {
-	Accounts    int `json:"accounts"`
-	Secrets     int `json:"secrets"`
-	Credentials int `json:"credentials"`
-	Faults      int `json:"faults"`
+// ServeHTTP sends it.
+func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	defer e.Close()
+	from, err := e.Open()
+	if err != nil {
+		writeControl(w, nil, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Content-Length", strconv.FormatInt(e.size, 10))
+	_, _ = io.Copy(w, from)
 }
+
+// Counts says how much a state has.
+type Counts = seed.Counts
 
 func (s *Server) importState(r *http.Request) (Counts, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return Counts{}, err
 	}
-	body, err := readBody(r, largestState)
-	if err != nil {
-		return Counts{}, err
+	body := &spool{dir: s.data}
+	defer body.Close()
+	if _, err := io.Copy(body, r.Body); err != nil {
+		return Counts{}, refuse(http.StatusBadRequest, "the body can't be read to its end or kept (%v); nothing was changed", err)
 	}
-	if len(body) == 0 {
+	if body.size == 0 {
 		return Counts{}, refuse(http.StatusBadRequest, "there is no body; send a seed (curl -T FILE), or {} for a state with nothing in it")
 	}
-	return s.Import(body, uin)
+	counts, err := s.replace(r.Context(), "import", []*seed.Source{seed.Bytes("body", body.Open)}, uin, s.random)
+	return counts, refusedState(err)
 }
 
 // Import puts a seed in place of the whole state, or with a Uin of that account.
 func (s *Server) Import(text []byte, uin uint64) (Counts, error) {
-	source, err := seed.Parse("body", text)
-	if err != nil {
-		return Counts{}, refuse(http.StatusBadRequest, "%v; nothing was changed", err)
+	counts, err := s.replace(s.lifetime, "import", []*seed.Source{seed.Text("body", text)}, uin, s.random)
+	return counts, refusedState(err)
+}
+
+// refusedState is a mistake in a state, as the control plane answers it.
+func refusedState(err error) error {
+	var wrong *seed.PositionError
+	if errors.As(err, &wrong) {
+		return refuse(http.StatusBadRequest, "%v; nothing was changed", err)
 	}
-	return s.replaceAndCount([]*seed.Source{source}, uin, false)
+	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) {
+		return refuse(http.StatusServiceUnavailable, "%v; nothing was changed", err)
+	}
+	return err
 }
 
 func (s *Server) resetState(r *http.Request) (Counts, error) {
@@ -76,49 +97,25 @@ func (s *Server) resetState(r *http.Request) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
-	return s.Reset(uin)
+	counts, err := s.reset(r.Context(), uin)
+	return counts, refusedState(err)
 }
 
-// Reset returns to the seeds of the configuration, the whole state, or with a Uin that account.
+// Reset returns to the seeds of the configuration, the whole state, or with a Uin that
+// account. Files that have changed since the start are taken as they are now.
 func (s *Server) Reset(uin uint64) (Counts, error) {
-	sources := s.seeds
-	if uin != 0 {
-		sources = seed.Of(uin, sources)
-	}
-	return s.replaceAndCount(sources, uin, uin == 0)
-}
-
-func (s *Server) replaceAndCount(sources []*seed.Source, uin uint64, reset bool) (Counts, error) {
-	state, err := s.replace(sources, uin, reset)
-	var mistake *seed.Mistake
-	if errors.As(err, &mistake) {
-		return Counts{}, refuse(http.StatusBadRequest, "%v; nothing was changed", err)
-	}
-	if err != nil {
-		return Counts{}, err
-	}
-	c := Counts{Credentials: len(state.Credentials), Faults: len(state.Faults)}
-	accounts := map[uint64]bool{}
-	for _, e := range state.Estates {
-		c.Secrets += len(e.Secrets)
-		accounts[e.Uin] = true
-	}
-	for _, k := range state.Credentials {
-		accounts[k.Uin] = true
-	}
-	for _, r := range state.Roles {
-		accounts[r.Uin] = true
-	}
-	c.Accounts = len(accounts)
-	return c, nil
+	counts, err := s.reset(s.lifetime, uin)
+	return counts, refusedState(err)
 }
 
 // backup streams a copy of the data file.
-type backup struct{ db *store.DB }
+type backup struct{ s *Server }
 
 // ServeHTTP sends it. The copy is made first, so that a slow reader holds nobody up.
 func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f, remove, err := b.db.Copy()
+	work := b.s.works.begin("backup", b.s.log)
+	f, remove, err := b.s.db.Copy(r.Context())
+	work.end()
 	if err != nil {
 		writeControl(w, nil, err)
 		return
@@ -133,4 +130,4 @@ func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = f.WriteTo(w)
 }
 
-func (s *Server) backupFile(*http.Request) (http.Handler, error) { return backup{s.db}, nil }
+func (s *Server) backupFile(*http.Request) (http.Handler, error) { return backup{s}, nil }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/action"
@@ -32,7 +31,7 @@ func (s *Server) provoke(ctx context.Context, rec *record, a *action.Action, req
 		return nil
 	}
 	rec.fault = plan
-	if rec.cut = s.wait(ctx, plan.Wait, rec.uin); rec.cut != "" {
+	if rec.cut = s.stateLock.sleep(ctx, plan.Wait, rec.uin, s.lifetime.Done()); rec.cut != "" {
 		return errNoAnswer
 	}
 	switch {
@@ -61,50 +60,6 @@ func (s *Server) provoked(e *fault.Error, rec *record, a *action.Action, request
 		return fmt.Errorf("the fault %s has the unknown code %s", rec.fault.RuleID, e.Code)
 	}
 	return failure
-}
-
-// cutByReplacement is why a call came to nothing when the state for which it was let in was replaced.
-const cutByReplacement = "the state was replaced"
-
-// wait holds a call of an account up. It says why the call has come to nothing meanwhile, if it has.
-func (s *Server) wait(ctx context.Context, d time.Duration, uin uint64) (cut string) {
-	if d == 0 {
-		return ""
-	}
-	generation := func() uint64 { return s.generations[0] + s.generations[uin] }
-	before := generation()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	for over := false; !over; {
-		replaced := s.replaced
-		s.gate.RUnlock()
-		select {
-		case <-timer.C:
-			over = true
-		case <-replaced:
-		case <-ctx.Done():
-		case <-s.stopping:
-		}
-		s.gate.RLock()
-		switch {
-		case generation() != before:
-			return cutByReplacement
-		case ctx.Err() != nil:
-			return "the client gave up"
-		case closed(s.stopping):
-			return "the server stops"
-		}
-	}
-	return ""
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 // withoutAnswer does to a connection what a fault with Drop or Status asks for.

@@ -104,8 +104,8 @@ func TestDelayedCallHasItsOwnTime(t *testing.T) {
 	if err := s.Call("CreateSecret", map[string]string{"SecretName": "late", "SecretString": "x"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(getState(t, s, ""), "createTime: '")
-	text, _, _ = strings.Cut(text, "'")
+	_, text, _ := strings.Cut(getState(t, s, ""), "createTime: \"")
+	text, _, _ = strings.Cut(text, `"`)
 	if made, err := time.Parse(time.RFC3339Nano, text); err != nil || made.Sub(begin) < 50*time.Millisecond {
 		t.Errorf("a secret that was made %s after the call began, %v", made.Sub(begin), err)
 	}

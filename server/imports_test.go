@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/fault", "server/ssm"},
 	"server": {
 		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/fault", "server/journal", "server/limit", "server/seed", "server/ssm",
-		"server/tc3", "server/worker", "store",
+		"server/tc3", "server/scheduler", "store",
 	},
 	"server/action":     {"server/apierr", "server/ssm", "store"},
 	"server/account":    {"server/apierr"},
@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"server/tc3":        {"server/apierr"},
 	"server/apierr":     {},
 	"server/clock":      {},
-	"server/worker":     {},
+	"server/scheduler":  {"server/clock"},
 	"server/servertest": {"server", "server/account", "server/action", "server/clock", "server/fault", "server/journal", "server/tc3"},
 	"store":             {},
 	"store/storetest":   {"store"},

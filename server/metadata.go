@@ -133,8 +133,8 @@ type roleReply struct {
 
 // roleMetadata returns the name of the instance's role, or its keys.
 func (s *Server) roleMetadata(name string) (status int, text string) {
-	s.gate.RLock()
-	defer s.gate.RUnlock()
+	s.stateLock.RLock()
+	defer s.stateLock.RUnlock()
 	bound, err := s.boundRoles()
 	if err == nil && name == "" && len(bound) > 0 {
 		return http.StatusOK, bound[0].Name // one: Go's SDK takes the whole body for a name
@@ -164,7 +164,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 // the first account that is known.
 func (s *Server) boundRoles() (bound []account.Role, err error) {
 	var all []account.Role
-	err = s.db.View(func(tx *store.Tx) error { all, err = rolesOf(tx, 0); return err })
+	err = s.db.View(func(tx *store.Tx) error { all = rolesOf(tx, s.generations.Load(), 0); return nil })
 	for _, r := range all {
 		if r.Bound {
 			bound = append(bound, r)
@@ -192,7 +192,10 @@ func (s *Server) keysOf(r account.Role) ([]byte, error) {
 		c = &account.Credential{Uin: r.Uin, Role: r.Name, Name: "ins-ssmlocal", Policies: r.Policies}
 		ends := now.Add(life)
 		var keys action.Keys
-		err := s.db.Update(func(tx *store.Tx) (err error) { keys, err = issue(tx, s.bound.random, *c, now, ends); return err })
+		err := s.db.Update(func(tx *store.Tx) (err error) {
+			keys, err = issue(tx, s.bound.random, *c, now, ends, s.shift.Load())
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -31,18 +31,25 @@ func newRandom(seed *uint64) *random {
 	return r
 }
 
-// boundStart, for restart, is a number that no start has.
+// boundStart, for atStart, is a number that no start has.
 const boundStart = 1 << 63
 
-// restart lets a source that repeats begin anew: as at a first start with 0, else as at one of those that find a state.
-func (r *random) restart(start uint64) {
+// atStart returns a source that draws what this one drew at a start: at a first start
+// with 0, else at one of those that find a state. One that doesn't repeat returns itself.
+func (r *random) atStart(start uint64) *random {
+	if !r.fixed {
+		return r
+	}
+	seed := r.seed
+	binary.BigEndian.PutUint64(seed[8:], start)
+	return &random{fixed: true, seed: r.seed, source: rand.NewChaCha8(seed)}
+}
+
+// become goes on as another source, which nobody uses any more.
+func (r *random) become(other *random) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fixed {
-		seed := r.seed
-		binary.BigEndian.PutUint64(seed[8:], start)
-		r.source = rand.NewChaCha8(seed)
-	}
+	r.source = other.source
 }
 
 // Read fills b; it never fails.

@@ -98,7 +98,6 @@ accounts:
 faults: [{id: x, drop: true, action: CreateSecret}]`)
 	before := getState(t, s, "")
 	for text, want := range map[string]string{
-		"accounts: [{uin: 2, tasks: [{flowId: 7, kind: rotation, secretName: a}]}]":                                                                                            "tasks[0].flowId: the flowId 7 is taken",
 		"accounts: [{uin: 2, credentials: [{secretId: AKIDone, secretKey: x}]}]":                                                                                               "credentials[0].secretId: the SecretId AKIDone is taken",
 		"accounts: [{uin: 2, credentials: [{secretId: AKIDheld, secretKey: x}]}]":                                                                                              "credentials[0].secretId: the SecretId AKIDheld is taken",
 		"accounts: [{uin: 2, credentials: [{secretId: AKIDssmlocal, secretKey: x}]}]":                                                                                          "by the configuration",
@@ -359,7 +358,7 @@ func TestEmptiedFileIsNotSeeded(t *testing.T) {
 	s.Advance(24 * time.Hour)
 	s.Stop()
 	s = servertest.New(t, config)
-	if s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil) == nil || !strings.Contains(getState(t, s, ""), "offset: 24h") {
+	if s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil) == nil || !strings.Contains(getState(t, s, ""), `offset: "24h`) {
 		t.Error("a file whose clock was moved is seeded")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ssmlocal/fixtures"
@@ -22,20 +23,20 @@ import (
 	"ssmlocal/server/fault"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
-	"ssmlocal/server/seed"
+	"ssmlocal/server/scheduler"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
-	"ssmlocal/server/worker"
 	"ssmlocal/store"
 )
 
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
-	// gate is held by calls, and alone by what replaces the state.
-	gate sync.RWMutex
-	// generations count how often an account's state was replaced, under 0 that of all. gate guards them.
-	generations map[uint64]uint64
-	replaced    chan struct{} // closed with each replacement, for those who wait; guarded likewise
+	stateLock   *stateLock
+	generations atomic.Pointer[action.Generations] // the present ones
+	staged      atomic.Uint32                      // the generation that is being written, 0 for none
+	shift       atomic.Int64                       // by how much replacements have moved the clock, in nanoseconds
+	collector   collector
+	works       works
 
 	listeners   []net.Listener
 	own         map[string]net.Listener // of what has an address of its own: the control plane, the proxy, the metadata
@@ -48,23 +49,28 @@ type Server struct {
 	limiter     *limit.Limiter
 	verifier    tc3.Verifier
 	clock       *clock.Clock
-	worker      *worker.Worker[action.Event]
+	scheduler   *scheduler.Scheduler[action.Event]
+	due         *action.Due
 	tasks       taskSettings
 	accounts    accounts
 	random      *random
 	faults      *fault.Set
-	seeds       []*seed.Source
-	journal     *journal.Journal
-	metrics     *metrics
-	version     string
-	documented  func() (fixtures.API, error) // read when it is asked for first
-	stopping    chan struct{}                // closed when the server is told to stop
-	log         *slog.Logger
-	servers     []serving
-	leaks       leaks
-	authority   *authority
-	bound       boundKeys
-	greeter     *greeter
+	seedNames   []string
+	// seededFaults are those of the seeds, for a state that keeps all the rest.
+	seededFaults []fault.Rule
+	journal      *journal.Journal
+	metrics      *metrics
+	version      string
+	data         string                       // the data directory, "" of a temporary state
+	documented   func() (fixtures.API, error) // read when it is asked for first
+	lifetime     context.Context              // ends when the server is told to stop
+	end          context.CancelFunc
+	log          *slog.Logger
+	servers      []serving
+	leaks        leaks
+	authority    *authority
+	bound        boundKeys
+	greeter      *greeter
 }
 
 const defaultJournal = 1000
@@ -83,9 +89,12 @@ func New(c Config) (*Server, error) {
 		s.closeListeners()
 		return nil, err
 	}
-	settler := action.Settler{DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of}
-	s.worker = worker.New(s.clock.Now, settler.Settle)
-	if err := s.sow(); err != nil {
+	s.due = &action.Due{
+		DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of, Generations: s.generations.Load,
+		Wall: s.clock.Wall, Failed: s.reportAside,
+	}
+	s.scheduler = scheduler.New(s.clock, s.stepDue)
+	if err := s.applySeeds(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.metrics = s.newMetrics()
@@ -97,9 +106,9 @@ func New(c Config) (*Server, error) {
 func assemble(c Config) *Server {
 	s := &Server{
 		services: newServices(), limiter: limit.New(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
-		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version,
+		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version, data: c.Data,
 		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
-		stopping: make(chan struct{}), generations: map[uint64]uint64{}, replaced: make(chan struct{}), own: map[string]net.Listener{}, tunnels: newInlet(),
+		stateLock: newStateLock(), collector: newCollector(), own: map[string]net.Listener{}, tunnels: newInlet(),
 		tasks: taskSettings{first: c.TaskPace, pace: c.TaskPace},
 		bound: boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}},
 	}
@@ -109,8 +118,10 @@ func assemble(c Config) *Server {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.lifetime, s.end = context.WithCancel(context.Background())
+	s.works.clock = s.clock
 	s.faults = fault.New(s.random)
-	s.bound.random.restart(boundStart)
+	s.bound.random = s.bound.random.atStart(boundStart)
 	return s
 }
 
@@ -192,7 +203,7 @@ func (s *Server) serve(h *http.Server, listeners ...net.Listener) {
 
 // open opens the data file and sets the clock as the last start left it.
 func (s *Server) open(data string) (err error) {
-	tables := append(action.Tables(), clocks, credentials, issued, roles)
+	tables := append(action.Tables(), clocks, credentials, issued, roles, shifts, starts)
 	if data == "" {
 		s.db, err = store.OpenTemp(tables...)
 	} else {
@@ -201,17 +212,27 @@ func (s *Server) open(data string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.directory.More = s.handedOut
+	s.directory.More = s.generatedCredential
 	if data != "" {
+		if err := s.db.OwnersAlone(); err != nil {
+			s.log.Warn("the data file is used as it is", "reason", err)
+		}
 		err = s.authority.keep(data)
 	}
-	if err == nil {
-		err = s.countStart()
-	}
-	if err := errors.Join(err, s.restoreClock(), s.accounts.load(s.db), s.loadCredentials()); err != nil {
+	if err := errors.Join(err, s.load()); err != nil {
 		return errors.Join(err, s.db.Close())
 	}
 	return nil
+}
+
+// load reads what the last start has left.
+func (s *Server) load() error {
+	g, err := action.ReadGenerations(s.db)
+	if err != nil {
+		return err
+	}
+	s.generations.Store(g)
+	return errors.Join(s.countStart(), s.restoreClock(), s.accounts.load(s.db, g), s.loadCredentials())
 }
 
 func (s *Server) newHTTP(handler http.Handler) *http.Server {
@@ -248,17 +269,21 @@ func (s *Server) ownAddr(what string) string {
 	return s.own[what].Addr().String()
 }
 
-// patience is how long requests in flight may take to end once the server is told to stop: less than Docker waits.
-const patience = 4 * time.Second
+// How long the end may take, all in all less than five seconds: requests in flight, then
+// what is done in the background, then the store's own second.
+const (
+	patience   = 3 * time.Second
+	background = 500 * time.Millisecond
+)
 
-// Serve serves until ctx ends, lets the requests in flight finish, and closes the data file.
+// Serve serves until ctx ends, lets the requests in flight finish, and closes the data
+// file. It returns within five seconds of ctx's end, whatever is under way; what is then
+// still waiting for the disk is left to the end of the process.
 func (s *Server) Serve(ctx context.Context) error {
 	working, stopWorking := context.WithCancel(context.Background())
-	worked := make(chan struct{})
-	go func() {
-		defer close(worked)
-		s.worker.Run(working, func(err error) { s.log.Error("due work failed", "error", err) })
-	}()
+	var worked sync.WaitGroup
+	worked.Go(func() { s.scheduler.Run(working, s.dueFailed) })
+	worked.Go(func() { s.collect(working) })
 	failed := make(chan error, 16+len(s.listeners))
 	for _, h := range s.servers {
 		for _, l := range h.listeners {
@@ -271,36 +296,55 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		s.shutdown()
 	case err = <-failed:
+		s.end()
 	}
 	for _, h := range s.servers {
 		_ = h.Close()
 	}
 	s.greeter.close()
 	stopWorking()
-	<-worked
+	ended := make(chan struct{})
+	go func() { worked.Wait(); close(ended) }()
+	late := time.NewTimer(background)
+	defer late.Stop()
+	select {
+	case <-ended:
+	case <-late.C:
+		s.log.Warn("work in the background does not end; is the disk slow, or full?")
+	}
 	return errors.Join(err, s.Close())
 }
 
 // shutdown lets requests in flight finish, within reason.
 func (s *Server) shutdown() {
-	close(s.stopping)
+	s.end()
 	s.greeter.close()
 	waiting, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	var all sync.WaitGroup
+	var cut atomic.Bool
 	for _, h := range s.servers {
-		if errors.Is(h.Shutdown(waiting), context.DeadlineExceeded) {
-			s.log.Warn("requests that did not end were cut off", "after", patience)
-		}
+		all.Go(func() {
+			if errors.Is(h.Shutdown(waiting), context.DeadlineExceeded) {
+				cut.Store(true)
+			}
+		})
+	}
+	if all.Wait(); cut.Load() {
+		s.log.Warn("requests that did not end were cut off", "after", patience)
 	}
 }
 
 // ReadValue reads a version of a secret from the store, past signatures, rates and statuses; nil if there is none.
 func (s *Server) ReadValue(uin uint64, region, secretName, versionID string) (*ssm.Version, error) {
-	return action.ReadValue(s.db, ssm.NewOwner(uin, region), secretName, versionID)
+	return action.ReadValue(s.db, s.generations.Load().Owner(uin, region), secretName, versionID)
 }
 
-// Check walks the whole store and returns what is wrong with it. It costs as much as reading everything.
-func (s *Server) Check() error { return s.db.Check() }
+// Check walks the whole store and returns what is wrong with it. It costs as much as
+// reading everything.
+func (s *Server) Check() error {
+	return s.db.Check(func(table string, key []byte) bool { return s.generations.Load().Dead(table, key) })
+}
 
 // Close closes the listeners and the data file of a server that doesn't serve.
 func (s *Server) Close() error {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"maps"
 	"sync"
 
 	"ssmlocal/server/account"
@@ -57,53 +59,75 @@ func (s *Server) keepClock() error {
 	return s.db.Update(func(tx *store.Tx) error { return clocks.Put(tx, clockKey, &state) })
 }
 
-// restoreClock reads the clock's state of the last start, if there was one.
+// restoreClock reads what the last start has left of the clock, if there was one.
 func (s *Server) restoreClock() error {
 	return s.db.View(func(tx *store.Tx) error {
 		state, err := clocks.Get(tx, clockKey)
 		if state != nil {
 			s.clock.Restore(*state)
 		}
-		return err
+		shift, err2 := shifts.Get(tx, shiftKey)
+		if shift != nil {
+			s.shift.Store(*shift)
+		}
+		return errors.Join(err, err2)
 	})
 }
 
-// countStart makes a random source that repeats go on otherwise than at the start before, where a data file has been used.
+// starts counts, under one key, the starts with a source of random numbers that repeats.
+var (
+	starts   = &store.Table[uint64]{Name: "starts"}
+	startKey = []byte("starts")
+)
+
+// countStart makes a random source that repeats go on otherwise than at the start before,
+// where a data file has been used.
 func (s *Server) countStart() error {
 	if !s.random.fixed {
 		return nil
 	}
-	used := false
-	if err := s.db.View(func(tx *store.Tx) error { used = !clocks.Empty(tx) || action.Holds(tx); return nil }); err != nil || !used {
-		return err
-	}
-	return s.db.Replace(func(tx *store.Tx) error { // Update keeps no number of a writer who writes nothing else
-		n, err := clocks.Next(tx)
-		s.random.restart(n)
-		return err
+	return s.db.Update(func(tx *store.Tx) error {
+		if clocks.Empty(tx) && !action.Holds(tx, s.generations.Load()) {
+			return nil
+		}
+		n := clocks.Drawn(tx) // a file of format 1 counted so
+		before, err := starts.Get(tx, startKey)
+		if before != nil {
+			n = *before
+		}
+		n++
+		s.random.become(s.random.atStart(n))
+		return errors.Join(err, starts.Put(tx, startKey, &n))
 	})
 }
 
 // accounts is what is known of accounts, as the store has it.
 type accounts struct {
-	// writing orders those who change the store and data. It is held while they wait for the store; mu never is, as those
-	// who have the store read data.
+	// writing orders those who change the store and data. It is held while they wait for
+	// the store; mu never is, as those who have the store read data.
 	writing sync.Mutex
 	mu      sync.RWMutex
 	data    map[uint64]ssm.AccountData
 }
 
-func (a *accounts) load(db *store.DB) error {
-	a.writing.Lock()
-	defer a.writing.Unlock()
-	data, err := action.AllAccounts(db)
-	if err != nil {
-		return err
-	}
+func (a *accounts) load(db *store.DB, g *action.Generations) error {
+	data, err := action.AllAccounts(db, g)
+	a.use(data)
+	return err
+}
+
+// use puts other data in place of all.
+func (a *accounts) use(data map[uint64]ssm.AccountData) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.data = data
-	return nil
+}
+
+// all returns a copy of the data of all accounts that have any.
+func (a *accounts) all() map[uint64]ssm.AccountData {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return maps.Clone(a.data)
 }
 
 // of returns the data of an account, the zero data for one that has none.
@@ -113,25 +137,26 @@ func (a *accounts) of(uin uint64) ssm.AccountData {
 	return a.data[uin]
 }
 
-// put writes the data of an account.
-func (a *accounts) put(db *store.DB, uin uint64, data ssm.AccountData) error {
+// put writes the data of an account. The caller holds the state lock.
+func (a *accounts) put(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
-	if err := action.PutAccount(db, uin, data); err != nil {
+	if err := action.PutAccount(db, o, data); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.data[uin] = data
+	a.data[o.Uin] = data
 	return nil
 }
 
-// handedOut finds a credential that the emulator has made: temporary keys, or an access key that a secret holds.
-func (s *Server) handedOut(secretID string) (*account.Credential, error) {
+// generatedCredential finds a credential that the emulator has made: temporary keys, or an
+// access key that a secret holds.
+func (s *Server) generatedCredential(secretID string) (*account.Credential, error) {
 	if c, err := s.findIssued(secretID); c != nil || err != nil {
 		return c, err
 	}
-	k, err := action.FindAccessKey(s.db, secretID)
+	k, err := s.findAccessKey(secretID)
 	if k == nil {
 		return nil, err
 	}
@@ -140,4 +165,12 @@ func (s *Server) handedOut(secretID string) (*account.Credential, error) {
 		c.User = k.TargetUin
 	}
 	return c, nil
+}
+
+func (s *Server) findAccessKey(secretID string) (k *ssm.AccessKeyPair, err error) {
+	err = s.db.View(func(tx *store.Tx) error {
+		k, err = action.FindAccessKey(tx, s.generations.Load(), secretID)
+		return err
+	})
+	return k, err
 }

@@ -1,25 +1,40 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/clock"
 	"ssmlocal/server/seed"
+	"ssmlocal/server/ssm"
 	"ssmlocal/store"
 )
 
 // The whole state: seeded, exported, imported, reset.
 
-// credentials has those of the state, by SecretId; those of the configuration are not state.
-var credentials = &store.Table[account.Credential]{Name: "credentials"}
+// credentials has those of the state, under their IDKey; those of the configuration are
+// not state. roles has the roles, under their account's key and their name.
+var (
+	credentials = &store.Table[account.Credential]{Name: "credentials"}
+	roles       = &store.Table[account.Role]{Name: "roles"}
+)
+
+// shifts keeps, under one key, by how much replacements have moved the virtual clock in
+// all: temporary keys that were issued before have as much of their life left afterwards.
+var (
+	shifts   = &store.Table[int64]{Name: "shifts"}
+	shiftKey = []byte("shift")
+)
 
 // storedCredentials returns the credentials of the state, of every account but one.
-func storedCredentials(tx *store.Tx, but uint64) (all []account.Credential, err error) {
-	err = credentials.Scan(tx, nil, func(_ []byte, c *account.Credential) error {
-		if c.Uin != but {
+func storedCredentials(tx *store.Tx, g *action.Generations, but uint64) (all []account.Credential, err error) {
+	err = credentials.Scan(tx, nil, func(key []byte, c *account.Credential) error {
+		if _, generation := action.SplitIDKey(key); c.Uin != but && g.Live(c.Uin, generation) {
 			all = append(all, *c)
 		}
 		return nil
@@ -27,190 +42,284 @@ func storedCredentials(tx *store.Tx, but uint64) (all []account.Credential, err 
 	return all, err
 }
 
-// loadSeeds reads the files that a state begins with, and holds them to the model.
+// loadSeeds finds the files that a state begins with, and holds them to the model.
 func (s *Server) loadSeeds(names []string) error {
-	for _, name := range names {
-		sources, err := seed.Load(name)
-		if err != nil {
-			return ConfigError{fmt.Errorf("--seed: %w", err)}
-		}
-		s.seeds = append(s.seeds, sources...)
-	}
-	if len(s.seeds) == 0 {
-		return nil
-	}
-	if _, err := s.build(s.seeds, 0); err != nil {
+	s.seedNames = names
+	sources, err := s.seeds()
+	if err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
 	}
+	if len(sources) == 0 {
+		return nil
+	}
+	state, err := s.build(s.lifetime, sources, 0, func(time.Time, uint64, *ssm.SecretSnapshot) error { return nil })
+	if err != nil {
+		return ConfigError{fmt.Errorf("--seed: %w", err)}
+	}
+	s.seededFaults = state.Faults
 	return nil
 }
 
-// sow puts the seeds into an empty state. One that is not empty gets their faults only, which no file keeps.
-func (s *Server) sow() error {
-	if len(s.seeds) == 0 {
+// seeds finds the files that a state begins with, as they are now.
+func (s *Server) seeds() (sources []*seed.Source, err error) {
+	for _, name := range s.seedNames {
+		some, err := seed.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, some...)
+	}
+	return sources, nil
+}
+
+// applySeeds puts the seeds into an empty state. One that is not empty gets their faults
+// only, which no file keeps.
+func (s *Server) applySeeds() error {
+	if len(s.seedNames) == 0 {
 		return nil
 	}
 	kept := false
 	err := s.db.View(func(tx *store.Tx) error {
-		kept = action.Holds(tx) || !credentials.Empty(tx) || !roles.Empty(tx) || !clocks.Empty(tx)
-		return nil
+		g := s.generations.Load()
+		stored, err := storedCredentials(tx, g, 0)
+		kept = action.Holds(tx, g) || len(stored) > 0 || len(rolesOf(tx, g, 0)) > 0 || !clocks.Empty(tx)
+		return err
 	})
 	switch {
 	case err != nil:
 		return err
 	case kept:
 		s.log.Info("the data file has been used already, so the seeds are not applied, save for their faults; ssmlocal reset returns to the seeds")
-		return s.armSeeds()
+		return s.faults.Replace(0, s.seededFaults)
 	}
-	if _, err := s.replace(s.seeds, 0, true); err != nil {
+	if _, err := s.reset(s.lifetime, 0); err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
 	}
 	s.log.Info("the state was empty and is seeded")
 	return nil
 }
 
-// armSeeds makes the faults of the seeds.
-func (s *Server) armSeeds() error {
-	state, err := s.build(s.seeds, 0)
-	if err != nil {
-		return ConfigError{fmt.Errorf("--seed: %w", err)}
-	}
-	return s.faults.Replace(0, state.Faults)
-}
-
-func (s *Server) build(sources []*seed.Source, uin uint64) (*seed.State, error) {
+// build makes a state of files. Whatever takes long is done here, while calls go on.
+func (s *Server) build(ctx context.Context, sources []*seed.Source, uin uint64, handOn func(time.Time, uint64, *ssm.SecretSnapshot) error) (*seed.State, error) {
 	known, err := s.knownToFaults()
 	if err != nil {
 		return nil, err
 	}
-	taken := seed.Taken{SecretIDs: s.directory.OwnIDs()}
-	if uin != 0 {
-		taken.Faults = s.faults.IDs(uin)
-		if err := s.db.View(func(tx *store.Tx) error { return takenByOthers(tx, uin, &taken) }); err != nil {
-			return nil, err
-		}
+	return seed.Build(ctx, sources, seed.Rules{
+		Wall: s.clock.Wall(), Clock: s.clock.State(), Uin: uin, SecretLimit: s.secretLimit, Faults: known, Operations: operations(),
+		IDTaken:    func(id string) (bool, error) { return s.idTaken(uin, id) },
+		FaultTaken: func(id string) (bool, error) { return uin != 0 && s.faults.Has(id, uin), nil },
+	}, handOn)
+}
+
+// idTaken reports whether a SecretId belongs to somebody whose state is not replaced: the
+// configuration, or, when that of one account is, another one.
+func (s *Server) idTaken(uin uint64, secretID string) (taken bool, err error) {
+	if s.directory.Owns(secretID) || uin == 0 {
+		return s.directory.Owns(secretID), nil
 	}
-	return seed.Build(sources, seed.Rules{
-		Wall: s.clock.Wall(), Clock: s.clock.State(), Uin: uin, SecretLimit: s.secretLimit, Faults: known, Operations: operations(), Taken: taken,
+	err = s.db.View(func(tx *store.Tx) error {
+		g := s.generations.Load()
+		k, err := action.FindAccessKey(tx, g, secretID)
+		if taken = k != nil && k.Uin != uin; taken || err != nil {
+			return err
+		}
+		return credentials.Scan(tx, []byte(secretID), func(key []byte, c *account.Credential) error {
+			id, generation := action.SplitIDKey(key)
+			taken = taken || id == secretID && c.Uin != uin && g.Live(c.Uin, generation)
+			return nil
+		})
 	})
+	return taken, err
 }
 
-// takenByOthers notes what other accounts have that must stand once.
-func takenByOthers(tx *store.Tx, uin uint64, taken *seed.Taken) error {
-	others, err := action.Estates(tx, 0)
-	for _, e := range others {
-		if e.Uin == uin {
-			continue
-		}
-		for id := range e.Tasks {
-			taken.FlowIDs = append(taken.FlowIDs, id)
-		}
-		for _, h := range e.Secrets {
-			for _, k := range h.Keys {
-				taken.SecretIDs = append(taken.SecretIDs, k.SecretID)
-			}
-		}
+// reset returns to the seeds, all of the state or with a Uin that of one account. A source
+// of random numbers that repeats begins anew with the whole.
+func (s *Server) reset(ctx context.Context, uin uint64) (seed.Counts, error) {
+	sources, err := s.seeds()
+	if err != nil {
+		return seed.Counts{}, err
 	}
-	stored, err2 := storedCredentials(tx, uin)
-	for _, c := range stored {
-		taken.SecretIDs = append(taken.SecretIDs, c.SecretID)
+	random := s.random
+	if uin == 0 {
+		random = s.random.atStart(0)
+	} else {
+		sources = seed.Of(uin, sources)
 	}
-	return errors.Join(err, err2)
+	return s.replace(ctx, "reset", sources, uin, random)
 }
 
-// replace puts what files say in place of the whole state, or of one account's, and returns what that is. Calls see all of it or
-// nothing: they wait meanwhile, and so does the clock. If anything is wrong with the files, everything stays as it is. A reset of the whole lets
-// a random source that repeats begin anew.
-func (s *Server) replace(sources []*seed.Source, uin uint64, reset bool) (state *seed.State, err error) {
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	err = s.worker.Renew(func() (err error) {
-		if state, err = s.build(sources, uin); err != nil {
-			return err
-		}
-		if reset {
-			s.random.restart(0)
-		}
-		for _, e := range state.Estates {
-			for _, h := range e.Secrets {
-				action.Fill(e.Uin, h, s.random, state.Now)
-			}
-		}
-		return s.put(state, uin)
-	})
-	return state, err
-}
-
-// put writes a state, and lets go of what belonged to the one before it.
-func (s *Server) put(state *seed.State, uin uint64) error {
-	var known map[string]account.Credential
-	wall := s.clock.Wall()
-	err := s.db.Replace(func(tx *store.Tx) (err error) {
-		if known, err = s.replaceCredentials(tx, uin, state.Credentials); err != nil {
-			return err
-		}
-		if err := errors.Join(replaceRoles(tx, uin, state.Roles), action.Replace(tx, uin, state.Estates, state.Now)); err != nil {
-			return err
-		}
-		return errors.Join(s.keepIssued(tx, uin, known, s.clock.At(wall), state.Clock.Time(wall)), clocks.Put(tx, clockKey, &state.Clock))
+// replace puts what files say in place of the whole state, or with a Uin of that of one
+// account. The new state is written beside the present one while calls go on, and calls
+// see all of one or all of the other. If anything goes wrong, if ctx ends for one,
+// everything stays as it is.
+func (s *Server) replace(ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random) (seed.Counts, error) {
+	free, err := s.scheduler.Exclusive(ctx)
+	if err != nil {
+		return seed.Counts{}, err
+	}
+	defer free()
+	work := s.works.begin(what, s.log)
+	defer work.end()
+	r := &replacement{s: s, uin: uin, random: random}
+	if r.stage, err = action.NewStage(s.db, s.clock.Now()); err != nil {
+		return seed.Counts{}, err
+	}
+	s.staged.Store(r.stage.Generation)
+	defer func() {
+		s.staged.Store(0)
+		s.collector.wake() // for what was before, or what came to nothing
+	}()
+	r.state, err = s.build(ctx, sources, uin, func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
+		action.Fill(uin, h, random, now)
+		work.add(1)
+		return r.stage.Secret(ctx, uin, h)
 	})
 	if err != nil {
+		return seed.Counts{}, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return seed.Counts{}, err
+	}
+	return r.state.Counts, r.take(ctx)
+}
+
+// A replacement is a state that is to take the place of the present one.
+type replacement struct {
+	s      *Server
+	uin    uint64 // 0 for the whole
+	random *random
+	state  *seed.State
+	stage  *action.Stage
+
+	known       map[string]account.Credential
+	generations *action.Generations
+	accounts    map[uint64]ssm.AccountData
+	shift       int64 // of the clock
+}
+
+// prepare writes what belongs to the state besides its secrets, and works out what will
+// be in memory.
+func (r *replacement) prepare(ctx context.Context) error {
+	s, generation := r.s, r.stage.Generation
+	present := s.generations.Load()
+	r.generations = present.With(r.uin, generation)
+	r.accounts = map[uint64]ssm.AccountData{}
+	if r.uin != 0 {
+		r.accounts = s.accounts.all()
+		delete(r.accounts, r.uin)
+	}
+	for _, a := range r.state.Accounts {
+		if err := r.stage.Account(ctx, a); err != nil {
+			return err
+		}
+		if !a.Data.IsZero() {
+			r.accounts[a.Uin] = a.Data
+		}
+	}
+	keys, named := credentials.Load(s.db), roles.Load(s.db)
+	for _, c := range r.state.Credentials {
+		if err := keys.Put(ctx, action.IDKey(c.SecretID, generation), &c); err != nil {
+			return err
+		}
+	}
+	for _, role := range r.state.Roles {
+		if err := named.Put(ctx, append(action.AccountKey(role.Uin, generation), role.Name...), &role); err != nil {
+			return err
+		}
+	}
+	for _, finish := range []func(context.Context) error{keys.Finish, named.Finish, r.stage.Finish} {
+		if err := finish(ctx); err != nil {
+			return err
+		}
+	}
+	all := r.state.Credentials
+	if r.uin != 0 {
+		var others []account.Credential
+		err := s.db.View(func(tx *store.Tx) (err error) { others, err = storedCredentials(tx, present, r.uin); return err })
+		if err != nil {
+			return err
+		}
+		all = append(others, all...)
+	}
+	var err error
+	r.known, err = s.directory.With(all)
+	return err
+}
+
+// take makes the state the present one: for the next start, then in memory.
+func (r *replacement) take(ctx context.Context) error {
+	s := r.s
+	wall := s.clock.Wall()
+	if r.uin == 0 {
+		r.shift = s.shift.Load() + int64(r.state.Clock.Time(wall).Sub(s.clock.At(wall)))
+	} else {
+		r.shift, r.state.Clock = s.shift.Load(), s.clock.State()
+	}
+	if err := s.db.Update(func(tx *store.Tx) error { return r.keep(tx, r.generations, r.state.Clock, r.shift) }); err != nil {
 		return err
 	}
-	s.generations[uin]++
-	close(s.replaced)
-	s.replaced = make(chan struct{})
-	s.directory.Use(known)
-	s.clock.Restore(state.Clock)
-	s.limiter.Forget(uin)
-	s.journal.Forget(uin)
-	if uin == 0 {
+	before := s.clock.State()
+	var failed error
+	err := s.scheduler.Reset(ctx, func() error {
+		return s.stateLock.replace(ctx, r.uin, func() { failed = r.swap() })
+	})
+	if err != nil { // nothing was taken: the next start is to find what is present
+		present := s.generations.Load()
+		err = errors.Join(err, s.db.Update(func(tx *store.Tx) error { return r.keep(tx, present, before, s.shift.Load()) }))
+	}
+	return errors.Join(err, failed)
+}
+
+// keep writes what says which state is the present one.
+func (r *replacement) keep(tx *store.Tx, g *action.Generations, c clock.State, shift int64) error {
+	return errors.Join(g.Keep(tx), clocks.Put(tx, clockKey, &c), shifts.Put(tx, shiftKey, &shift))
+}
+
+// swap puts the state in place of the present one in memory, while no call is served and
+// nothing that is due is done.
+func (r *replacement) swap() error {
+	s := r.s
+	s.generations.Store(r.generations)
+	s.shift.Store(r.shift)
+	s.accounts.use(r.accounts)
+	s.directory.Use(r.known)
+	s.clock.Restore(r.state.Clock)
+	s.limiter.Forget(r.uin)
+	s.journal.Forget(r.uin)
+	s.due.Forget(r.uin)
+	if r.uin == 0 {
 		s.tasks.restart()
 	}
-	return errors.Join(s.accounts.load(s.db), s.faults.Replace(uin, state.Faults))
+	if r.random != s.random {
+		s.random.become(r.random)
+	}
+	return s.faults.Replace(r.uin, r.state.Faults)
 }
 
-// replaceCredentials writes the credentials and returns who is known then.
-func (s *Server) replaceCredentials(tx *store.Tx, uin uint64, own []account.Credential) (map[string]account.Credential, error) {
-	var all []account.Credential
+// rolesOf returns the roles of an account, or with 0 all, by account and name. One that
+// can't be read is left out.
+func rolesOf(tx *store.Tx, g *action.Generations, uin uint64) (all []account.Role) {
+	var prefix []byte
 	if uin != 0 {
-		var err error
-		if all, err = storedCredentials(tx, uin); err != nil {
-			return nil, err
+		prefix = action.AccountKey(uin, g.Of(uin))
+	}
+	_ = roles.Scan(tx, prefix, func(key []byte, r *account.Role) error {
+		if g.Live(r.Uin, action.GenerationOf(key)) {
+			all = append(all, *r)
 		}
-	}
-	all = append(all, own...)
-	known, err := s.directory.With(all)
-	if err != nil {
-		return nil, err
-	}
-	if err := credentials.Clear(tx); err != nil {
-		return nil, err
-	}
-	for _, c := range all {
-		if err := credentials.Put(tx, []byte(c.SecretID), &c); err != nil {
-			return nil, err
-		}
-	}
-	return known, nil
-}
-
-// replaceRoles writes the roles.
-func replaceRoles(tx *store.Tx, uin uint64, own []account.Role) error {
-	old, err := rolesOf(tx, uin)
-	for _, r := range old {
-		err = errors.Join(err, roles.Delete(tx, roleKey(r.Uin, r.Name)))
-	}
-	for _, r := range own {
-		err = errors.Join(err, roles.Put(tx, roleKey(r.Uin, r.Name), &r))
-	}
-	return err
+		return nil
+	})
+	return all
 }
 
 // loadCredentials makes the credentials of the state known, at the start.
 func (s *Server) loadCredentials() error {
 	var stored []account.Credential
-	err := s.db.View(func(tx *store.Tx) (err error) { stored, err = storedCredentials(tx, 0); return err })
+	err := s.db.View(func(tx *store.Tx) (err error) {
+		stored, err = storedCredentials(tx, s.generations.Load(), 0)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -222,35 +331,77 @@ func (s *Server) loadCredentials() error {
 	return nil
 }
 
-// state reads the whole state, or that of one account.
-func (s *Server) state(uin uint64) (*seed.State, error) {
-	if err := action.MakeKeyPairs(s.db, uin); err != nil { // while nobody waits: each takes 50 ms
-		return nil, err
-	}
-	s.gate.RLock()
-	defer s.gate.RUnlock()
-	if err := s.worker.CatchUp(s.clock.Now()); err != nil {
-		return nil, err
-	}
-	if err := action.MakeKeyPairs(s.db, uin); err != nil { // those of a state that came meanwhile: an export is complete
-		return nil, err
-	}
-	state := &seed.State{Faults: s.faults.Rest(uin)}
-	err := s.db.View(func(tx *store.Tx) (err error) {
-		if uin == 0 {
-			state.Clock = s.clock.State()
+// export writes the whole state, or that of one account, as of one moment.
+func (s *Server) export(ctx context.Context, out *spool, uin uint64) error {
+	work := s.works.begin("export", s.log)
+	defer work.end()
+	for try := 0; ; try++ {
+		if try == 2 { // others replace the state all the time
+			free, err := s.scheduler.Exclusive(ctx)
+			if err != nil {
+				return err
+			}
+			defer free()
 		}
-		if state.Estates, err = action.Estates(tx, uin); err != nil {
+		// Each pair takes 50 ms, and nobody waits for them. A state that comes meanwhile
+		// may have others: an export is complete.
+		err := action.MakeKeyPairs(ctx, s.db, s.generations.Load(), uin)
+		if err == nil {
+			err = s.exportOnce(ctx, out, uin, work)
+		}
+		if !errors.Is(err, action.ErrNoKeyPair) {
 			return err
 		}
-		if state.Roles, err = rolesOf(tx, uin); err != nil {
+		if err := out.Reset(); err != nil {
 			return err
 		}
-		state.Credentials, err = storedCredentials(tx, 0)
-		return err
-	})
+	}
+}
+
+func (s *Server) exportOnce(ctx context.Context, out *spool, uin uint64, work *work) error {
+	s.stateLock.RLock()
+	s.scheduler.CatchUp(ctx, s.clock.Now())
+	g, virtual, faults := s.generations.Load(), s.clock.State(), s.faults.Rest(uin)
 	if uin != 0 {
-		state.Credentials = slices.DeleteFunc(state.Credentials, func(c account.Credential) bool { return c.Uin != uin })
+		virtual = clock.State{}
 	}
-	return state, err
+	locked := true
+	unlock := func() {
+		if locked {
+			s.stateLock.RUnlock()
+		}
+		locked = false
+	}
+	defer unlock()
+	return s.db.View(func(tx *store.Tx) error {
+		unlock() // from here on the transaction has what is exported
+		stored, err := storedCredentials(tx, g, 0)
+		if err != nil {
+			return err
+		}
+		if uin != 0 {
+			stored = slices.DeleteFunc(stored, func(c account.Credential) bool { return c.Uin != uin })
+		}
+		w := &counting{seed.NewWriter(out, virtual, stored, rolesOf(tx, g, uin), faults), ctx, work}
+		if err := action.Read(tx, g, uin, w); err != nil {
+			return err
+		}
+		return w.Close()
+	})
+}
+
+// counting counts the secrets that are exported, and ends with ctx.
+type counting struct {
+	*seed.Writer
+	ctx  context.Context
+	work *work
+}
+
+// Secret writes a secret.
+func (c *counting) Secret(uin uint64, h *ssm.SecretSnapshot) error {
+	c.work.add(1)
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	return c.Writer.Secret(uin, h)
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 
 	"go.etcd.io/bbolt"
@@ -9,10 +11,9 @@ import (
 
 // A Tx is one transaction. What it reads is one consistent state of the whole store.
 type Tx struct {
-	bolt *bbolt.Tx
-	undo []change // what this writer has done so far, newest last
-
-	alone bool // no other writer is in it: it is taken back as a whole
+	bolt   *bbolt.Tx
+	writes bool
+	undo   []change // what this writer has done so far, newest last
 }
 
 // change is one written key with what stood there before; a nil value stands for no key.
@@ -23,6 +24,8 @@ type change struct {
 
 // View runs read in a read-only transaction: a write in it is refused by bbolt.
 func (d *DB) View(read func(*Tx) error) error {
+	before := debug.SetPanicOnFault(true) // a file that was cut is a panic of this call, not the process's end
+	defer debug.SetPanicOnFault(before)
 	return d.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{bolt: tx}) })
 }
 
@@ -63,7 +66,12 @@ func (d *DB) lead() {
 	d.waiting = nil
 	d.mu.Unlock()
 
-	if err := d.commit(group); err != nil {
+	err := d.commit(group)
+	if errors.Is(err, errAllFailed) && len(group) > 1 {
+		for _, w := range group { // one of them met a damaged page: the others may not
+			w.err = d.commit([]*write{w})
+		}
+	} else if err != nil {
 		for _, w := range group {
 			w.err = err
 		}
@@ -81,13 +89,32 @@ func (d *DB) lead() {
 	}
 }
 
-// commit runs a group of writers in one transaction. The error is the store's own; what a writer returned is in it.
-func (d *DB) commit(group []*write) error {
+// errAllFailed is behind the error of a transaction that failed as a whole because
+// of what one of its writers met in the file.
+var errAllFailed = fmt.Errorf("%w: a write met a page that can't be right; put a backup in its place", ErrDamaged)
+
+// commit runs a group of writers in one transaction. The error is the store's own;
+// what a writer returned is in it. It never panics, and whatever happens, bbolt's
+// lock for writers is free afterwards, or the store refuses all writes from then on.
+func (d *DB) commit(group []*write) (err error) {
+	if err := d.usable(); err != nil {
+		return err
+	}
+	before := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(before)
 	b, err := d.bolt.Begin(true)
 	if err != nil {
 		return fmt.Errorf("cannot write: %w", err)
 	}
-	tx := &Tx{bolt: b}
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.Join(fmt.Errorf("%w (%v)", errAllFailed, p), d.giveUp(b))
+		}
+	}()
+	if err := d.whole(b); err != nil {
+		return errors.Join(err, b.Rollback())
+	}
+	tx := &Tx{bolt: b, writes: true}
 	dirty := false
 	for _, w := range group {
 		tx.undo = tx.undo[:0]
@@ -106,6 +133,44 @@ func (d *DB) commit(group []*write) error {
 	return nil
 }
 
+// giveUp takes a transaction back in which bbolt has panicked. If that panics too,
+// bbolt's lock for writers stays taken.
+func (d *DB) giveUp(b *bbolt.Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: a failed write can't be taken back (%v); restart with a backup", ErrDamaged, p)
+			d.stuck.Store(&err)
+		}
+	}()
+	return b.Rollback()
+}
+
+// usable refuses writes that could not be kept or would never end.
+func (d *DB) usable() error {
+	if stuck := d.stuck.Load(); stuck != nil {
+		return *stuck
+	}
+	if d.dir == "" {
+		return nil
+	}
+	info, err := os.Stat(d.file)
+	if err != nil || !os.SameFile(info, d.opened) {
+		return fmt.Errorf("%w: %s; nothing more is written: restart, or put the file back first", ErrLost, d.file)
+	}
+	return nil
+}
+
+// whole refuses to write to a file that somebody has cut.
+func (d *DB) whole(b *bbolt.Tx) error {
+	if d.dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(d.file); err != nil || info.Size() < b.Size() {
+		return fmt.Errorf("%w: %s was cut while it was in use; put a backup in its place and restart", ErrDamaged, d.file)
+	}
+	return nil
+}
+
 // run runs one writer and takes back what it wrote if it failed, so that the others in its group are not touched.
 func (tx *Tx) run(w *write) error {
 	func() {
@@ -119,12 +184,38 @@ func (tx *Tx) run(w *write) error {
 	if w.err == nil && w.panics == nil {
 		return nil
 	}
-	for i := len(tx.undo) - 1; i >= 0; i-- {
+	return tx.takeBack(0)
+}
+
+// Try runs do as a part of a transaction that goes on if do fails: if it returns an
+// error or panics, what it wrote is taken back and the error is returned.
+func (tx *Tx) Try(do func() error) (err error) {
+	from := len(tx.undo)
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		err = do()
+	}()
+	if err == nil {
+		return nil
+	}
+	if failed := tx.takeBack(from); failed != nil {
+		panic(failed) // the transaction is taken back as a whole
+	}
+	return err
+}
+
+// takeBack takes the changes back that were made after the first so many.
+func (tx *Tx) takeBack(from int) error {
+	for i := len(tx.undo) - 1; i >= from; i-- {
 		if err := tx.undo[i].takeBack(); err != nil {
 			return err
 		}
 	}
-	tx.undo = tx.undo[:0]
+	tx.undo = tx.undo[:from]
 	return nil
 }
 
@@ -149,9 +240,6 @@ func (tx *Tx) delete(b *bbolt.Bucket, key []byte) error {
 
 // remember notes what stands under key, as a copy: bbolt's memory may move before the end of the transaction.
 func (tx *Tx) remember(b *bbolt.Bucket, key []byte) {
-	if tx.alone {
-		return
-	}
 	c := change{bucket: b, key: key}
 	if old := b.Get(key); old != nil {
 		c.old = append(make([]byte, 0, len(old)), old...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -28,11 +29,15 @@ type Page struct {
 	Total uint64
 }
 
-// Select answers a query from the lists alone, without reading a record. The group with the fewest entries is walked;
-// membership in the others is one look-up an entry. A single list without Match is not walked: its page is found by
-// the list's marks, wherever it is.
+// Select answers a query from the lists alone, without reading a record. The
+// group with the fewest entries is walked; membership in the others is one
+// look-up an entry. Of a single list without Match only the way to the page is
+// walked. It is for View: a transaction that writes must not walk backwards.
 func (t *Table[T]) Select(tx *Tx, q Query) Page {
-	l := t.lists(tx)
+	if tx.writes {
+		panic("store: Select in a transaction that writes") // a mistake in the program
+	}
+	l := t.index(tx)
 	groups := make([]group, len(q.All))
 	for i, names := range q.All {
 		for _, name := range names {
@@ -51,17 +56,15 @@ func (t *Table[T]) Select(tx *Tx, q Query) Page {
 
 // First returns the first entry of a list: the lowest order, and the key of the record that has it.
 func (t *Table[T]) First(tx *Tx, name string) (order uint64, key []byte, ok bool) {
-	l := t.lists(tx)
-	x := l.find(name)
-	if x.count == 0 {
+	first := t.Until(tx, name, math.MaxUint64, 1, nil)
+	if len(first) == 0 {
 		return 0, nil, false
 	}
-	e := l.walk(group{lists: []list{x}}, false).next()
-	return binary.BigEndian.Uint64(e), bytes.Clone(e[8:]), true
+	return first[0].Order, first[0].Key, true
 }
 
 // Count returns the number of records in a list.
-func (t *Table[T]) Count(tx *Tx, name string) uint64 { return t.lists(tx).find(name).count }
+func (t *Table[T]) Count(tx *Tx, name string) uint64 { return t.index(tx).find(name).count }
 
 // group is lists without a common record, as one.
 type group struct {
@@ -77,7 +80,7 @@ func (g *group) add(x list) {
 }
 
 // page takes a page out of one group, whose records all answer.
-func (l lists) page(g group, q Query) Page {
+func (l index) page(g group, q Query) Page {
 	p := Page{Total: g.count}
 	if q.Offset >= p.Total || q.Limit == 0 {
 		return p
@@ -92,7 +95,7 @@ func (l lists) page(g group, q Query) Page {
 }
 
 // sift walks one group whole and keeps what stands in the others too and matches.
-func (l lists) sift(g group, others []group, q Query) Page {
+func (l index) sift(g group, others []group, q Query) Page {
 	var p Page
 	w := l.walk(g, q.Reverse)
 	for e := w.next(); e != nil; e = w.next() {
@@ -107,7 +110,7 @@ func (l lists) sift(g group, others []group, q Query) Page {
 	return p
 }
 
-func (l lists) inAll(groups []group, e []byte) bool {
+func (l index) inAll(groups []group, e []byte) bool {
 	for _, g := range groups {
 		in := func(x list) bool { return l.has(x, binary.BigEndian.Uint64(e), e[8:]) }
 		if !slices.ContainsFunc(g.lists, in) {
@@ -131,7 +134,7 @@ type head struct {
 }
 
 // walk starts at the end of the group from which it goes.
-func (l lists) walk(g group, reverse bool) *walk {
+func (l index) walk(g group, reverse bool) *walk {
 	w := &walk{reverse: reverse}
 	for _, x := range g.lists {
 		w.heads = append(w.heads, l.headAt(x, reverse, 0))
@@ -140,7 +143,7 @@ func (l lists) walk(g group, reverse bool) *walk {
 }
 
 // walkFrom starts a number of entries behind that, less than there are.
-func (l lists) walkFrom(g group, reverse bool, offset uint64) *walk {
+func (l index) walkFrom(g group, reverse bool, offset uint64) *walk {
 	if len(g.lists) == 1 {
 		return &walk{[]head{l.headAt(g.lists[0], reverse, offset)}, reverse}
 	}
@@ -152,7 +155,7 @@ func (l lists) walkFrom(g group, reverse bool, offset uint64) *walk {
 }
 
 // headAt is a head on the entry with an offset from the end from which the walk goes.
-func (l lists) headAt(x list, reverse bool, offset uint64) head {
+func (l index) headAt(x list, reverse bool, offset uint64) head {
 	if reverse {
 		offset = x.count - 1 - offset
 	}

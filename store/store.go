@@ -3,13 +3,15 @@
 // The promise: a write that was acknowledged is on disk (unless the store is temporary), a write that failed left
 // nothing behind, and concurrent writes share one sync of the disk.
 //
-// Layout of the file, format 1. Every name below is a bucket at the root:
+// Layout of the file, format 2. Every name below is a bucket at the root:
 //
 //	meta           "format" → the format's number in decimal
 //	<table>        record key → the record in CBOR, its fields under the integer keys that their struct tags give
 //	<table>.lists  list number (4) ‖ order (8) ‖ record key → nothing: the entries of every list, in order
 //	<table>.index  list name → list number (4) ‖ how many entries the list has (8)
-//	<table>.marks  list number (4), or that and a lower bound of entries → how many entries from there to the next mark
+//
+// Format 1 had a fourth bucket for each table with lists, <table>.marks, which is
+// removed when the file is opened.
 //
 // All integers are big-endian, so that byte order is their order. The package knows tables and lists; what a record
 // means is the business of those who declare the tables.
@@ -20,11 +22,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -32,7 +38,7 @@ import (
 )
 
 // Format is the number of the file layout that this build writes and reads.
-const Format = 1
+const Format = 2
 
 // FileName is the name of the one file in a data directory.
 const FileName = "ssmlocal.db"
@@ -43,6 +49,7 @@ var (
 	ErrDamaged = errors.New("the data file is damaged")
 	ErrNewer   = errors.New("the data file has a newer format")
 	ErrForeign = errors.New("the data file belongs to another program")
+	ErrLost    = errors.New("the data file was removed or replaced while it was in use")
 )
 
 var (
@@ -53,7 +60,8 @@ var (
 // A Bucketer names the buckets that must exist for it and checks what they hold; a Table is one.
 type Bucketer interface {
 	buckets() [][]byte
-	check(*Tx) error
+	check(tx *Tx, skip Skip) error
+	rekey(*Tx) error
 }
 
 // DB is an open store. It is safe for concurrent use.
@@ -62,15 +70,19 @@ type DB struct {
 	tables []Bucketer
 	dir    string // the data directory, "" of a temporary store
 	temp   string // the directory of a temporary store, removed by Close
+	file   string
+	opened os.FileInfo           // of file, when it was opened
+	stuck  atomic.Pointer[error] // why no write can be made any more
 
 	mu         sync.Mutex
 	waiting    []*write // writers that the next commit will take along
 	committing bool     // a leader is at work and will look at waiting before it stops
 }
 
-// OpenDir opens the store in the directory dir, which it makes (0700) if need be; the file is made with mode 0600.
-// An error wraps ErrLocked, ErrDamaged, ErrNewer or ErrForeign where one of these is the reason, and the file is then
-// left as it was.
+// OpenDir opens the store in the directory dir, which it makes (0700) if need be; the
+// file is made with mode 0600. An error wraps ErrLocked, ErrDamaged, ErrNewer or
+// ErrForeign where one of these is the reason, and the file is then left as it was.
+// A new file gets its name when it is whole: a disk that is full leaves none behind.
 func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file; --data takes a directory", dir)
@@ -79,22 +91,58 @@ func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
 		return nil, fmt.Errorf("cannot make the data directory: %w; choose another with --data", err)
 	}
 	file := filepath.Join(dir, FileName)
-	_, err := os.Stat(file)
-	fresh := errors.Is(err, fs.ErrNotExist)
+	if info, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		if err := create(file, tables); err != nil {
+			return nil, err
+		}
+	}
 	db, err := open(file, false, tables)
 	if err != nil {
 		return nil, err
 	}
 	db.dir = dir
-	if err := os.Chmod(file, 0o600); err != nil { // one that was put there may be everybody's
-		return nil, errors.Join(fmt.Errorf("cannot make the data file its owner's alone: %w", err), db.Close())
-	}
-	if fresh {
-		if err := syncDir(dir); err != nil {
-			return nil, errors.Join(err, db.Close())
-		}
+	if db.opened, err = os.Stat(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open the data file: %w", err), db.Close())
 	}
 	return db, nil
+}
+
+// OwnersAlone makes the file its owner's alone: one that was put there may be
+// everybody's. The error says that this process must not, as it isn't the owner:
+// the file can be used all the same.
+func (d *DB) OwnersAlone() error {
+	if d.opened == nil || d.opened.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	if err := os.Chmod(d.file, 0o600); err != nil {
+		return fmt.Errorf("others may read the data file (mode %o) and this process can't change that: %w", d.opened.Mode().Perm(), err)
+	}
+	return nil
+}
+
+// create makes an empty data file under another name and renames it when it is whole.
+// Of two processes that do so at once, the later finds the earlier one's file locked.
+func create(file string, tables []Bucketer) error {
+	fresh, err := os.MkdirTemp(filepath.Dir(file), "new-")
+	if err != nil {
+		return fmt.Errorf("cannot make the data file: %w; choose another --data directory", err)
+	}
+	defer os.RemoveAll(fresh)
+	name := filepath.Join(fresh, FileName)
+	db, err := open(name, false, tables)
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the data file: %w", err)
+	}
+	if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+		return nil // somebody else was faster
+	}
+	if err := errors.Join(os.Rename(name, file), syncDir(filepath.Dir(file))); err != nil {
+		return fmt.Errorf("cannot make the data file: %w", err)
+	}
+	return nil
 }
 
 // OpenTemp opens an empty store that leaves nothing behind. Its file is unlinked as soon as it is open where the
@@ -120,9 +168,24 @@ func (d *DB) Size() (bytes int64) {
 	return bytes
 }
 
-// Close waits for running transactions and closes the file.
-func (d *DB) Close() error {
-	err := d.bolt.Close()
+// closing is how long Close waits for transactions that run.
+const closing = time.Second
+
+// Close waits for running transactions, but not for long, and closes the file. One
+// that doesn't end is the disk's, or has met a damaged page: bbolt's lock frees
+// itself with the process then, and what was acknowledged is on disk.
+func (d *DB) Close() (err error) {
+	closed := make(chan error, 1)
+	if d.stuck.Load() == nil {
+		go func() { closed <- d.bolt.Close() }()
+	}
+	late := time.NewTimer(closing)
+	defer late.Stop()
+	select {
+	case err = <-closed:
+	case <-late.C:
+		err = errors.New("the data file is left open: a transaction doesn't end")
+	}
 	if d.temp != "" {
 		err = errors.Join(err, os.RemoveAll(d.temp))
 	}
@@ -134,25 +197,46 @@ func open(file string, temporary bool, tables []Bucketer) (_ *DB, err error) {
 		return nil, err
 	}
 	defer guard(file, &err)()
-	b, err := bbolt.Open(file, 0o600, &bbolt.Options{
-		Timeout:      time.Second,
-		FreelistType: bbolt.FreelistMapType,
-		NoSync:       temporary,
-		NoGrowSync:   temporary,
-		NoStatistics: true,
-	})
+	options := &bbolt.Options{
+		Timeout:         time.Second,
+		FreelistType:    bbolt.FreelistMapType,
+		NoSync:          temporary,
+		NoGrowSync:      temporary,
+		NoStatistics:    true,
+		InitialMmapSize: mapped(),
+	}
+	b, err := bbolt.Open(file, 0o600, options)
+	if errors.Is(err, syscall.ENOMEM) { // a bound on address space
+		options.InitialMmapSize = 0
+		b, err = bbolt.Open(file, 0o600, options)
+	}
 	if err != nil {
 		return nil, explain(file, err)
 	}
-	d := &DB{bolt: b, tables: tables}
+	b.AllocSize = grown
+	d := &DB{bolt: b, tables: tables, file: file}
 	if err := d.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), b.Close())
 	}
 	return d, nil
 }
 
-// probe looks at what stands under the file's name. An empty file is a new one: a process that was killed in its first
-// moment leaves it.
+// grown is by how much the file grows at a time, in bytes. What is not written yet
+// takes no room on the disk.
+const grown = 1 << 20
+
+// mapped is how much of the file is mapped into memory from the start, most of it
+// behind the file's end: until the file has grown to that, a long read (a backup, an
+// export) never makes a writer wait that needs more room, and with it everybody.
+func mapped() int {
+	var most int64 = 8 << 30
+	if math.MaxInt <= most || runtime.GOOS == "windows" { // there the file would get that size
+		return 0
+	}
+	return int(most)
+}
+
+// probe looks at what stands under the file's name.
 func probe(file string) error {
 	info, err := os.Stat(file)
 	switch {
@@ -192,10 +276,10 @@ func explain(file string, err error) error {
 	return damaged(file, err.Error())
 }
 
-// prepare checks that the file is whole and ours, and makes the buckets that are missing: all of them in a new file,
-// none in most.
+// prepare checks that the file is whole and ours, makes the buckets that are missing
+// (all of them in a new file, none in most) and removes those of an older format.
 func (d *DB) prepare() error {
-	var missing [][]byte
+	var missing, old [][]byte
 	err := d.bolt.View(func(tx *bbolt.Tx) error {
 		info, err := os.Stat(d.bolt.Path())
 		if err != nil {
@@ -208,15 +292,19 @@ func (d *DB) prepare() error {
 			return err
 		}
 		for _, t := range d.tables {
-			for _, name := range t.buckets() {
+			names := t.buckets()
+			for _, name := range names {
 				if tx.Bucket(name) == nil {
 					missing = append(missing, name)
 				}
 			}
+			if marks := append(bytes.Clone(names[0]), ".marks"...); tx.Bucket(marks) != nil {
+				old = append(old, marks)
+			}
 		}
 		return nil
 	})
-	if err != nil || len(missing) == 0 {
+	if err != nil || len(missing)+len(old) == 0 {
 		return err
 	}
 	return d.bolt.Update(func(tx *bbolt.Tx) error {
@@ -225,9 +313,21 @@ func (d *DB) prepare() error {
 				return err
 			}
 		}
+		for _, name := range old {
+			if err := tx.DeleteBucket(name); err != nil {
+				return err
+			}
+		}
 		meta, err := tx.CreateBucketIfNotExists(metaBucket)
 		if err != nil {
 			return err
+		}
+		if string(meta.Get(formatKey)) == "1" {
+			for _, t := range d.tables {
+				if err := t.rekey(&Tx{bolt: tx, writes: true}); err != nil {
+					return err
+				}
+			}
 		}
 		return meta.Put(formatKey, []byte(strconv.Itoa(Format)))
 	})
@@ -255,6 +355,9 @@ func checkFormat(tx *bbolt.Tx) error {
 
 // syncDir makes the name of a new file as durable as what is written to the file.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // there a directory can't be synced
+		return nil
+	}
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -263,19 +366,28 @@ func syncDir(dir string) error {
 	return f.Sync()
 }
 
-// Check walks the whole file: bbolt's own structure, and every list against the records it lists. It is for tests and
-// for doubt; it costs as much as reading everything.
-func (d *DB) Check() error {
-	return d.View(func(tx *Tx) error {
-		var errs []error
-		for err := range tx.bolt.Check() {
-			errs = append(errs, err)
+// A Skip reports whether a record is one of those that a load which was given up has
+// left behind, so that its list entries may be missing.
+type Skip func(table string, key []byte) bool
+
+// Check walks the whole file: bbolt's own structure, and every list against the
+// records it lists, without those for which skip reports true (nil for none). It is
+// for tests and for doubt; it costs as much as reading everything.
+func (d *DB) Check(skip Skip) error {
+	b, err := d.bolt.Begin(true) // bbolt's own check reads what writers change
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Rollback() }()
+	tx := &Tx{bolt: b, writes: true}
+	var errs []error
+	for err := range b.Check() {
+		errs = append(errs, err)
+	}
+	for _, t := range d.tables {
+		if err := t.check(tx, skip); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", bytes.Join(t.buckets(), []byte(", ")), err))
 		}
-		for _, t := range d.tables {
-			if err := t.check(tx); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", bytes.Join(t.buckets(), []byte(", ")), err))
-			}
-		}
-		return errors.Join(errs...)
-	})
+	}
+	return errors.Join(errs...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 	"go.etcd.io/bbolt"
@@ -16,22 +15,26 @@ import (
 type Table[T any] struct {
 	// Name is the bucket's name.
 	Name string
-	// Places names every list in which the record belongs, with its position there; nil for a table without lists.
-	// It must depend on nothing but its arguments.
-	Places func(key []byte, record *T) []Place
+	// Index names every list in which the record belongs, with its position there;
+	// nil for a table without lists. It must depend on nothing but its arguments,
+	// and name no list twice.
+	Index func(key []byte, record *T) []Entry
+	// Rekey, if not nil, returns the key in this format of a record of format 1.
+	Rekey func(key []byte, record *T) []byte
 }
 
-// A Place is where a record stands in a list: lists are ordered by Order, then by record key.
-type Place struct {
+// An Entry is where a record stands in a list: lists are ordered by Order, then
+// by record key.
+type Entry struct {
 	List  string
 	Order uint64
 }
 
 func (t *Table[T]) buckets() [][]byte {
-	if t.Places == nil {
+	if t.Index == nil {
 		return [][]byte{[]byte(t.Name)}
 	}
-	return [][]byte{[]byte(t.Name), []byte(t.Name + ".lists"), []byte(t.Name + ".index"), []byte(t.Name + ".marks")}
+	return [][]byte{[]byte(t.Name), []byte(t.Name + ".lists"), []byte(t.Name + ".index")}
 }
 
 func (t *Table[T]) bucket(tx *Tx) *bbolt.Bucket { return tx.bolt.Bucket([]byte(t.Name)) }
@@ -41,9 +44,12 @@ func (t *Table[T]) Get(tx *Tx, key []byte) (*T, error) {
 	return t.decode(key, t.bucket(tx).Get(key))
 }
 
-// decoding reads whatever was written: the library's own bounds are for strangers' bytes.
+// decoding reads whatever was written: the library's own bounds are for strangers'
+// bytes, and earlier builds let texts in that are not UTF-8.
 var decoding = func() cbor.DecMode {
-	mode, err := cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32}.DecMode()
+	mode, err := cbor.DecOptions{
+		MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, UTF8: cbor.UTF8DecodeInvalid,
+	}.DecMode()
 	if err != nil {
 		panic(err) // the options are wrong
 	}
@@ -61,13 +67,21 @@ func (t *Table[T]) decode(key, value []byte) (*T, error) {
 	return record, nil
 }
 
-// Put writes the record under key and moves it in the lists.
-func (t *Table[T]) Put(tx *Tx, key []byte, record *T) error {
+func (t *Table[T]) encode(key []byte, record *T) ([]byte, error) {
 	value, err := cbor.Marshal(record)
 	if err != nil {
-		return fmt.Errorf("%s %q: %w", t.Name, key, err)
+		return nil, fmt.Errorf("%s %q: %w", t.Name, key, err)
 	}
-	if err := t.relist(tx, key, record); err != nil {
+	return value, nil
+}
+
+// Put writes the record under key and moves it in the lists.
+func (t *Table[T]) Put(tx *Tx, key []byte, record *T) error {
+	value, err := t.encode(key, record)
+	if err != nil {
+		return err
+	}
+	if err := t.reindex(tx, key, record); err != nil {
 		return err
 	}
 	return tx.put(t.bucket(tx), key, value)
@@ -75,7 +89,7 @@ func (t *Table[T]) Put(tx *Tx, key []byte, record *T) error {
 
 // Delete removes the record under key from the table and from the lists; without one it does nothing.
 func (t *Table[T]) Delete(tx *Tx, key []byte) error {
-	if err := t.relist(tx, key, nil); err != nil {
+	if err := t.reindex(tx, key, nil); err != nil {
 		return err
 	}
 	return tx.delete(t.bucket(tx), key)
@@ -99,95 +113,52 @@ func (t *Table[T]) Scan(tx *Tx, prefix []byte, visit func(key []byte, record *T)
 
 // Keys returns copies of all keys that start with prefix, in order.
 func (t *Table[T]) Keys(tx *Tx, prefix []byte) [][]byte {
+	return t.KeysFrom(tx, prefix, prefix, math.MaxInt)
+}
+
+// Empty reports whether the table has no record.
+func (t *Table[T]) Empty(tx *Tx) bool { return t.From(tx, nil) == nil }
+
+// Has reports whether there is a record under key.
+func (t *Table[T]) Has(tx *Tx, key []byte) bool { return t.bucket(tx).Get(key) != nil }
+
+// KeysFrom returns copies of up to most keys that start with prefix, from one on.
+func (t *Table[T]) KeysFrom(tx *Tx, from, prefix []byte, most int) [][]byte {
 	var keys [][]byte
 	c := t.bucket(tx).Cursor()
-	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	for k, _ := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix) && len(keys) < most; k, _ = c.Next() {
 		keys = append(keys, bytes.Clone(k))
 	}
 	return keys
 }
 
-// Empty tells whether the table has no record.
-func (t *Table[T]) Empty(tx *Tx) bool {
-	k, _ := t.bucket(tx).Cursor().First()
-	return k == nil
+// From returns a copy of the first key that is not less than one, nil for none.
+func (t *Table[T]) From(tx *Tx, least []byte) []byte {
+	k, _ := t.bucket(tx).Cursor().Seek(least)
+	return bytes.Clone(k)
 }
 
-// Next returns the next number of the table's own sequence, from 1 on. Numbers grow; one that was drawn by a write that
-// failed is not drawn again while other writes of its transaction are kept. In DB.Update, a draw alone is not kept.
+// Next returns the next number of the table's own sequence, from 1 on. Numbers
+// grow; one that was drawn by a write that failed is not drawn again while other
+// writes of its transaction are kept. A draw alone is not kept.
 func (t *Table[T]) Next(tx *Tx) (uint64, error) { return t.bucket(tx).NextSequence() }
 
-// relist takes the record that stands under key out of the lists where next doesn't stand, and puts next, unless it is
-// nil, into those where it doesn't stand yet. Most writes change no place and cost one comparison.
-func (t *Table[T]) relist(tx *Tx, key []byte, next *T) error {
-	if t.Places == nil {
+// Drawn returns the last number that Next returned, 0 for none.
+func (t *Table[T]) Drawn(tx *Tx) uint64 { return t.bucket(tx).Sequence() }
+
+// rekey gives the records of a file of format 1 the keys of this one.
+func (t *Table[T]) rekey(tx *Tx) error {
+	if t.Rekey == nil {
 		return nil
 	}
-	var from, to []Place
-	old, err := t.Get(tx, key)
-	if err != nil {
-		return err
-	}
-	if old != nil {
-		from = t.Places(key, old)
-	}
-	if next != nil {
-		to = t.Places(key, next)
-	}
-	l := t.lists(tx)
-	for _, p := range from {
-		if !slices.Contains(to, p) {
-			if err := l.remove(p, key); err != nil {
-				return err
-			}
+	for _, key := range t.Keys(tx, nil) {
+		record, err := t.Get(tx, key)
+		if err != nil {
+			return err
 		}
-	}
-	for _, p := range to {
-		if !slices.Contains(from, p) {
-			if err := l.add(p, key); err != nil {
-				return err
-			}
+		if err := errors.Join(t.Delete(tx, key), t.Put(tx, t.Rekey(key, record), record)); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// check compares the lists with the records, both ways.
-func (t *Table[T]) check(tx *Tx) error {
-	if t.Places == nil {
-		return t.Scan(tx, nil, func([]byte, *T) error { return nil })
-	}
-	l := t.lists(tx)
-	var errs []error
-	due := map[string]uint64{}
-	places := 0
-	err := t.Scan(tx, nil, func(key []byte, record *T) error {
-		for _, p := range t.Places(key, record) {
-			places++
-			due[p.List]++
-			if !l.has(l.find(p.List), p.Order, key) {
-				errs = append(errs, fmt.Errorf("%q is missing from list %q at %d", key, p.List, p.Order))
-			}
-		}
-		return nil
-	})
-	errs = append(errs, err)
-	for name, want := range due {
-		if got := l.find(name).count; got != want {
-			errs = append(errs, fmt.Errorf("list %q counts %d entries, has %d", name, got, want))
-		}
-	}
-	entries := 0
-	_ = l.entries.ForEach(func(_, _ []byte) error { entries++; return nil })
-	if entries != places {
-		errs = append(errs, fmt.Errorf("%d list entries for %d places", entries, places))
-	}
-	_ = l.index.ForEach(func(name, _ []byte) error {
-		if due[string(name)] == 0 {
-			errs = append(errs, fmt.Errorf("list %q is kept though it is empty", name))
-		}
-		return nil
-	})
-	errs = append(errs, l.checkMarks(entries))
-	return errors.Join(errs...)
 }

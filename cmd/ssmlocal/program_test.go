@@ -159,7 +159,7 @@ func checkFile(t *testing.T, data string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(db.Check(), db.Close()); err != nil {
+	if err := errors.Join(db.Check(nil), db.Close()); err != nil {
 		t.Fatalf("the file is broken: %v", err)
 	}
 }

@@ -50,6 +50,8 @@ type Credential struct {
 	Name string   `cbor:"10,keyasint,omitempty"` // of the role's session, or of a federated user
 	// From is the SecretId that asked for the keys of a federated user, who may do no more than it may.
 	From string `cbor:"11,keyasint,omitempty"`
+	// Orphan is set where the role, or the key that asked for these keys, is no more.
+	Orphan bool `cbor:"-"`
 }
 
 // A Role is one that may be assumed.
@@ -86,9 +88,9 @@ type Caller struct {
 	Known bool // the SecretKey is known, so the signature can be verified
 }
 
-// Expired tells whether temporary keys have come to their end.
+// Expired reports whether temporary keys have come to their end.
 func (c *Credential) Expired(now time.Time) bool {
-	return c.ExpiresAt != 0 && now.UnixNano() >= c.ExpiresAt
+	return c.Orphan || c.ExpiresAt != 0 && now.UnixNano() >= c.ExpiresAt
 }
 
 // A Directory finds callers by SecretId. Its mode and its own credentials are fixed; those of the state are not.
@@ -181,12 +183,16 @@ func (d *Directory) FirstUin() uint64 {
 	return first
 }
 
-// OwnIDs returns the SecretIds of the directory's own credentials.
-func (d *Directory) OwnIDs() (ids []string) {
-	for _, c := range d.own {
-		ids = append(ids, c.SecretID)
-	}
-	return ids
+// Owns reports whether a SecretId is that of one of the directory's own credentials.
+func (d *Directory) Owns(secretID string) bool {
+	return slices.ContainsFunc(d.own, func(c Credential) bool { return c.SecretID == secretID })
+}
+
+// Known returns the credential with a SecretId that was given: by the configuration or by
+// the state.
+func (d *Directory) Known(secretID string) (Credential, bool) {
+	c, known := d.known[secretID]
+	return c, known
 }
 
 // KnownIDs lists the known SecretIds.

@@ -11,16 +11,25 @@ import (
 // API-key secrets: an access key of a sub-account, which really signs calls here. No public action makes one
 // (CreateAccessKeySecret is the console's own), so NewAccessKeySecret does it for the control plane.
 
-// accessKeys holds the keys that secrets hold or held last, by SecretId, and lists those of each secret and of each user by age.
-var accessKeys = &store.Table[ssm.AccessKeyPair]{Name: "accesskeys", Places: func(_ []byte, k *ssm.AccessKeyPair) []store.Place {
-	return []store.Place{
-		{List: string(secretKey(ssm.NewOwner(k.Uin, k.Region), k.SecretName)), Order: k.Number},
-		{List: keysOf(k.Uin, k.TargetUin), Order: k.Number},
+// accessKeys holds the keys that secrets hold or held last, under their IDKey, and
+// lists those of each secret and of each user by age.
+var accessKeys = &store.Table[ssm.AccessKeyPair]{Name: "accesskeys", Index: func(key []byte, k *ssm.AccessKeyPair) []store.Entry {
+	_, generation := SplitIDKey(key)
+	o := ssm.NewOwner(k.Uin, k.Region).In(generation)
+	return []store.Entry{
+		{List: string(secretKey(o, k.SecretName)), Order: k.Number},
+		{List: keysOf(o, k.TargetUin), Order: k.Number},
 	}
 }}
 
 // keysOf is the list of a user's keys.
-func keysOf(account, target uint64) string { return fmt.Sprintf("user %d %d", account, target) }
+func keysOf(o ssm.Owner, target uint64) string {
+	name := fmt.Sprintf("user %d %d", o.Uin, target)
+	if o.Generation != 0 {
+		name += fmt.Sprint(" ", o.Generation)
+	}
+	return name
+}
 
 // newAccessKey makes a key of the secret's target user and returns it as a value. The one before stays valid until the
 // next is made.
@@ -34,7 +43,7 @@ func (c *Call) newAccessKey(s *ssm.Secret) (value string, err error) {
 	}
 	k := c.newKey(s)
 	for { // a random source that repeats may draw what a data file has already
-		old, err := accessKeys.Get(c.tx, []byte(k.SecretID))
+		old, err := accessKeys.Get(c.tx, IDKey(k.SecretID, c.Owner.Generation))
 		if err != nil {
 			return "", err
 		}
@@ -71,15 +80,14 @@ func dropAccessKeys(tx *store.Tx, secret []byte) error {
 }
 
 // FindAccessKey returns the key with a SecretId, nil if no secret holds it.
-func FindAccessKey(db *store.DB, secretID string) (k *ssm.AccessKeyPair, err error) {
-	err = db.View(func(tx *store.Tx) error { k, err = accessKeys.Get(tx, []byte(secretID)); return err })
-	return k, err
-}
-
-// HoldsAccessKey tells whether a secret holds the key with a SecretId.
-func HoldsAccessKey(tx *store.Tx, secretID string) (bool, error) {
-	k, err := accessKeys.Get(tx, []byte(secretID))
-	return k != nil, err
+func FindAccessKey(tx *store.Tx, g *Generations, secretID string) (found *ssm.AccessKeyPair, err error) {
+	err = accessKeys.Scan(tx, []byte(secretID), func(key []byte, k *ssm.AccessKeyPair) error {
+		if id, generation := SplitIDKey(key); id == secretID && g.Live(k.Uin, generation) {
+			found = k
+		}
+		return nil
+	})
+	return found, err
 }
 
 // NewAccessKeySecret makes a secret of the type API key for a user. Whether the user is one of the account is asked when
@@ -96,7 +104,7 @@ func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error
 	}
 	return db.Update(func(tx *store.Tx) error {
 		c.tx = tx
-		if err := c.Account.CheckKeys(target, int(accessKeys.Count(tx, keysOf(c.Owner.Uin, target)))+1); err != nil {
+		if err := c.Account.CheckKeys(target, int(accessKeys.Count(tx, keysOf(c.Owner, target)))+1); err != nil {
 			return err
 		}
 		s := &ssm.Secret{Name: name, Type: ssm.AccessKey, TargetUin: target}
@@ -117,7 +125,7 @@ func (c *Call) rotateAtOnce(s *ssm.Secret) error {
 		return err
 	}
 	// The key that the secret holds now stays beside the new one; the one before it goes.
-	others := accessKeys.Count(c.tx, keysOf(c.Owner.Uin, s.TargetUin)) - accessKeys.Count(c.tx, string(secretKey(c.Owner, s.Name)))
+	others := accessKeys.Count(c.tx, keysOf(c.Owner, s.TargetUin)) - accessKeys.Count(c.tx, string(secretKey(c.Owner, s.Name)))
 	if err := c.Account.CheckKeys(s.TargetUin, int(others)+2); err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package action
 
 import (
-	"encoding/binary"
-
 	"ssmlocal/server/ssm"
 	"ssmlocal/store"
 )
@@ -11,11 +9,13 @@ import (
 var accounts = &store.Table[ssm.AccountData]{Name: "accounts"}
 
 // AllAccounts returns the data of every account that has any, by Uin.
-func AllAccounts(db *store.DB) (map[uint64]ssm.AccountData, error) {
+func AllAccounts(db *store.DB, g *Generations) (map[uint64]ssm.AccountData, error) {
 	all := map[uint64]ssm.AccountData{}
 	err := db.View(func(tx *store.Tx) error {
 		return accounts.Scan(tx, nil, func(key []byte, data *ssm.AccountData) error {
-			all[binary.BigEndian.Uint64(key)] = *data
+			if uin, generation, _ := splitKey(key); g.Live(uin, generation) {
+				all[uin] = *data
+			}
 			return nil
 		})
 	})
@@ -23,6 +23,6 @@ func AllAccounts(db *store.DB) (map[uint64]ssm.AccountData, error) {
 }
 
 // PutAccount writes the data of one account.
-func PutAccount(db *store.DB, uin uint64, data ssm.AccountData) error {
-	return db.Update(func(tx *store.Tx) error { return accounts.Put(tx, number(uin), &data) })
+func PutAccount(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
+	return db.Update(func(tx *store.Tx) error { return accounts.Put(tx, AccountKey(o.Uin, o.Generation), &data) })
 }

@@ -31,10 +31,11 @@ type Call struct {
 	SecretLimit uint64    // how many secrets the owner may have
 	Account     ssm.AccountData
 
-	Tasks    Tasks
-	Identity Identity
-	Wall     time.Time // of the call
-	Issue    Issuer
+	Tasks       Tasks
+	Identity    Identity
+	Generations *Generations
+	Wall        time.Time // of the call
+	Issue       Issuer
 
 	// Due is set by an action that made something due at a later time: the earliest such.
 	Due time.Time

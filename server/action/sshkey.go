@@ -3,6 +3,7 @@ package action
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -181,31 +182,39 @@ func (c *Call) secretOfKey(q *SSHKeyPairValueRequest) (string, error) {
 	if !found {
 		return "", apierr.SSHKeyNotFound.With(q.SSHKeyId)
 	}
-	return c.ownSecret(key), nil
+	_, name := splitSecretKey(key)
+	return name, nil
 }
 
 // keyPairs holds the key pairs of secrets, under the secrets' keys. A secret out of a seed that gives no pair gets its own when it is
 // first asked for: making one takes longer than a server needs to start.
 var keyPairs = &store.Table[ssm.KeyPair]{Name: "keypairs"}
 
-// MakeKeyPairs makes the pairs that have not been asked for, of an account or with 0 of all.
-func MakeKeyPairs(db *store.DB, uin uint64) error {
-	var prefix []byte
-	if uin != 0 {
-		prefix = number(uin)
-	}
+// MakeKeyPairs makes the pairs that have not been asked for, of an account or with 0
+// of all. Each takes 50 ms.
+func MakeKeyPairs(ctx context.Context, db *store.DB, g *Generations, uin uint64) error {
 	var missing [][]byte
 	err := db.View(func(tx *store.Tx) error {
-		return secrets.Scan(tx, prefix, func(key []byte, _ *ssm.Secret) error {
-			s, err := withoutPair(tx, key)
-			if s != nil {
-				missing = append(missing, bytes.Clone(key))
+		for _, o := range owners(tx, g, uin) {
+			err := secrets.Scan(tx, AccountKey(o.Uin, o.Generation), func(key []byte, s *ssm.Secret) error {
+				if s.Type == ssm.SSHKeyPair && !keyPairs.Has(tx, key) {
+					missing = append(missing, bytes.Clone(key))
+				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
-			return err
-		})
+		}
+		return nil
 	})
 	for _, key := range missing {
-		err = cmp.Or(err, makeKeyPair(db, key))
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = makeKeyPair(db, key)
+		}
 	}
 	return err
 }

@@ -1,7 +1,9 @@
 package action
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
@@ -10,17 +12,66 @@ import (
 	"ssmlocal/store"
 )
 
-// The tables, and their keys. A secret's key is its account (8 bytes, big-endian), its region, a zero byte and its
-// name; a version's key is the secret's, a zero byte and the VersionId. Neither regions nor names contain a zero byte.
+// The tables, and their keys. What belongs to an account has a key that starts with
+// the account: AccountKey. A secret's key is that, its region, a zero byte and its
+// name; a version's key is the secret's, a zero byte and the VersionId; a task's key
+// is the account's and the FlowID. Neither regions nor names contain a zero byte.
+// Access keys have the SecretId as their key, see IDKey.
 var (
-	secrets  = &store.Table[ssm.Secret]{Name: "secrets", Places: places}
+	secrets  = &store.Table[ssm.Secret]{Name: "secrets", Index: secretEntries}
 	versions = &store.Table[ssm.Version]{Name: "versions"}
-	tasks    = &store.Table[ssm.Task]{Name: "tasks", Places: taskPlaces}
+	tasks    = &store.Table[ssm.Task]{Name: "tasks", Index: taskEntries, Rekey: taskRekey}
 )
 
 // Tables returns all tables, for store.Open.
 func Tables() []store.Bucketer {
-	return []store.Bucketer{secrets, versions, keyPairs, accessKeys, accounts, tasks}
+	return []store.Bucketer{secrets, versions, keyPairs, accessKeys, accounts, tasks, flowIDs, generations}
+}
+
+// marked is the first byte of keys of a generation above 0: no account's number,
+// which has at most 53 bits, starts with it.
+const marked = 0xff
+
+// AccountKey is what the keys start with that belong to an account in a generation:
+// the account in 8 bytes, with 0xff and the generation in 4 bytes before it unless
+// that is 0, the generation of a state that was never replaced (and of every file of
+// format 1). All numbers are big-endian.
+func AccountKey(uin uint64, generation uint32) []byte {
+	b := make([]byte, 0, 64)
+	if generation != 0 {
+		b = append(b, marked)
+		b = binary.BigEndian.AppendUint32(b, generation)
+	}
+	return binary.BigEndian.AppendUint64(b, uin)
+}
+
+// splitKey takes a key apart that starts with AccountKey. A key that is none is one
+// of account 0, which there is not.
+func splitKey(key []byte) (uin uint64, generation uint32, rest []byte) {
+	if len(key) > 5 && key[0] == marked {
+		generation, key = binary.BigEndian.Uint32(key[1:]), key[5:]
+	}
+	if len(key) < 8 {
+		return 0, generation, nil
+	}
+	return binary.BigEndian.Uint64(key), generation, key[8:]
+}
+
+// IDKey is the key of what is found by a SecretId alone: that, and unless the
+// generation is 0 a zero byte, which no SecretId contains, and the generation.
+func IDKey(secretID string, generation uint32) []byte {
+	if generation == 0 {
+		return []byte(secretID)
+	}
+	return binary.BigEndian.AppendUint32(append([]byte(secretID), 0), generation)
+}
+
+// SplitIDKey takes an IDKey apart.
+func SplitIDKey(key []byte) (secretID string, generation uint32) {
+	if at := len(key) - 5; at > 0 && key[at] == 0 {
+		return string(key[:at]), binary.BigEndian.Uint32(key[at+1:])
+	}
+	return string(key), 0
 }
 
 // scope is what the keys of all secrets of one owner start with.
@@ -36,9 +87,15 @@ func versionKey(o ssm.Owner, name, id string) []byte {
 
 // key is a secret's key, with room for more.
 func key(o ssm.Owner, room int, name string) []byte {
-	b := make([]byte, 8, 8+len(o.Region)+1+len(name)+room)
-	binary.BigEndian.PutUint64(b, o.Uin)
+	b := slices.Grow(AccountKey(o.Uin, o.Generation), len(o.Region)+1+len(name)+room)
 	return append(append(append(b, o.Region...), 0), name...)
+}
+
+// splitSecretKey takes a secret's key apart.
+func splitSecretKey(key []byte) (o ssm.Owner, name string) {
+	uin, generation, rest := splitKey(key)
+	region, last, _ := bytes.Cut(rest, []byte{0})
+	return ssm.NewOwner(uin, string(region)).In(generation), string(last)
 }
 
 // The lists that ListSecrets reads. All are within one owner and one SecretType, which ListSecrets always names, and
@@ -63,6 +120,7 @@ func byResource(t ssm.Type, id string) string { return byType(t, nil, nil) + "r"
 
 func byTagKey(t ssm.Type, key string) string { return byType(t, nil, nil) + "k" + key }
 
+// byTag needs a separator: tags contain no control characters.
 func byTag(t ssm.Type, key, value string) string {
 	return byType(t, nil, nil) + "v" + key + "\x00" + value
 }
@@ -75,15 +133,15 @@ const (
 	toEnd    = "end"
 )
 
-func taskPlaces(_ []byte, t *ssm.Task) []store.Place {
+func taskEntries(_ []byte, t *ssm.Task) []store.Entry {
 	if t.DueAt == 0 {
 		return nil
 	}
-	return []store.Place{{List: toEnd, Order: uint64(t.DueAt)}}
+	return []store.Entry{{List: toEnd, Order: uint64(t.DueAt)}}
 }
 
-// places says in which lists a secret stands.
-func places(key []byte, s *ssm.Secret) []store.Place {
+// secretEntries says in which lists a secret stands.
+func secretEntries(key []byte, s *ssm.Secret) []store.Entry {
 	scope, status := string(key[:len(key)-len(s.Name)]), s.Status()
 	names := []string{
 		byType(s.Type, nil, nil), byType(s.Type, &status, nil),
@@ -96,15 +154,15 @@ func places(key []byte, s *ssm.Secret) []store.Place {
 	for _, t := range s.Tags {
 		names = append(names, byTagKey(s.Type, t.TagKey), byTag(s.Type, t.TagKey, t.TagValue))
 	}
-	at := make([]store.Place, 0, len(names)+1)
+	at := make([]store.Entry, 0, len(names)+1)
 	for _, name := range names {
-		at = append(at, store.Place{List: scope + name, Order: uint64(s.CreatedAt)})
+		at = append(at, store.Entry{List: scope + name, Order: uint64(s.CreatedAt)})
 	}
 	switch {
 	case s.DeleteAt != 0:
-		at = append(at, store.Place{List: toDelete, Order: uint64(s.DeleteAt)})
+		at = append(at, store.Entry{List: toDelete, Order: uint64(s.DeleteAt)})
 	case s.Rotation.NextAt != 0:
-		at = append(at, store.Place{List: toRotate, Order: uint64(s.Rotation.NextAt)})
+		at = append(at, store.Entry{List: toRotate, Order: uint64(s.Rotation.NextAt)})
 	}
 	return at
 }

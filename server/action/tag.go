@@ -223,13 +223,12 @@ var getResources = query(spec[GetResourcesRequest, GetResourcesReply]{
 	},
 	Do: func(c *Call, q *GetResourcesRequest) (*GetResourcesReply, error) {
 		var all []ResourceTags
-		err := secrets.Scan(c.tx, scope(c.Owner)[:8], func(key []byte, s *ssm.Secret) error {
-			region := string(key[8 : len(key)-len(s.Name)-1])
-			text := ssm.NewOwner(c.Owner.Uin, region).Resource(s.Name)
-			if len(s.Tags) == 0 || !matchesTags(s.Tags, q.TagFilters) || len(q.ResourceList) > 0 && !c.listed(q.ResourceList, resource{region, s.Name}) {
+		err := secrets.Scan(c.tx, AccountKey(c.Owner.Uin, c.Owner.Generation), func(key []byte, s *ssm.Secret) error {
+			o, _ := splitSecretKey(key)
+			if len(s.Tags) == 0 || !matchesTags(s.Tags, q.TagFilters) || len(q.ResourceList) > 0 && !c.listed(q.ResourceList, resource{o.Region, s.Name}) {
 				return nil
 			}
-			r := ResourceTags{Resource: text}
+			r := ResourceTags{Resource: o.Resource(s.Name)}
 			for _, t := range s.Tags {
 				r.Tags = append(r.Tags, TagPair(t))
 			}

@@ -6,29 +6,49 @@ import (
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
+	"ssmlocal/store"
 )
 
 // Tasks: begun by an action, ended at once, by time or by polls.
 
-// taskKey is a task's key: its FlowID.
-func taskKey(flowID int64) []byte { return number(uint64(flowID)) }
+func taskKey(o ssm.Owner, flowID int64) []byte {
+	return binary.BigEndian.AppendUint64(AccountKey(o.Uin, o.Generation), uint64(flowID))
+}
 
-// number is a number as a key: 8 bytes, big-endian.
-func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+// flowIDOf is the FlowID of a task's key.
+func flowIDOf(key []byte) int64 { return int64(binary.BigEndian.Uint64(key[len(key)-8:])) }
+
+// taskRekey is the key of a task of a file of format 1, where it was the FlowID alone.
+func taskRekey(key []byte, t *ssm.Task) []byte {
+	return taskKey(ssm.NewOwner(t.Uin, ""), flowIDOf(key))
+}
+
+// flowIDs counts the tasks that each account has begun.
+var flowIDs = &store.Table[uint64]{Name: "flowids"}
 
 // firstFlowID is the first FlowID of a new store: official examples have numbers from 43414 on.
 const firstFlowID = 43414
 
 // newFlowID draws the FlowID of a task that begins. A seed may have taken any.
 func (c *Call) newFlowID() (int64, error) {
-	for {
-		n, err := tasks.Next(c.tx)
-		if err != nil {
-			return 0, err
+	counter := AccountKey(c.Owner.Uin, c.Owner.Generation)
+	begun, err := flowIDs.Get(c.tx, counter)
+	if err != nil {
+		return 0, err
+	}
+	if begun == nil {
+		begun = new(uint64)
+		if c.Owner.Generation == 0 {
+			*begun = tasks.Drawn(c.tx) // a file of format 1 counted so
 		}
-		id := firstFlowID + int64(n) - 1
-		if old, err := tasks.Get(c.tx, taskKey(id)); old == nil || err != nil {
-			return id, err
+	}
+	for {
+		*begun++
+		id := firstFlowID + int64(*begun) - 1
+		if old, err := tasks.Get(c.tx, taskKey(c.Owner, id)); err != nil {
+			return 0, err
+		} else if old == nil {
+			return id, flowIDs.Put(c.tx, counter, begun)
 		}
 	}
 }
@@ -39,7 +59,7 @@ func (c *Call) done(kind ssm.TaskKind, name string) (*int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &flowID, tasks.Put(c.tx, taskKey(flowID), &ssm.Task{
+	return &flowID, tasks.Put(c.tx, taskKey(c.Owner, flowID), &ssm.Task{
 		Kind: kind, Status: ssm.TaskDone, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: name, BeganAt: c.Now.UnixNano(),
 	})
 }
@@ -65,7 +85,7 @@ func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error)
 	default:
 		return flowID, c.end(flowID, t, s)
 	}
-	if err := tasks.Put(c.tx, taskKey(flowID), t); err != nil {
+	if err := tasks.Put(c.tx, taskKey(c.Owner, flowID), t); err != nil {
 		return 0, err
 	}
 	return flowID, c.put(s)
@@ -82,7 +102,7 @@ func (c *Call) end(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 			return err
 		}
 	}
-	return tasks.Put(c.tx, taskKey(flowID), t)
+	return tasks.Put(c.tx, taskKey(c.Owner, flowID), t)
 }
 
 // take writes what the end of a task makes of its secret.
@@ -121,11 +141,11 @@ type TaskReply struct {
 var describeAsyncRequestInfo = command(spec[FlowRequest, TaskReply]{
 	Name: "DescribeAsyncRequestInfo", Rate: 20,
 	Do: func(c *Call, q *FlowRequest) (*TaskReply, error) {
-		t, err := tasks.Get(c.tx, taskKey(q.FlowID))
+		t, err := tasks.Get(c.tx, taskKey(c.Owner, q.FlowID))
 		switch {
 		case err != nil:
 			return nil, err
-		case t == nil || t.Uin != c.Owner.Uin || t.Region != c.Owner.Region:
+		case t == nil || t.Region != c.Owner.Region:
 			return nil, apierr.TaskNotFound.With(q.FlowID)
 		}
 		if err := c.poll(q.FlowID, t); err != nil {
@@ -141,7 +161,7 @@ func (c *Call) poll(flowID int64, t *ssm.Task) error {
 		return nil
 	}
 	if t.Polls--; t.Polls > 0 {
-		return tasks.Put(c.tx, taskKey(flowID), t)
+		return tasks.Put(c.tx, taskKey(c.Owner, flowID), t)
 	}
 	s, err := secrets.Get(c.tx, secretKey(c.Owner, t.SecretName))
 	if err != nil {

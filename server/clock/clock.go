@@ -78,40 +78,54 @@ func (c *Clock) Run() {
 // End is the end of virtual time: moments are counted in nanoseconds, which have room until 2262.
 var End = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Advance moves the virtual time ahead by a duration and returns it. Beyond End is refused.
-func (c *Clock) Advance(by time.Duration) (time.Time, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// Ahead returns the state and the time of a clock that is moved ahead by a duration.
+// Beyond End is refused.
+func (c *Clock) Ahead(by time.Duration) (State, time.Time, error) {
 	wall := c.Wall()
-	if by > End.Sub(c.state.Time(wall)) {
-		return time.Time{}, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
+	state := c.State()
+	if by < 0 {
+		return state, time.Time{}, fmt.Errorf("the clock can't go back by %s; start anew for an earlier time", -by)
 	}
-	return c.state.advance(wall, by), nil
+	if by > End.Sub(state.Time(wall)) {
+		return state, time.Time{}, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
+	}
+	state = state.ahead(by)
+	return state, state.Time(wall), nil
 }
 
-func (s *State) advance(wall time.Time, by time.Duration) time.Time {
+// AheadTo returns the state of a clock that is moved ahead to a moment. The past and
+// what is beyond End are refused.
+func (c *Clock) AheadTo(to time.Time) (State, error) {
+	wall := c.Wall()
+	state := c.State()
+	now := state.Time(wall)
+	if to.Before(now) {
+		return state, fmt.Errorf("the clock can't go back: it is %s, and %s is before that; start anew for an earlier time",
+			now.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+	}
+	if to.After(End) {
+		return state, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
+	}
+	return state.ahead(to.Sub(now)), nil
+}
+
+func (s State) ahead(by time.Duration) State {
 	if s.Frozen {
 		s.At += int64(by)
 	} else {
 		s.Offset += int64(by)
 	}
-	return s.Time(wall)
+	return s
 }
 
-// AdvanceTo moves the virtual time ahead to a moment. The past and what is beyond End are refused.
-func (c *Clock) AdvanceTo(to time.Time) (time.Time, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	wall := c.Wall()
-	now := c.state.Time(wall)
-	if to.Before(now) {
-		return now, fmt.Errorf("the clock can't go back: it is %s, and %s is before that; start anew for an earlier time",
-			now.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+// Advance moves the virtual time ahead by a duration and returns it, for a clock to
+// which nothing is due. Beyond End is refused.
+func (c *Clock) Advance(by time.Duration) (time.Time, error) {
+	state, now, err := c.Ahead(by)
+	if err == nil {
+		c.Restore(state)
 	}
-	if to.After(End) {
-		return now, fmt.Errorf("the clock ends with the year %d", End.Year()-1)
-	}
-	return c.state.advance(wall, to.Sub(now)), nil
+	return now, err
 }
 
 // ParseDuration reads a duration as Go writes it, such as 1h30m, or as a number of days or weeks, such as 30d or 2w,

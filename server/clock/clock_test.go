@@ -19,14 +19,22 @@ func TestFrozenAndMoved(t *testing.T) {
 	if _, err := c.Advance(200 * 365 * 24 * time.Hour); err == nil {
 		t.Error("moved beyond the end")
 	}
-	if _, err := c.AdvanceTo(End.Add(1)); err == nil {
+	if _, err := c.AheadTo(End.Add(1)); err == nil {
 		t.Error("moved to a moment beyond the end")
 	}
-	if _, err := c.AdvanceTo(at); err == nil || !strings.Contains(err.Error(), "can't go back") {
+	if _, err := c.AheadTo(at); err == nil || !strings.Contains(err.Error(), "can't go back") {
 		t.Errorf("back in time: %v", err)
 	}
-	if got, err := c.AdvanceTo(at.Add(2 * time.Hour)); err != nil || !got.Equal(at.Add(2*time.Hour)) {
-		t.Errorf("to %v: %v, %v", at.Add(2*time.Hour), got, err)
+	if _, err := c.Advance(-time.Hour); err == nil || !strings.Contains(err.Error(), "can't go back") {
+		t.Errorf("back in time: %v", err)
+	}
+	state, err := c.AheadTo(at.Add(2 * time.Hour))
+	if err != nil || !c.Now().Equal(at.Add(time.Hour)) {
+		t.Errorf("asked what would be, the clock moved to %v, %v", c.Now(), err)
+	}
+	c.Restore(state)
+	if !c.Now().Equal(at.Add(2 * time.Hour)) {
+		t.Errorf("to %v: %v", at.Add(2*time.Hour), c.Now())
 	}
 	var other Clock
 	other.Restore(c.State())

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,14 +22,16 @@ type Set struct {
 	live  atomic.Int32 // rules that are not spent
 	mu    sync.Mutex
 	rules []*rule
-	spent []*rule // the last of them, to be looked at
-	drawn int     // how many ids were chosen
+	spent []*rule         // the last of them, to be looked at
+	ids   map[string]bool // of rules
+	drawn int             // how many ids were chosen
 }
 
 type rule struct {
 	Rule
 	seen, hits int
 	numbered   bool // its id was chosen here
+	pattern    bool // SecretName is no name alone
 	random     *rand.Rand
 }
 
@@ -36,7 +39,7 @@ type rule struct {
 const keptSpent = 100
 
 // New returns an empty set.
-func New(random io.Reader) *Set { return &Set{random: random} }
+func New(random io.Reader) *Set { return &Set{random: random, ids: map[string]bool{}} }
 
 // A Call is what a rule's conditions are held against.
 type Call struct {
@@ -75,11 +78,11 @@ func (s *Set) Add(r Rule) (Report, error) {
 
 // addLocked adds a rule. One without an id gets a number that is free and not reserved.
 func (s *Set) addLocked(r Rule, reserved map[string]bool) (*rule, error) {
-	if s.liveLocked(r.ID) {
+	if s.ids[r.ID] {
 		return nil, fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
 	}
 	numbered := r.ID == ""
-	for chosen := !numbered; !chosen; chosen = !s.liveLocked(r.ID) && !reserved[r.ID] {
+	for chosen := !numbered; !chosen; chosen = !s.ids[r.ID] && !reserved[r.ID] {
 		s.drawn++
 		r.ID = strconv.Itoa(s.drawn)
 	}
@@ -87,8 +90,9 @@ func (s *Set) addLocked(r Rule, reserved map[string]bool) (*rule, error) {
 	if _, err := io.ReadFull(s.random, seed[:]); err != nil {
 		return nil, err
 	}
-	added := &rule{Rule: r, numbered: numbered, random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))}
+	added := &rule{Rule: r, numbered: numbered, pattern: strings.ContainsAny(r.SecretName, `*?[\\`), random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))}
 	s.rules = append(s.rules, added)
+	s.ids[r.ID] = true
 	s.spent = slices.DeleteFunc(s.spent, func(x *rule) bool { return x.ID == r.ID })
 	s.live.Store(int32(len(s.rules)))
 	return added, nil
@@ -105,7 +109,7 @@ func (s *Set) Replace(uin uint64, rules []Rule) error {
 		reserved[r.ID] = true
 	}
 	for _, r := range rules {
-		if s.liveLocked(r.ID) {
+		if s.ids[r.ID] {
 			r.ID = ""
 		}
 		if _, err := s.addLocked(r, reserved); err != nil {
@@ -115,20 +119,12 @@ func (s *Set) Replace(uin uint64, rules []Rule) error {
 	return nil
 }
 
-// IDs returns the ids of the rules that can still hit, but for those that are for an account alone.
-func (s *Set) IDs(butFor uint64) (ids []string) {
+// Has reports whether a rule has an id that can still hit, but for those that are for an
+// account alone.
+func (s *Set) Has(id string, butFor uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range s.rules {
-		if r.Uin != butFor {
-			ids = append(ids, r.ID)
-		}
-	}
-	return ids
-}
-
-func (s *Set) liveLocked(id string) bool {
-	return slices.ContainsFunc(s.rules, func(r *rule) bool { return r.ID == id })
+	return s.ids[id] && slices.ContainsFunc(s.rules, func(r *rule) bool { return r.ID == id && r.Uin != butFor })
 }
 
 // Pick returns what happens to a call, nil if nothing does.
@@ -146,6 +142,7 @@ func (s *Set) Pick(c Call) *Plan {
 		r.hits++
 		if r.left() == 0 {
 			s.rules = slices.Delete(s.rules, i, i+1)
+			delete(s.ids, r.ID)
 			s.spent = append(s.spent[max(0, len(s.spent)+1-keptSpent):], r)
 			s.live.Store(int32(len(s.rules)))
 		}
@@ -155,9 +152,18 @@ func (s *Set) Pick(c Call) *Plan {
 }
 
 func (r *rule) matches(c Call) bool {
+	if r.Action != "" && r.Action != c.Action || r.SecretID != "" && r.SecretID != c.SecretID ||
+		r.Uin != 0 && r.Uin != c.Uin || r.Region != "" && r.Region != c.Region {
+		return false
+	}
+	if r.SecretName == "" || r.SecretName == c.SecretName {
+		return r.SecretName == "" || c.SecretName != ""
+	}
+	if !r.pattern || c.SecretName == "" {
+		return false
+	}
 	named, _ := path.Match(r.SecretName, c.SecretName) // checked
-	return (r.Action == "" || r.Action == c.Action) && (r.SecretName == "" || named && c.SecretName != "") &&
-		(r.SecretID == "" || r.SecretID == c.SecretID) && (r.Uin == 0 || r.Uin == c.Uin) && (r.Region == "" || r.Region == c.Region)
+	return named
 }
 
 // turn counts a call that matches and tells whether it is to be hit.
@@ -225,6 +231,10 @@ func (s *Set) drop(which func(*rule) bool) int {
 func (s *Set) dropLocked(which func(*rule) bool) int {
 	before := len(s.rules) + len(s.spent)
 	s.rules, s.spent = slices.DeleteFunc(s.rules, which), slices.DeleteFunc(s.spent, which)
+	s.ids = make(map[string]bool, len(s.rules))
+	for _, r := range s.rules {
+		s.ids[r.ID] = true
+	}
 	s.live.Store(int32(len(s.rules)))
 	if len(s.rules)+len(s.spent) == 0 {
 		s.drawn = 0

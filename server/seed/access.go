@@ -15,7 +15,7 @@ import (
 
 // Who may call, and what: credentials, roles, their policies.
 
-func (b *builder) credential(path string, c Credential, e *ssm.Estate) {
+func (b *builder) credential(path string, c Credential, e *ssm.AccountSnapshot) {
 	out := account.Credential{
 		SecretID: c.SecretID, SecretKey: c.SecretKey, Uin: e.Uin, User: c.User, Token: c.Token, Policies: c.Policies,
 	}
@@ -28,11 +28,11 @@ func (b *builder) credential(path string, c Credential, e *ssm.Estate) {
 	if slices.ContainsFunc(b.state.Credentials, func(old account.Credential) bool { return reflect.DeepEqual(old, out) }) {
 		return // the built-in seeds, say, have the default pair each
 	}
-	b.once(path+".secretId", "the SecretId "+c.SecretID, "")
-	if c.User != 0 {
-		b.afterwards(func() { // another file may have the user
+	b.free(path+".secretId", "the SecretId", c.SecretID, b.rules.IDTaken)
+	if at := b.at(path + ".user"); c.User != 0 {
+		b.afterwards(func() { // another document may have the user
 			_, is := e.Data.Users[c.User]
-			b.want(is, path+".user", "%d is none of the account's users; add it to users", c.User)
+			b.wantAt(is, at, "%d is none of the account's users; add it to users", c.User)
 		})
 	}
 	b.state.Credentials = append(b.state.Credentials, out)
@@ -55,7 +55,7 @@ const (
 	longestKeys  = 43200
 )
 
-func (b *builder) role(path string, r Role, e *ssm.Estate) {
+func (b *builder) role(path string, r Role, e *ssm.AccountSnapshot) {
 	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
 	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
 	b.policies(path, r.Policies)

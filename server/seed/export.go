@@ -1,7 +1,10 @@
 package seed
 
 import (
+	"io"
 	"maps"
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -10,38 +13,124 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
 	"ssmlocal/server/ssm"
 )
 
-// Write writes a state as a document that makes it again: sorted, and without what goes without saying, so that two
-// states differ in few lines. Times are absolute.
-func Write(s *State) ([]byte, error) {
-	f := File{Clock: describeClock(s.Clock), Faults: s.Faults}
-	accounts := map[uint64]*Account{}
+// A Writer writes a state as documents that make it again: sorted, and without what
+// goes without saying, so that two states differ in few lines. Times are absolute. A
+// small state is one document; no document has many more than perDocument secrets or
+// rules, so that neither who writes nor who reads has all of it in memory.
+type Writer struct {
+	out     io.Writer
+	written int // documents
+	file    File
+	items   int // secrets and rules in file
+	faults  []fault.Rule
+
+	rest map[uint64]*Account // accounts with keys and roles that are not written yet
+}
+
+// perDocument is how many secrets and rules a document has at most.
+const perDocument = 500
+
+// NewWriter begins a state: with what there is besides accounts, and with the keys and
+// roles of these, which can be in any order.
+func NewWriter(out io.Writer, c clock.State, credentials []account.Credential, roles []account.Role, faults []fault.Rule) *Writer {
+	w := &Writer{out: out, file: File{Clock: describeClock(c)}, faults: faults, rest: map[uint64]*Account{}}
 	of := func(uin uint64) *Account {
-		if accounts[uin] == nil {
-			accounts[uin] = &Account{Uin: uin}
+		if w.rest[uin] == nil {
+			w.rest[uin] = &Account{Uin: uin}
 		}
-		return accounts[uin]
+		return w.rest[uin]
 	}
-	for _, e := range s.Estates {
-		describeEstate(of(e.Uin), e)
-	}
-	for _, r := range s.Roles { // by account and name
+	for _, r := range roles {
 		of(r.Uin).Roles = append(of(r.Uin).Roles, Role{r.Name, r.Policies, r.Bound, r.Seconds})
 	}
-	for _, c := range s.Credentials {
+	for _, c := range credentials {
 		of(c.Uin).Credentials = append(of(c.Uin).Credentials, describeCredential(c))
 	}
-	for _, uin := range slices.Sorted(maps.Keys(accounts)) {
-		a := accounts[uin]
+	for _, a := range w.rest {
+		slices.SortFunc(a.Roles, func(a, b Role) int { return strings.Compare(a.RoleName, b.RoleName) })
 		slices.SortFunc(a.Credentials, func(a, b Credential) int { return strings.Compare(a.SecretID, b.SecretID) })
-		f.Accounts = append(f.Accounts, *a)
 	}
-	if f.Clock == nil && f.Accounts == nil && f.Faults == nil {
-		return []byte("{}\n"), nil
+	return w
+}
+
+// Account begins an account. Accounts come by number.
+func (w *Writer) Account(a *ssm.AccountSnapshot) error {
+	w.restBefore(a.Uin)
+	out := Account{Uin: a.Uin}
+	if with := w.rest[a.Uin]; with != nil {
+		out = *with
+		delete(w.rest, a.Uin)
 	}
-	return yaml.Dump(&f, yaml.WithLineWidth(-1), yaml.WithCompactSeqIndent(false))
+	describeAccount(&out, a)
+	w.file.Accounts = append(w.file.Accounts, out)
+	return nil
+}
+
+// restBefore begins the accounts before one that have nothing but keys and roles.
+func (w *Writer) restBefore(uin uint64) {
+	for _, other := range slices.Sorted(maps.Keys(w.rest)) {
+		if other < uin {
+			w.file.Accounts = append(w.file.Accounts, *w.rest[other])
+			delete(w.rest, other)
+		}
+	}
+}
+
+// Secret adds a secret to the last account.
+func (w *Writer) Secret(uin uint64, h *ssm.SecretSnapshot) error {
+	if w.items >= perDocument {
+		if err := w.write(); err != nil {
+			return err
+		}
+		w.file.Accounts = []Account{{Uin: uin}}
+	}
+	w.items++
+	last := &w.file.Accounts[len(w.file.Accounts)-1]
+	last.Secrets = append(last.Secrets, describeSecret(h))
+	return nil
+}
+
+// Close ends the state.
+func (w *Writer) Close() error {
+	w.restBefore(math.MaxUint64)
+	for _, r := range w.faults {
+		if w.items >= perDocument {
+			if err := w.write(); err != nil {
+				return err
+			}
+		}
+		w.items++
+		w.file.Faults = append(w.file.Faults, r)
+	}
+	if w.written > 0 && w.items == 0 && w.file.Accounts == nil {
+		return nil
+	}
+	return w.write()
+}
+
+// write writes the document that is ready.
+func (w *Writer) write() error {
+	w.file.Accounts = slices.DeleteFunc(w.file.Accounts, func(a Account) bool {
+		return reflect.DeepEqual(a, Account{Uin: a.Uin}) // there is nothing to it
+	})
+	n := tree(reflect.ValueOf(w.file))
+	text := []byte("{}\n")
+	if len(n.Content) > 0 {
+		var err error
+		if text, err = yaml.Dump(n, yaml.WithLineWidth(-1), yaml.WithCompactSeqIndent(false)); err != nil {
+			return err
+		}
+	}
+	if w.written++; w.written > 1 {
+		text = append([]byte("---\n"), text...)
+	}
+	w.file, w.items = File{}, 0
+	_, err := w.out.Write(text)
+	return err
 }
 
 func describeClock(c clock.State) *Clock {
@@ -68,7 +157,7 @@ func describeCredential(c account.Credential) Credential {
 	}
 }
 
-func describeEstate(a *Account, e *ssm.Estate) {
+func describeAccount(a *Account, e *ssm.AccountSnapshot) {
 	d := e.Data
 	a.Postpaid, a.SecretLimit, a.Isolated = d.Postpaid, d.SecretLimit, slices.Sorted(slices.Values(d.Isolated))
 	if d.Service != ssm.Bought {
@@ -82,9 +171,6 @@ func describeEstate(a *Account, e *ssm.Estate) {
 	}
 	for _, uin := range slices.Sorted(maps.Keys(d.Users)) {
 		a.Users = append(a.Users, User{uin, d.Users[uin].OtherKeys})
-	}
-	for _, h := range e.Secrets {
-		a.Secrets = append(a.Secrets, describeSecret(h))
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.Tasks)) {
 		t := e.Tasks[id]
@@ -107,7 +193,7 @@ func region(r string) string {
 	return r
 }
 
-func describeSecret(h *ssm.Holding) Secret {
+func describeSecret(h *ssm.SecretSnapshot) Secret {
 	s := &h.Secret
 	out := Secret{
 		SecretName: s.Name, Region: region(h.Region), SecretType: uint64(s.Type), CreateTime: moment(s.CreatedAt), DeleteTime: moment(s.DeleteAt),
@@ -142,7 +228,7 @@ func describeSecret(h *ssm.Holding) Secret {
 	return out
 }
 
-func describeVersions(out *Secret, h *ssm.Holding) {
+func describeVersions(out *Secret, h *ssm.SecretSnapshot) {
 	for _, id := range slices.Sorted(maps.Keys(h.Versions)) {
 		v := h.Versions[id]
 		created := moment(v.CreatedAt)

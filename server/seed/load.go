@@ -1,9 +1,12 @@
 package seed
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -23,17 +26,27 @@ import (
 	"ssmlocal/server/fault"
 )
 
-// A Source is a file that was read, with where its parts stand.
+// A Source is a file that a state is built of. It is read document by document each
+// time a state is built: it may be large, and may have changed.
 type Source struct {
 	Name string // as the user knows it
-	File File
 
-	tree yaml.Node
-	only uint64 // not 0: the account that counts
+	only  uint64 // not 0: the account that counts
+	bytes func() (io.ReadCloser, error)
 }
 
-// A Mistake is an error in a file: where it stands, what it is. It never quotes a value that may be a secret.
-type Mistake struct {
+// A Document is one document of a file, with where its parts stand.
+type Document struct {
+	Name string // of the file
+	File File
+
+	tree   yaml.Node
+	before int // how many lines of the file come before it
+}
+
+// A PositionError is an error in a file: where it stands, what it is. It never quotes a
+// value that may be a secret.
+type PositionError struct {
 	Source string
 	Line   int
 	Field  string
@@ -41,7 +54,7 @@ type Mistake struct {
 }
 
 // Error is file:line: field: why.
-func (m *Mistake) Error() string {
+func (m *PositionError) Error() string {
 	at := m.Source
 	if m.Line > 0 {
 		at += fmt.Sprintf(":%d", m.Line)
@@ -52,11 +65,11 @@ func (m *Mistake) Error() string {
 	return at + ": " + m.Why
 }
 
-// Load reads a seed: the built-in one of that name, a file, or a directory with all of its .yaml and .yml files in the order
-// of their names.
+// Load finds a seed: the built-in one of that name, a file, or a directory with all of
+// its .yaml and .yml files in the order of their names.
 func Load(seed string) ([]*Source, error) {
 	if text, ok := fixtures.Seed(seed); ok {
-		return one(Parse("built-in seed "+seed, text))
+		return []*Source{Text("built-in seed "+seed, text)}, nil
 	}
 	info, err := os.Stat(seed)
 	switch {
@@ -64,21 +77,22 @@ func Load(seed string) ([]*Source, error) {
 		return nil, fmt.Errorf("there is no seed %s: it is no file, no directory, and the built-in ones are %s", seed, strings.Join(fixtures.Seeds(), ", "))
 	case err != nil:
 		return nil, fmt.Errorf("cannot read the seed: %w", err)
-	case !info.IsDir():
-		return one(read(seed))
+	case info.Mode().IsRegular():
+		return []*Source{inFile(seed)}, nil
+	case !info.IsDir(): // a pipe can be read once
+		text, err := os.ReadFile(seed)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the seed: %w", err)
+		}
+		return []*Source{Text(seed, text)}, nil
 	}
 	var all []*Source
 	for _, ending := range []string{"*.yaml", "*.yml"} {
 		names, _ := filepath.Glob(filepath.Join(seed, ending)) // the pattern is right
 		for _, name := range names {
-			if strings.HasPrefix(filepath.Base(name), ".") {
-				continue // an editor's, say
+			if !strings.HasPrefix(filepath.Base(name), ".") { // an editor's, say
+				all = append(all, inFile(name))
 			}
-			s, err := read(name)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, s)
 		}
 	}
 	if len(all) == 0 {
@@ -88,33 +102,123 @@ func Load(seed string) ([]*Source, error) {
 	return all, nil
 }
 
-func one(s *Source, err error) ([]*Source, error) { return []*Source{s}, err }
-
-func read(name string) (*Source, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the seed: %w", err)
-	}
-	return Parse(name, text)
+// Text is a source in memory.
+func Text(name string, text []byte) *Source {
+	return &Source{Name: name, bytes: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }}
 }
 
-// Parse reads one document, YAML or JSON. A field that is not known, or that is given twice, is a mistake; what a merge
-// (<<: *other) brings may be given anew.
-func Parse(name string, text []byte) (*Source, error) {
-	s := &Source{Name: name}
+// Bytes is a source that can be read again and again.
+func Bytes(name string, open func() (io.ReadCloser, error)) *Source {
+	return &Source{Name: name, bytes: open}
+}
+
+func inFile(name string) *Source {
+	return &Source{Name: name, bytes: func() (io.ReadCloser, error) {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the seed: %w", err)
+		}
+		return f, nil
+	}}
+}
+
+// file is a Source that is being read.
+type file struct {
+	io.Closer
+	name  string
+	split *splitter
+	first *Document
+}
+
+func (s *Source) open() (*file, error) {
+	r, err := s.bytes()
+	if err != nil {
+		return nil, err
+	}
+	return &file{Closer: r, name: s.Name, split: &splitter{r: bufio.NewReaderSize(r, 64<<10)}}, nil
+}
+
+// next returns the next document, nil behind the last one.
+func (f *file) next() (*Document, error) {
+	text, before, err := f.split.next()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", f.name, err)
+	}
+	if text == nil {
+		return nil, nil
+	}
+	return parse(f.name, text, before)
+}
+
+// Parse reads one document, YAML or JSON. A field that is not known, or that is given
+// twice, is a mistake; what a merge (<<: *other) brings may be given anew.
+func Parse(name string, text []byte) (*Document, error) { return parse(name, text, 0) }
+
+func parse(name string, text []byte, before int) (*Document, error) {
+	d := &Document{Name: name, before: before}
 	if isComment(text) {
-		return s, nil
+		return d, nil
 	}
-	if err := yaml.Load(text, &s.tree); err != nil {
-		return nil, s.mistakeOf(text, err)
+	text = fromJSON(text)
+	if at := bytes.Index(text, []byte("\ufeff")); at >= 0 { // the library loses a character beside it
+		return nil, d.wrong(lineAt(text, at), "", `there is a byte order mark (U+FEFF) here; write it as "\uFEFF" in double quotes`)
 	}
-	if path, line := nothing(&s.tree, ""); line > 0 {
-		return nil, &Mistake{Source: name, Line: line, Field: path, Why: "there is nothing in this place of the list; remove the - or the comma"}
+	if err := yaml.Load(text, &d.tree); err != nil {
+		return nil, d.mistakeOf(text, err)
 	}
-	if err := s.tree.Load(&s.File, yaml.WithKnownFields()); err != nil {
-		return nil, s.mistakeOf(text, err)
+	if path, line := nothing(&d.tree, ""); line > 0 {
+		return nil, d.wrong(line, path, "there is nothing in this place of the list; remove the - or the comma")
 	}
-	return s, nil
+	if err := d.tree.Load(&d.File, yaml.WithKnownFields()); err != nil {
+		return nil, d.mistakeOf(text, err)
+	}
+	if path := notUTF8(reflect.ValueOf(d.File), ""); path != "" {
+		return nil, d.mistake(path, errors.New("it is not text in UTF-8; write binary values as base64 in secretBinary"))
+	}
+	return d, nil
+}
+
+// wrong is a mistake in a line of the document.
+func (d *Document) wrong(line int, field, why string) error {
+	return &PositionError{Source: d.Name, Line: d.before + line, Field: field, Why: why}
+}
+
+// notUTF8 is the path of the first text that is not UTF-8, as !!binary can make them.
+func notUTF8(v reflect.Value, path string) string {
+	switch v.Kind() {
+	case reflect.String:
+		if !utf8.ValidString(v.String()) {
+			return path
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return notUTF8(v.Elem(), path)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if at := notUTF8(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); at != "" {
+				return at
+			}
+		}
+	case reflect.Map:
+		for key, value := range v.Seq2() {
+			if at := cmp.Or(notUTF8(key, path), notUTF8(value, path)); at != "" {
+				return at
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+			at := strings.TrimPrefix(path+"."+name, ".")
+			if name == "" {
+				at = path
+			}
+			if at := notUTF8(v.Field(i), at); at != "" {
+				return at
+			}
+		}
+	}
+	return ""
 }
 
 // isComment tells whether a text says nothing.
@@ -166,11 +270,13 @@ var (
 )
 
 // mistakeOf says where the library found a mistake, in other words: its own can quote the file, values and all.
-func (s *Source) mistakeOf(text []byte, err error) error {
-	m := &Mistake{Source: s.Name, Why: "this is not one YAML document; make a file of each"}
-	if at := bytes.Index(text, []byte("\n---")); at >= 0 {
-		m.Line = lineAt(text, at+1)
-	}
+func (d *Document) mistakeOf(text []byte, err error) error {
+	m := &PositionError{Source: d.Name, Why: "this is not YAML"}
+	defer func() {
+		if m.Line > 0 {
+			m.Line += d.before
+		}
+	}()
 	var many *yaml.LoadErrors
 	var at *yaml.LoadError
 	if errors.As(err, &many) && len(many.Errors) > 0 {
@@ -182,11 +288,11 @@ func (s *Source) mistakeOf(text []byte, err error) error {
 	case at.Stage == yaml.ReaderStage:
 		m.Line, m.Why = lineAt(text, firstOdd(text)), "there is a control character here, or bytes that are not UTF-8; write binary values as base64 in secretBinary"
 	case at.Stage == yaml.ResolverStage:
-		m.Line, m.Why = untrue(&s.tree), "a value is not what its tag (!!int and the like) says; write it without one"
+		m.Line, m.Why = untrue(&d.tree), "a value is not what its tag (!!int and the like) says; write it without one"
 	case at.Mark.Line == 0:
 	case at.Stage == yaml.ConstructorStage:
 		m.Line = at.Mark.Line
-		s.misconstrued(m, at)
+		d.misconstrued(m, at)
 	default:
 		m.Line, m.Why = at.Mark.Line, "this is not YAML: "+quoted.ReplaceAllStringFunc(at.Message, unquoted)
 	}
@@ -194,13 +300,13 @@ func (s *Source) mistakeOf(text []byte, err error) error {
 }
 
 // misconstrued is about what is YAML and no seed.
-func (s *Source) misconstrued(m *Mistake, at *yaml.LoadError) {
+func (d *Document) misconstrued(m *PositionError, at *yaml.LoadError) {
 	unknown := unknownField.FindStringSubmatch(at.Message)
-	path, node := find(&s.tree, at.Mark.Line, at.Mark.Column, "", unknown == nil)
+	path, node := find(&d.tree, at.Mark.Line, at.Mark.Column, "", unknown == nil)
 	m.Field = path
 	var form fault.FormError
 	switch {
-	case unknown != nil && (node != nil && node.Tag == "!!null" || s.behindValue(at.Mark)):
+	case unknown != nil && (node != nil && node.Tag == "!!null" || d.behindValue(at.Mark)):
 		// {secretString: pass,word} has a field word, {secretKey: pass,word: x} too: it may be half of a value.
 		m.Field, m.Why = "", "there is a field here that is not known; put a value with a comma into quotes"
 	case unknown != nil:
@@ -229,8 +335,8 @@ func untrue(tree *yaml.Node) int {
 }
 
 // behindValue tells whether the field at a place comes behind a value that must not be told, on the same line and not in quotes.
-func (s *Source) behindValue(at yaml.Mark) bool {
-	for n := range nodes(&s.tree) {
+func (d *Document) behindValue(at yaml.Mark) bool {
+	for n := range nodes(&d.tree) {
 		for i := 2; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 			if key := n.Content[i]; key.Line == at.Line && key.Column == at.Column {
 				quoted := n.Content[i-1].Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0
@@ -340,21 +446,29 @@ func kindOf(name string) string {
 	return "a mapping of fields to values"
 }
 
-// mistake is one at a path such as accounts[0].secrets[2].createTime. It stands where the path leads, as far as it does.
-func (s *Source) mistake(path string, err error) error {
-	line, _ := s.follow(path)
-	return &Mistake{Source: s.Name, Line: line, Field: path, Why: err.Error()}
+// mistake is one at a path such as accounts[0].secrets[2].createTime.
+func (d *Document) mistake(path string, err error) error {
+	return &PositionError{Source: d.Name, Line: d.line(path), Field: path, Why: err.Error()}
 }
 
-// has tells whether something is written at a path, if only nothing.
-func (s *Source) has(path string) bool {
-	_, found := s.follow(path)
+// line is the line of the file to which a path leads, as far as it does, 0 for none.
+func (d *Document) line(path string) int {
+	if line, _ := d.follow(path); line > 0 {
+		return d.before + line
+	}
+	return 0
+}
+
+// has reports whether something is written at a path, if only nothing.
+func (d *Document) has(path string) bool {
+	_, found := d.follow(path)
 	return found
 }
 
-// follow returns the line to which a path leads, as far as it does, and whether it leads to its end.
-func (s *Source) follow(path string) (line int, found bool) {
-	node := &s.tree
+// follow returns the line of the document to which a path leads, as far as it does, and
+// whether it leads to its end.
+func (d *Document) follow(path string) (line int, found bool) {
+	node := &d.tree
 	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
 		if node = child(node, step); node == nil {
 			return line, false

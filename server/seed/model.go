@@ -2,6 +2,7 @@ package seed
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,14 +16,24 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// A State is what files say, together, at a moment. What nobody chose is still missing in the holdings.
+// A State is what files say, together, at a moment, without the secrets, which a
+// Builder hands on one by one.
 type State struct {
 	Now         time.Time // virtual
 	Clock       clock.State
-	Estates     []*ssm.Estate
+	Accounts    []*ssm.AccountSnapshot
 	Credentials []account.Credential
 	Roles       []account.Role
 	Faults      []fault.Rule
+	Counts      Counts
+}
+
+// Counts says how much a state has.
+type Counts struct {
+	Accounts    int `json:"accounts"`
+	Secrets     int `json:"secrets"`
+	Credentials int `json:"credentials"`
+	Faults      int `json:"faults"`
 }
 
 // Rules are what a State is held to besides the model.
@@ -33,94 +44,162 @@ type Rules struct {
 	SecretLimit uint64      // of accounts that have none of their own
 	Faults      fault.Known
 	Operations  []string // that policies may name, such as ssm:GetSecretValue
-	Taken       Taken
+	// IDTaken reports whether a SecretId is somebody else's already: another account's,
+	// or the configuration's. FaultTaken is the same for ids of faults.
+	IDTaken, FaultTaken func(id string) (bool, error)
 }
 
-// Taken is what stands once and somebody else has already: other accounts, or the configuration.
-type Taken struct {
-	SecretIDs, Faults []string
-	FlowIDs           []int64
-}
-
-// Build makes a state of files. The error is a *Mistake that says where what is wrong.
-func Build(sources []*Source, r Rules) (*State, error) {
-	b := &builder{rules: r, state: &State{Clock: r.Clock}, estates: map[uint64]*ssm.Estate{}, taken: map[string]bool{}, others: map[string]bool{}, counts: map[string]int{}}
+// Build makes a state of files, document by document. Each secret is handed on as soon
+// as it is read: what nobody chose is still missing in it, and it counts only if Build
+// returns no error. The error is a *PositionError if a file is wrong, and else what
+// handOn or ctx said.
+func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time.Time, uin uint64, s *ssm.SecretSnapshot) error) (*State, error) {
+	b := &builder{
+		rules: r, handOn: handOn, state: &State{Clock: r.Clock}, accounts: map[uint64]*ssm.AccountSnapshot{},
+		taken: map[string]bool{}, quotas: map[string]*quota{}, keys: map[string]int{},
+	}
 	if r.Uin == 0 {
 		b.state.Clock = clock.State{}
 	}
-	for _, id := range r.Taken.SecretIDs {
-		b.others["the SecretId "+id] = true
-	}
-	for _, id := range r.Taken.Faults {
-		b.others["the fault "+id] = true
-	}
-	for _, id := range r.Taken.FlowIDs {
-		b.others[fmt.Sprint("the flowId ", id)] = true
-	}
+	// The clock stands in the first document of a file: relative times of all files
+	// depend on it.
+	var files []*file
 	for _, s := range sources {
-		b.source = s
-		b.clock(s.File.Clock)
+		f, err := s.open()
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		files = append(files, f)
+		if b.doc, err = f.next(); err != nil {
+			return nil, err
+		}
+		if f.first = b.doc; b.doc != nil && s.only == 0 {
+			b.clock(b.doc.File.Clock)
+		}
 	}
 	b.state.Now = b.state.Clock.Time(r.Wall)
-	for _, s := range sources {
-		b.source = s
-		for i := range s.File.Accounts {
-			if s.only != 0 && s.only != s.File.Accounts[i].Uin {
-				continue
-			}
-			b.account(fmt.Sprintf("accounts[%d]", i), &s.File.Accounts[i])
+	for i, f := range files {
+		b.only = sources[i].only
+		if err := b.file(ctx, f); err != nil {
+			return nil, err
 		}
-		b.faults(s.File.Faults)
 	}
 	for _, check := range b.later {
 		check()
 	}
-	for _, e := range b.state.Estates {
-		b.check("accounts", e.Data.Check())
+	for _, a := range b.state.Accounts {
+		b.check("accounts", a.Data.Check())
 	}
-	if b.err != nil {
-		return nil, b.err
+	b.count()
+	return b.state, b.err
+}
+
+// file goes through the documents of a file.
+func (b *builder) file(ctx context.Context, f *file) (err error) {
+	for doc := f.first; doc != nil; doc, err = f.next() {
+		b.doc = doc
+		if doc != f.first {
+			b.want(doc.File.Clock == nil, "clock", "it must stand in the first document of the file: the times before it depend on it")
+		}
+		for i := range doc.File.Accounts {
+			a := &doc.File.Accounts[i]
+			if b.only != 0 && b.only != a.Uin {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := b.account(fmt.Sprintf("accounts[%d]", i), a); err != nil {
+				return err
+			}
+		}
+		b.faults(doc.File.Faults)
+		if b.err != nil {
+			return b.err
+		}
 	}
-	return b.state, nil
+	return err
 }
 
 // builder goes through files and keeps the first mistake.
 type builder struct {
-	rules   Rules
-	state   *State
-	source  *Source
-	estates map[uint64]*ssm.Estate
-	taken   map[string]bool // names that stand once
-	others  map[string]bool // what somebody else has
-	counts  map[string]int  // secrets by account and region, access keys by account and user
-	later   []func()
-	timed   bool // a file has a clock
-	err     error
+	rules    Rules
+	handOn   func(time.Time, uint64, *ssm.SecretSnapshot) error
+	state    *State
+	doc      *Document
+	only     uint64 // not 0: the account that counts
+	accounts map[uint64]*ssm.AccountSnapshot
+	taken    map[string]bool // names that stand once
+	quotas   map[string]*quota
+	keys     map[string]int // access keys by account and user
+	later    []func()
+	timed    bool // a file has a clock
+	err      error
+}
+
+// position is where something stands. It outlives its document.
+type position struct {
+	source string
+	line   int
+	path   string
+}
+
+func (b *builder) at(path string) position {
+	return position{b.doc.Name, b.doc.line(path), path}
 }
 
 // afterwards checks something once every file is read.
-func (b *builder) afterwards(check func()) {
-	source := b.source
-	b.later = append(b.later, func() {
-		b.source = source
-		check()
-	})
+func (b *builder) afterwards(check func()) { b.later = append(b.later, check) }
+
+// quota counts the secrets of an account in a region.
+type quota struct {
+	n    uint64
+	last position // of the first one beyond the limit that was known then, else of the last
 }
 
-// quota holds a secret to how many there may be.
-func (b *builder) quota(path string, e *ssm.Estate, h *ssm.Holding) {
-	region, limit := fmt.Sprint(e.Uin, " ", h.Region), cmp.Or(e.Data.SecretLimit, b.rules.SecretLimit)
-	b.counts[region]++
-	b.want(uint64(b.counts[region]) <= limit, path, "it is more than the %d secrets that the account may hold in a region", limit)
+// quota holds an account to how many secrets and access keys it may have.
+func (b *builder) quota(path string, a *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
+	key := fmt.Sprint(a.Uin, " ", h.Region)
+	limit := func() uint64 { return cmp.Or(a.Data.SecretLimit, b.rules.SecretLimit) } // another document may set it
+	q := b.quotas[key]
+	if q == nil {
+		q = new(quota)
+		b.quotas[key] = q
+		b.afterwards(func() {
+			b.wantAt(q.n <= limit(), q.last, "it is more than the %d secrets that the account may hold in a region", limit())
+		})
+	}
+	if q.n++; q.n <= limit()+1 {
+		q.last = b.at(path)
+	}
 	if target := h.Secret.TargetUin; target != 0 {
-		user := fmt.Sprint(e.Uin, " ", target)
-		b.counts[user] += max(1, len(h.Keys))
-		b.check(path+".accessKeys", e.Data.CheckKeys(target, b.counts[user]))
+		user := fmt.Sprint(a.Uin, " ", target)
+		b.keys[user] += max(1, len(h.Keys))
+		n, at := b.keys[user], b.at(path+".accessKeys")
+		b.afterwards(func() { b.checkAt(at, a.Data.CheckKeys(target, n)) })
 	}
 }
 
-// check notes a mistake, if there is one, at a path.
+// count counts what the state has.
+func (b *builder) count() {
+	b.state.Counts.Credentials, b.state.Counts.Faults = len(b.state.Credentials), len(b.state.Faults)
+	b.state.Counts.Accounts = len(b.accounts)
+}
+
+// check notes a mistake, if there is one, at a path of the present document.
 func (b *builder) check(path string, err error) bool {
+	if err == nil || b.err != nil {
+		return err == nil
+	}
+	if b.doc == nil {
+		b.err = err
+		return false
+	}
+	return b.checkAt(b.at(path), err)
+}
+
+func (b *builder) checkAt(at position, err error) bool {
 	if err == nil {
 		return true
 	}
@@ -129,7 +208,7 @@ func (b *builder) check(path string, err error) bool {
 		err = errors.New(refused.Message(apierr.English))
 	}
 	if b.err == nil {
-		b.err = b.source.mistake(path, err)
+		b.err = &PositionError{Source: at.source, Line: at.line, Field: at.path, Why: err.Error()}
 	}
 	return false
 }
@@ -142,12 +221,26 @@ func (b *builder) want(ok bool, path, format string, args ...any) bool {
 	return b.check(path, fmt.Errorf(format, args...))
 }
 
+func (b *builder) wantAt(ok bool, at position, format string, args ...any) bool {
+	if ok {
+		return true
+	}
+	return b.checkAt(at, fmt.Errorf(format, args...))
+}
+
 // once notes a mistake if a name is given a second time.
 func (b *builder) once(path, what, name string) {
 	key := what + "\x00" + name
 	b.want(!b.taken[key], path, "%s is given twice", what)
-	b.want(!b.others[what], path, "%s is taken, by another account or by the configuration; choose another", what)
 	b.taken[key] = true
+}
+
+// free notes a mistake if an id is given a second time, or is somebody else's.
+func (b *builder) free(path, what, id string, taken func(string) (bool, error)) {
+	b.once(path, what+" "+id, "")
+	is, err := taken(id)
+	b.check(path, err)
+	b.want(!is, path, "%s %s is taken, by another account or by the configuration; choose another", what, id)
 }
 
 // largestFlowID leaves room for those that are drawn behind it.
@@ -156,16 +249,17 @@ const largestFlowID = 1 << 52
 // LargestUin is the largest number of an account: the API's numbers are read as float64 by JavaScript.
 const LargestUin = 1<<53 - 1
 
-func (b *builder) account(path string, a *Account) {
+// account reads an account, and hands its secrets on.
+func (b *builder) account(path string, a *Account) error {
 	if !b.want(a.Uin > 0 && a.Uin <= LargestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
-		return
+		return b.err
 	}
 	b.want(b.rules.Uin == 0 || b.rules.Uin == a.Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
-	e := b.estates[a.Uin]
+	e := b.accounts[a.Uin]
 	if e == nil {
-		e = &ssm.Estate{Uin: a.Uin, Tasks: map[int64]*ssm.Task{}}
-		b.estates[a.Uin] = e
-		b.state.Estates = append(b.state.Estates, e)
+		e = &ssm.AccountSnapshot{Uin: a.Uin, Tasks: map[int64]*ssm.Task{}}
+		b.accounts[a.Uin] = e
+		b.state.Accounts = append(b.state.Accounts, e)
 	}
 	b.data(path, a, &e.Data)
 	for i, r := range a.Roles {
@@ -179,11 +273,17 @@ func (b *builder) account(path string, a *Account) {
 	}
 	for i := range a.Secrets {
 		at := fmt.Sprintf("%s.secrets[%d]", path, i)
-		if h := b.secret(at, &a.Secrets[i], e); h != nil {
-			e.Secrets = append(e.Secrets, h)
-			b.afterwards(func() { b.quota(at, e, h) })
+		h := b.secret(at, &a.Secrets[i], e)
+		if b.err != nil {
+			return b.err
+		}
+		b.quota(at, e, h)
+		b.state.Counts.Secrets++
+		if err := b.handOn(b.state.Now, e.Uin, h); err != nil {
+			return err
 		}
 	}
+	return b.err
 }
 
 // data reads what there is to know of an account; of two files, the later decides.
@@ -216,13 +316,13 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 	}
 }
 
-func (b *builder) task(path string, t *Task, e *ssm.Estate) {
+func (b *builder) task(path string, t *Task, e *ssm.AccountSnapshot) {
 	kind := slices.IndexFunc([]ssm.TaskKind{ssm.CreateTask, ssm.RotateTask, ssm.DeleteTask}, func(k ssm.TaskKind) bool { return k.String() == t.Kind })
 	status := slices.Index(taskStatuses, cmp.Or(t.Status, taskStatuses[0]))
 	b.want(kind >= 0, path+".kind", "it is %q, it must be creation, rotation or deletion", t.Kind)
 	b.want(status >= 0, path+".status", "it is %q, it must be one of %s", t.Status, strings.Join(taskStatuses, ", "))
 	b.want(t.FlowID > 0 && t.FlowID <= largestFlowID, path+".flowId", "it must be a number from 1 to %d", int64(largestFlowID))
-	b.once(path+".flowId", fmt.Sprint("the flowId ", t.FlowID), "")
+	b.once(path+".flowId", fmt.Sprint("the flowId ", t.FlowID), fmt.Sprint(e.Uin))
 	b.check(path+".secretName", ssm.CheckName(t.SecretName))
 	b.want(t.Polls >= 0, path+".polls", "it can't be less than 0")
 	b.want(ssm.TaskStatus(max(0, status)) == ssm.TaskRunning || t.DueTime == "" && t.Polls == 0, path+".status", "a task that has ended has no dueTime and no polls")
@@ -249,7 +349,7 @@ func (b *builder) region(path, region string) string {
 
 func (b *builder) faults(rules []fault.Rule) {
 	for i := range rules {
-		if b.source.only != 0 && b.source.only != rules[i].Uin {
+		if b.only != 0 && b.only != rules[i].Uin {
 			continue
 		}
 		path := fmt.Sprintf("faults[%d]", i)
@@ -260,24 +360,27 @@ func (b *builder) faults(rules []fault.Rule) {
 			b.check(path, err)
 		}
 		if rules[i].ID != "" {
-			b.once(path+".id", "the fault "+rules[i].ID, "")
+			b.free(path+".id", "the fault", rules[i].ID, b.rules.FaultTaken)
 		}
 		b.want(b.rules.Uin == 0 || b.rules.Uin == rules[i].Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
 		b.state.Faults = append(b.state.Faults, rules[i])
 	}
 }
 
-// flow holds a secret that says that a task runs to that task.
-func (b *builder) flow(path string, e *ssm.Estate, h *ssm.Holding) {
-	t := e.Tasks[h.Secret.FlowID]
-	b.want(t != nil && t.Status == ssm.TaskRunning && t.Region == h.Region && t.SecretName == h.Secret.Name, path+".flowId",
-		"there is no running task with that flowId for this secret; add it to the account's tasks")
-	if t == nil {
-		return
-	}
-	want := ssm.RotateTask
-	if h.Secret.Birth == ssm.Making {
-		want = ssm.CreateTask
-	}
-	b.want(t.Kind == want && h.Secret.Birth != ssm.MakingFailed, path+".flowId", "a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
+// flow holds a secret that says that a task runs to that task, once all are read.
+func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
+	flowID, region, name, birth, at := h.Secret.FlowID, h.Region, h.Secret.Name, h.Secret.Birth, b.at(path+".flowId")
+	b.afterwards(func() {
+		t := e.Tasks[flowID]
+		if !b.wantAt(t != nil && t.Status == ssm.TaskRunning && t.Region == region && t.SecretName == name, at,
+			"there is no running task with that flowId for this secret; add it to the account's tasks") {
+			return
+		}
+		want := ssm.RotateTask
+		if birth == ssm.Making {
+			want = ssm.CreateTask
+		}
+		b.wantAt(t.Kind == want && birth != ssm.MakingFailed, at,
+			"a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
+	})
 }

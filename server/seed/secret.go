@@ -16,7 +16,7 @@ import (
 
 // Secrets, held to the rules of their type.
 
-func (b *builder) secret(path string, s *Secret, e *ssm.Estate) *ssm.Holding {
+func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.SecretSnapshot {
 	if !b.want(s.SecretType <= uint64(ssm.Redis), path+".secretType", "it must be 0 to 4") {
 		return nil
 	}
@@ -24,7 +24,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.Estate) *ssm.Holding {
 	b.check(path+".secretName", ssm.CheckName(s.SecretName))
 	b.fields(path, s, t)
 	created := b.past(path+".createTime", s.CreateTime, b.state.Now)
-	h := &ssm.Holding{Region: b.region(path, s.Region), Versions: map[string]*ssm.Version{}, UserNamePrefix: s.UserNamePrefix, Secret: ssm.Secret{
+	h := &ssm.SecretSnapshot{Region: b.region(path, s.Region), Versions: map[string]*ssm.Version{}, UserNamePrefix: s.UserNamePrefix, Secret: ssm.Secret{
 		Name: s.SecretName, Type: t, Description: s.Description, CreatedAt: created.UnixNano(), KmsKeyID: s.KmsKeyID,
 		SoftwareKey: s.EncryptType == 1, AdditionalConfig: s.AdditionalConfig, ResourceID: s.ResourceID,
 		ProjectID: s.ProjectID, ResourceName: s.SSHKeyName, TargetUin: s.TargetUin, FlowID: s.FlowID,
@@ -54,7 +54,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.Estate) *ssm.Holding {
 		b.want(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", "it can't lie before createTime")
 	}
 	if s.FlowID != 0 {
-		b.afterwards(func() { b.flow(path, e, h) })
+		b.flow(path, e, h)
 	}
 	return h
 }
@@ -93,7 +93,7 @@ func (b *builder) fields(path string, s *Secret, t ssm.Type) {
 	}
 }
 
-func (b *builder) status(path string, s *Secret, h *ssm.Holding) {
+func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 	at := path + ".status"
 	text := cmp.Or(s.Status, ssm.Enabled.String())
 	i := slices.IndexFunc(ssm.Statuses(), func(st ssm.Status) bool { return st.String() == text })
@@ -126,10 +126,10 @@ func (b *builder) status(path string, s *Secret, h *ssm.Holding) {
 
 var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
 
-func (b *builder) versions(path string, s *Secret, h *ssm.Holding) {
+func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 	given, short := s.Versions, ""
 	for field, value := range map[string]string{".secretString": s.SecretString, ".secretBinary": s.SecretBinary} {
-		b.want(value != "" || !b.source.has(path+field), path+field, "it is empty; a secret without versions has none of it")
+		b.want(value != "" || !b.doc.has(path+field), path+field, "it is empty; a secret without versions has none of it")
 	}
 	if s.SecretString != "" || s.SecretBinary != "" {
 		if !b.want(len(given) == 0, path+".versions", "give the value here or beside the secret's name, not in both places") {
@@ -167,7 +167,7 @@ func (b *builder) versions(path string, s *Secret, h *ssm.Holding) {
 	}
 }
 
-func (b *builder) product(path string, s *Secret, h *ssm.Holding) {
+func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot) {
 	x := &h.Secret
 	x.ProductName, x.Domains = s.ProductName, s.Domains
 	if len(x.Domains) == 0 {
@@ -213,7 +213,7 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 	b.want(current == 1 || x.Birth != ssm.Made && current == 0, path, "one of them has the version SSM_Current")
 }
 
-func (b *builder) sshKey(path string, s *Secret, h *ssm.Holding) {
+func (b *builder) sshKey(path string, s *Secret, h *ssm.SecretSnapshot) {
 	h.Secret.ResourceID = s.SSHKeyID
 	b.want(s.ProjectID >= 0, path+".projectId", "it can't be less than 0")
 	if s.SSHKeyName != "" {
@@ -240,7 +240,7 @@ func (b *builder) sshKey(path string, s *Secret, h *ssm.Holding) {
 
 var keyID = regexp.MustCompile(`^skey-[a-z0-9]{8}$`)
 
-func (b *builder) accessKey(path string, s *Secret, h *ssm.Holding, e *ssm.Estate) {
+func (b *builder) accessKey(path string, s *Secret, h *ssm.SecretSnapshot, e *ssm.AccountSnapshot) {
 	b.want(s.TargetUin > 0 && s.TargetUin <= LargestUin, path+".targetUin", "it must be there: the user whose key it is")
 	b.want(len(s.AccessKeys) <= ssm.MaxAccessKeys, path+".accessKeys", "a user has at most %d keys", ssm.MaxAccessKeys)
 	keys := s.AccessKeys
@@ -257,7 +257,7 @@ func (b *builder) accessKey(path string, s *Secret, h *ssm.Holding, e *ssm.Estat
 	for i, k := range keys {
 		at := fmt.Sprintf("%s.accessKeys[%d]", path, i)
 		b.want(k.SecretID != "" && k.SecretKey != "", at, "secretId and secretKey must be there")
-		b.once(at+".secretId", "the SecretId "+k.SecretID, "")
+		b.free(at+".secretId", "the SecretId", k.SecretID, b.rules.IDTaken)
 		h.Keys = append(h.Keys, ssm.HeldKey{SecretID: k.SecretID, AccessKeyPair: ssm.AccessKeyPair{
 			SecretKey: k.SecretKey, Uin: e.Uin, TargetUin: s.TargetUin, Region: h.Region, SecretName: s.SecretName,
 		}})

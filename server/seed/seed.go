@@ -6,7 +6,6 @@
 package seed
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -139,19 +138,6 @@ func (t *Tags) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// MarshalYAML writes what UnmarshalYAML reads.
-func (t Tags) MarshalYAML() (any, error) {
-	n := &yaml.Node{Kind: yaml.MappingNode}
-	for _, tag := range t {
-		var key, value yaml.Node
-		if err := errors.Join(key.Dump(tag.Key), value.Dump(tag.Value)); err != nil { // quoted where other programs would take it for no text
-			return nil, err
-		}
-		n.Content = append(n.Content, &key, &value)
-	}
-	return n, nil
-}
-
 // A Version is one value of a secret.
 type Version struct {
 	VersionID    string `yaml:"versionId"`
@@ -190,7 +176,7 @@ type Task struct {
 func Of(uin uint64, sources []*Source) (own []*Source) {
 	for _, s := range sources {
 		part := *s
-		part.only, part.File.Clock = uin, nil
+		part.only = uin
 		own = append(own, &part)
 	}
 	return own

@@ -1,6 +1,9 @@
 package seed
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -14,17 +17,29 @@ import (
 var wall = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func build(text string) (*State, error) {
-	s, err := Parse("x.yaml", []byte(text))
-	if err != nil {
-		return nil, err
-	}
-	return Build([]*Source{s}, Rules{Wall: wall, SecretLimit: 1000, Faults: fault.Known{
-		Actions: []string{"GetSecretValue"}, Codes: func(string) []string { return []string{"InternalError"} },
-		Has: func(code string) bool { return code == "InternalError" }, Regions: ssm.Regions(),
-	}})
+	state, _, err := buildAll(text)
+	return state, err
 }
 
-// one is a document with one account, whose fields follow.
+// buildAll returns the secrets, too.
+func buildAll(texts ...string) (state *State, secrets []*ssm.SecretSnapshot, err error) {
+	free := func(string) (bool, error) { return false, nil }
+	rules := Rules{Wall: wall, SecretLimit: 1000, IDTaken: free, FaultTaken: free, Faults: fault.Known{
+		Actions: []string{"GetSecretValue"}, Codes: func(string) []string { return []string{"InternalError"} },
+		Has: func(code string) bool { return code == "InternalError" }, Regions: ssm.Regions(),
+	}}
+	var sources []*Source
+	for i, text := range texts {
+		sources = append(sources, Text([]string{"x.yaml", "y.yaml"}[i], []byte(text)))
+	}
+	state, err = Build(context.Background(), sources, rules, func(_ time.Time, _ uint64, s *ssm.SecretSnapshot) error {
+		secrets = append(secrets, s)
+		return nil
+	})
+	return state, secrets, err
+}
+
+// account1 is a document with one account, whose fields follow.
 func account1(fields string) string {
 	return "accounts:\n  - uin: 100000000001\n" + indent(fields, "    ")
 }
@@ -54,7 +69,9 @@ func TestMistakes(t *testing.T) {
 		{"accounts:\n  - uin: 99999999999999999999\n", "x.yaml:2: accounts[0].uin: "},
 		{"accounts: 7\n", "x.yaml:1: accounts: the value has the wrong type"},
 		{"accounts:\n  - uin: 1\n    uin: 2\n", "x.yaml:3: accounts[0].uin: it is given twice"},
-		{"accounts: []\n---\naccounts: []\n", "x.yaml:2: this is not one YAML document"},
+		{"accounts: []\n---\naccounts: [{uin: 0}]\n", "x.yaml:3: accounts[0].uin: it must be a number"},
+		{"accounts: []\n---\n# that\nclock: {frozen: true}\n", "x.yaml:4: clock: it must stand in the first document"},
+		{"accounts: []\n...\n---\naccounts: [", "x.yaml:5: this is not YAML"},
 		{"- a\n", "x.yaml:1: "},
 		{"accounts:\n  - {uin: 1, service: [x]}\n", "x.yaml:2: accounts[0].service: the value has the wrong type or form; it must be a text"},
 		{"accounts:\n  - {uin: 1, secrets: [{secretName: a, secretType: one}]}\n", "x.yaml:2: accounts[0].secrets[0].secretType: the value has the wrong type or form; it must be a number"},
@@ -228,11 +245,11 @@ func TestNoSecretInMistakes(t *testing.T) {
 
 // TestTimes resolves relative times against the virtual clock that the same file sets.
 func TestTimes(t *testing.T) {
-	s, err := build("clock: {now: 2030-01-02T00:00:00Z, frozen: true}\n" + secret1("createTime: now-30d\nstatus: PendingDelete\ndeleteTime: now+72h"))
+	s, secrets, err := buildAll("clock: {now: 2030-01-02T00:00:00Z, frozen: true}\n" + secret1("createTime: now-30d\nstatus: PendingDelete\ndeleteTime: now+72h"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := s.Estates[0].Secrets[0].Secret
+	x := secrets[0].Secret
 	if got, want := time.Unix(0, x.CreatedAt).UTC().String(), "2029-12-03 00:00:00 +0000 UTC"; got != want {
 		t.Errorf("created %s, want %s", got, want)
 	}
@@ -255,6 +272,21 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// written is a state with a text in every place.
+func written(t *testing.T, value string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := NewWriter(&out, clock.State{}, nil, nil, nil)
+	err := errors.Join(w.Account(&ssm.AccountSnapshot{Uin: 1}), w.Secret(1, &ssm.SecretSnapshot{
+		Region: ssm.DefaultRegion, Secret: ssm.Secret{Name: "a", CreatedAt: wall.UnixNano(), Description: value, Tags: []ssm.Tag{{TagKey: value, TagValue: value}}},
+		Versions: map[string]*ssm.Version{"v1": {CreatedAt: wall.UnixNano(), String: value}},
+	}), w.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // FuzzStrings writes any text as a value and reads it back.
 func FuzzStrings(f *testing.F) {
 	for _, s := range []string{"x", "", " x", "x ", "null", "~", "1e3", "0x1", "true", "- a", "a: b", "# c", "a #b", "'", `"`, `\`, "\n", "x\n", "\nx", "x\n\n y\n", "\t", "\r\n", "|", ">", "%", "@", "`",
@@ -265,14 +297,7 @@ func FuzzStrings(f *testing.F) {
 		if strings.ToValidUTF8(value, "") != value || value == "" {
 			return
 		}
-		state := &State{Estates: []*ssm.Estate{{Uin: 1, Secrets: []*ssm.Holding{{
-			Region: ssm.DefaultRegion, Secret: ssm.Secret{Name: "a", CreatedAt: wall.UnixNano(), Description: value, Tags: []ssm.Tag{{TagKey: value, TagValue: value}}},
-			Versions: map[string]*ssm.Version{"v1": {CreatedAt: wall.UnixNano(), String: value}},
-		}}}}}
-		text, err := Write(state)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := written(t, value)
 		s, err := Parse("x", text)
 		if err != nil {
 			t.Fatalf("%q is written as\n%s\nwhich reads %v", value, text, err)

@@ -75,6 +75,16 @@ type Owner struct {
 	Uin    uint64 // the account, such as 100000000001
 	AppID  uint64 // the account's other number, such as 1250000001
 	Region string // such as ap-guangzhou
+
+	// Generation tells the states apart that an account has had: an import or a reset
+	// is written beside the present state, under the next number.
+	Generation uint32
+}
+
+// In returns the owner in one of its generations.
+func (o Owner) In(generation uint32) Owner {
+	o.Generation = generation
+	return o
 }
 
 // NewOwner returns the owner that an account is in a region.

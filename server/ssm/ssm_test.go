@@ -116,7 +116,7 @@ func TestKeys(t *testing.T) {
 	if NewOwner(100000000001, "").AppID != 1250000001 {
 		t.Error("the default account has another AppId")
 	}
-	a, b := Owner{1, 2, "ap-guangzhou"}, Owner{1, 2, "ap-beijing"}
+	a, b := Owner{Uin: 1, AppID: 2, Region: "ap-guangzhou"}, Owner{Uin: 1, AppID: 2, Region: "ap-beijing"}
 	if a.DefaultKmsKeyID() == b.DefaultKmsKeyID() {
 		t.Error("two regions share a default key")
 	}

@@ -20,7 +20,7 @@ func Open(t testing.TB, tables ...store.Bucketer) *store.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := db.Check(); err != nil {
+		if err := db.Check(nil); err != nil {
 			t.Errorf("the store is broken, see %s: %v", keep(t, dir), err)
 		}
 		if err := db.Close(); err != nil {

@@ -1,7 +1,7 @@
 package ssm
 
-// A Holding is all there is to one secret.
-type Holding struct {
+// A SecretSnapshot is all there is to one secret.
+type SecretSnapshot struct {
 	Region   string
 	Secret   Secret
 	Versions map[string]*Version // by VersionId
@@ -11,12 +11,11 @@ type Holding struct {
 	UserNamePrefix string
 }
 
-// An Estate is all there is to one account.
-type Estate struct {
-	Uin     uint64
-	Data    AccountData
-	Secrets []*Holding
-	Tasks   map[int64]*Task // by FlowID
+// An AccountSnapshot is all there is to one account besides its secrets.
+type AccountSnapshot struct {
+	Uin   uint64
+	Data  AccountData
+	Tasks map[int64]*Task // by FlowID
 }
 
 // A HeldKey is an access key with its SecretId.

@@ -1,0 +1,320 @@
+package action
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// An Event is something that time made happen.
+type Event struct {
+	At         time.Time `json:"at"`
+	What       string    `json:"what"` // deletion; rotation, also skipped, failed or begun; the end of a task: "creation done"
+	Uin        uint64    `json:"uin"`
+	Region     string    `json:"region"`
+	SecretName string    `json:"secretName"`
+	FlowID     int64     `json:"flowId,omitzero"`
+}
+
+// Due does what is due. An item that can't be done is set aside, so that it stands in
+// nobody's way, and tried again later. Due is for one goroutine at a time, but for
+// Aside.
+type Due struct {
+	DB          *store.DB
+	Random      io.Reader
+	Tasks       Tasks
+	Account     func(uin uint64) ssm.AccountData
+	Generations func() *Generations
+	Wall        func() time.Time
+	// Failed is called with each item that is set aside.
+	Failed func(Aside)
+
+	mu    sync.Mutex
+	aside map[string]*Aside // by list and key
+}
+
+// An Aside is something due that could not be done.
+type Aside struct {
+	What       string    `json:"what"` // deletion, rotation or end of a task
+	Uin        uint64    `json:"uin"`
+	Region     string    `json:"region,omitempty"`
+	SecretName string    `json:"secretName,omitempty"`
+	FlowID     int64     `json:"flowId,omitzero"`
+	DueAt      time.Time `json:"dueAt"`   // virtual time
+	Since      time.Time `json:"since"`   // wall time
+	RetryAt    time.Time `json:"retryAt"` // wall time; the next start tries, too
+	Attempts   int       `json:"attempts"`
+	Reason     string    `json:"reason"`
+	Err        error     `json:"-"` // with the stack of a panic
+}
+
+const (
+	// atOnce bounds how many items one transaction does, inOneGo how long it does them.
+	atOnce  = 250
+	inOneGo = 4 * time.Millisecond
+
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+)
+
+// dueKind is a list of what is due, with what is done when it is.
+type dueKind struct {
+	what string
+	list string
+	unit time.Duration // of the list's order
+	some func(tx *store.Tx, list string, to uint64, most int, skip func([]byte) bool) []store.Listed
+	in   func(tx *store.Tx, list string, order uint64, key []byte) bool
+	do   func(*Call, []byte) (Event, error)
+}
+
+// dueKinds in the order in which they are done at one moment.
+var dueKinds = []dueKind{
+	{"end of a task", toEnd, time.Nanosecond, tasks.Until, tasks.Lists, (*Call).endTask},
+	{"deletion", toDelete, time.Nanosecond, secrets.Until, secrets.Lists, (*Call).deleteDue},
+	{"rotation", toRotate, time.Second, secrets.Until, secrets.Lists, (*Call).rotateDue},
+}
+
+// dueItem is an entry of one of these lists.
+type dueItem struct {
+	*dueKind
+	store.Listed
+	at time.Time
+}
+
+func (k *dueKind) time(order uint64) time.Time {
+	if k.unit == time.Second {
+		return time.Unix(int64(order), 0)
+	}
+	return time.Unix(0, int64(order))
+}
+
+// order is the last one that is due at a time.
+func (k *dueKind) order(t time.Time) uint64 {
+	if k.unit == time.Second {
+		return uint64(t.Unix())
+	}
+	return uint64(t.UnixNano())
+}
+
+// Step makes the first things happen that are due until a time, in order and each at
+// its own time, in one transaction of a few milliseconds. It returns what happened and
+// when more is due, the zero time for never. Within the transaction it calls keep with
+// the time up to which everything is done then.
+func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) error) (events []Event, next time.Time, err error) {
+	err = d.DB.Update(func(tx *store.Tx) error {
+		events = nil
+		g := d.Generations()
+		began := d.Wall()
+		skip := d.skip(g, began)
+		var made time.Time // the earliest that is due because of what was done
+		for i, item := range dueItems(tx, until, atOnce, skip) {
+			if i > 0 && d.Wall().Sub(began) > inOneGo || !made.IsZero() && made.Before(item.at) {
+				break
+			}
+			if !item.in(tx, item.list, item.Order, item.Key) {
+				continue // what was done before took it out of the list
+			}
+			c := &Call{Now: item.at, Random: d.Random, Tasks: d.Tasks, Generations: g, tx: tx, accountOf: d.Account}
+			if event, done := d.try(tx, c, &item); done {
+				events = append(events, event)
+			}
+			if !c.Due.IsZero() && (made.IsZero() || c.Due.Before(made)) {
+				made = c.Due
+			}
+		}
+		next = time.Time{}
+		if first := dueItems(tx, farAway, 1, skip); len(first) > 0 {
+			next = first[0].at
+		}
+		reached := until
+		if !next.IsZero() && !next.After(until) {
+			reached = next.Add(-1)
+		}
+		return keep(tx, reached)
+	})
+	if err != nil {
+		return nil, next, err
+	}
+	return events, next, nil
+}
+
+// farAway is behind everything that can be due.
+var farAway = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
+// dueItems returns the first items that are due until a time, in order.
+func dueItems(tx *store.Tx, until time.Time, most int, skip func(list string, key []byte) bool) (items []dueItem) {
+	for i := range dueKinds {
+		k := &dueKinds[i]
+		to := k.order(until)
+		if until == farAway {
+			to = 1<<64 - 1
+		}
+		for _, e := range k.some(tx, k.list, to, most, func(key []byte) bool { return skip(k.list, key) }) {
+			items = append(items, dueItem{k, e, k.time(e.Order)})
+		}
+	}
+	slices.SortStableFunc(items, func(a, b dueItem) int { return a.at.Compare(b.at) })
+	return items[:min(most, len(items))]
+}
+
+// skip leaves out what belongs to a state that is not the present one, and what is set
+// aside.
+func (d *Due) skip(g *Generations, wall time.Time) func(list string, key []byte) bool {
+	return func(list string, key []byte) bool {
+		uin, generation, _ := splitKey(key)
+		if !g.Live(uin, generation) {
+			return true
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		a := d.aside[list+string(key)]
+		return a != nil && wall.Before(a.RetryAt)
+	}
+}
+
+// try does one item, or sets it aside.
+func (d *Due) try(tx *store.Tx, c *Call, item *dueItem) (event Event, done bool) {
+	err := tx.Try(func() (err error) {
+		event, err = item.do(c, item.Key)
+		return err
+	})
+	at := item.list + string(item.Key)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		delete(d.aside, at)
+		return event, true
+	}
+	a := d.aside[at]
+	if a == nil {
+		a = &Aside{What: item.what, DueAt: item.at.UTC(), Since: d.Wall().UTC()}
+		a.name(item)
+		if d.aside == nil {
+			d.aside = map[string]*Aside{}
+		}
+		d.aside[at] = a
+	}
+	a.Attempts++
+	a.Err = err
+	a.Reason, _, _ = strings.Cut(err.Error(), "\n") // without the stack
+	a.RetryAt = d.Wall().Add(min(firstRetry<<min(a.Attempts-1, 10), lastRetry)).UTC()
+	d.Failed(*a)
+	return Event{}, false
+}
+
+// name says what the item is about, as far as its key tells.
+func (a *Aside) name(item *dueItem) {
+	if item.list == toEnd {
+		a.Uin, _, _ = splitKey(item.Key)
+		if len(item.Key) >= 8 {
+			a.FlowID = flowIDOf(item.Key)
+		}
+		return
+	}
+	o, name := splitSecretKey(item.Key)
+	a.Uin, a.Region, a.SecretName = o.Uin, o.Region, name
+}
+
+// Aside returns what is set aside, the longest first.
+func (d *Due) Aside() []Aside {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := []Aside{}
+	for _, a := range d.aside {
+		all = append(all, *a)
+	}
+	slices.SortFunc(all, func(a, b Aside) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.SecretName, b.SecretName))
+	})
+	return all
+}
+
+// Forget forgets what is set aside of an account, or with 0 of all: the state that it
+// belonged to is no more.
+func (d *Due) Forget(uin uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.aside, func(_ string, a *Aside) bool { return uin == 0 || a.Uin == uin })
+}
+
+func (c *Call) event(what, name string) Event {
+	return Event{At: c.Now.UTC(), What: what, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: name}
+}
+
+// dueSecret reads the secret under a key, and makes the call one of its owner.
+func (c *Call) dueSecret(key []byte) (*ssm.Secret, error) {
+	c.Owner, _ = splitSecretKey(key)
+	s, err := secrets.Get(c.tx, key)
+	if s == nil && err == nil {
+		err = fmt.Errorf("there is no secret under the key %q", key)
+	}
+	return s, err
+}
+
+func (c *Call) deleteDue(key []byte) (Event, error) {
+	s, err := c.dueSecret(key)
+	if err != nil {
+		return Event{}, err
+	}
+	return c.event("deletion", s.Name), remove(c.tx, key)
+}
+
+// rotateDue rotates a secret by its policy, or skips the turn of one that can't be
+// rotated now: one that isn't enabled, is being rotated already, or whose account, KMS
+// key or instance forbids it. The next turn is set either way.
+func (c *Call) rotateDue(key []byte) (Event, error) {
+	s, err := c.dueSecret(key)
+	if err != nil {
+		return Event{}, err
+	}
+	s.Rotation.Schedule(c.Now)
+	c.Account = c.accountOf(c.Owner.Uin)
+	if s.FlowID != 0 || cmp.Or(ssm.Rotate.Refuse(s), c.Account.CheckPurchase(), c.Account.CheckRotation(s), c.useKey(s, true)) != nil {
+		return c.event("rotation skipped", s.Name), c.put(s)
+	}
+	event := c.event("rotation", s.Name)
+	if c.Tasks.Pace().After > 0 {
+		event.FlowID, err = c.begin(ssm.RotateTask, s)
+		event.What = "rotation begun"
+		return event, err
+	}
+	if c.Tasks.Fail() {
+		event.What = "rotation failed"
+	} else if err := c.rotate(s, c.Now); err != nil {
+		return Event{}, err
+	}
+	return event, c.put(s)
+}
+
+func (c *Call) endTask(key []byte) (Event, error) {
+	t, err := tasks.Get(c.tx, key)
+	if t == nil {
+		return Event{}, errors.Join(err, fmt.Errorf("there is no task under the key %q", key))
+	}
+	_, generation, _ := splitKey(key)
+	c.Owner = ssm.NewOwner(t.Uin, t.Region).In(generation)
+	s, err := secrets.Get(c.tx, secretKey(c.Owner, t.SecretName))
+	if err != nil {
+		return Event{}, err
+	}
+	flowID := flowIDOf(key)
+	if err := c.end(flowID, t, s); err != nil {
+		return Event{}, err
+	}
+	what := t.Kind.String() + " done"
+	if t.Status == ssm.TaskFailed {
+		what = t.Kind.String() + " failed"
+	}
+	event := c.event(what, t.SecretName)
+	event.FlowID = flowID
+	return event, nil
+}

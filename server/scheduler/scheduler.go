@@ -1,0 +1,339 @@
+// Package scheduler makes happen what time makes due, and moves the virtual clock. What
+// is due is done step by step, each a few milliseconds long, and everybody else goes on
+// between two steps. A call waits for what is due before it is served, but never long:
+// neither a thing that fails nor a disk that is slow holds it up.
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ssmlocal/server/clock"
+)
+
+// A Scheduler knows when something is due next and has it done. What it makes happen is
+// of type E.
+type Scheduler[E any] struct {
+	clock *clock.Clock
+	step  Step[E]
+
+	moving chan struct{} // holds a token while the clock is moved or the state is replaced
+	turn   chan struct{} // holds a token while a step is made
+
+	next  atomic.Int64 // unix nanoseconds of what is due next, never if nothing is
+	retry atomic.Int64 // wall time before which no step is made, after one that failed
+	wake  chan struct{}
+
+	mu      sync.Mutex
+	noticed int64         // the earliest that Schedule was told during the present step
+	stepped chan struct{} // closed after each step
+}
+
+// A Step makes the first things happen that are due until a time, in order, for some
+// milliseconds at most. It returns what happened and when more is due, the zero time for
+// never. If keep is not nil, it stores, together with what it does, the clock's state
+// that keep returns for the time up to which everything is done.
+type Step[E any] func(until time.Time, keep func(reached time.Time) clock.State) (happened []E, next time.Time, err error)
+
+const never = math.MaxInt64
+
+// New returns a scheduler. What became due while there was none is due at once.
+func New[E any](c *clock.Clock, step Step[E]) *Scheduler[E] {
+	return &Scheduler[E]{
+		clock: c, step: step, moving: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), stepped: make(chan struct{}),
+	}
+}
+
+// Schedule says that something new is due at a time.
+func (s *Scheduler[E]) Schedule(due time.Time) {
+	at := nanoseconds(due)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noticed = min(s.noticed, at)
+	if at < s.next.Load() {
+		s.next.Store(at)
+		s.look()
+	}
+}
+
+// nanoseconds is a time as next has it: what the count has no room for, after the year
+// 2261, never comes.
+func nanoseconds(t time.Time) int64 {
+	if t.IsZero() || t.Year() > 2261 {
+		return never
+	}
+	return t.UnixNano()
+}
+
+// look lets Run look at the time anew.
+func (s *Scheduler[E]) look() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// patience is how long a call waits for what is due.
+const patience = 100 * time.Millisecond
+
+// CatchUp waits until everything is done that is due at now, which Run does, for a tenth
+// of a second at most. With nothing due it costs one comparison.
+func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
+	if !s.behind(now) {
+		return
+	}
+	s.look()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		stepped := s.stepped
+		s.mu.Unlock()
+		if !s.behind(now) {
+			return
+		}
+		select {
+		case <-stepped:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// behind reports whether something is due at now that can be expected to be done soon.
+func (s *Scheduler[E]) behind(now time.Time) bool {
+	return now.UnixNano() >= s.next.Load() && s.clock.Wall().UnixNano() >= s.retry.Load()
+}
+
+// acquire takes a token, unless ctx ends first.
+func acquire(ctx context.Context, token chan struct{}) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case token <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func release(token chan struct{}) { <-token }
+
+// stepLocked makes one step. The turn must be held.
+func (s *Scheduler[E]) stepLocked(until time.Time, keep func(time.Time) clock.State) (happened []E, err error) {
+	s.mu.Lock()
+	s.noticed = never
+	s.mu.Unlock()
+	var next time.Time
+	func() {
+		defer func() { // on Run's goroutine a panic would end the process
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		happened, next, err = s.step(until, keep)
+	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.next.Store(min(nanoseconds(next), s.noticed))
+	}
+	close(s.stepped)
+	s.stepped = make(chan struct{})
+	return happened, err
+}
+
+// Exclusive keeps Move and others who call Exclusive out until free is called. It
+// returns ctx's error if that ends before it is their turn.
+func (s *Scheduler[E]) Exclusive(ctx context.Context) (free func(), err error) {
+	if err := acquire(ctx, s.moving); err != nil {
+		return nil, err
+	}
+	return func() { release(s.moving) }, nil
+}
+
+// Reset runs do, which changes what there is, while no step is made, and looks anew at
+// what is due. The caller holds Exclusive.
+func (s *Scheduler[E]) Reset(ctx context.Context, do func() error) error {
+	if err := acquire(ctx, s.turn); err != nil {
+		return err
+	}
+	defer release(s.turn)
+	if err := do(); err != nil {
+		return err
+	}
+	s.retry.Store(0)
+	s.next.Store(0)
+	s.look()
+	return nil
+}
+
+// Move moves the clock to what plan returns: a state, and its time now. It goes from due
+// time to due time, everything at its own time, and returns once all is done that is due
+// by then. Calls are served between two steps; they see a clock that has come to what is
+// due next, and nothing undone before it. each is called after every step with what
+// happened and how far the clock is. If ctx ends, the clock stays where it is.
+//
+// What was due before is done first and belongs to no move. Moves come one after the
+// other.
+func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.Time, error), each func(happened []E, reached time.Time)) error {
+	free, err := s.Exclusive(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if err := s.finish(ctx); err != nil {
+		return err
+	}
+	m := move[E]{s: s, frozen: s.clock.State().Frozen, each: each}
+	defer m.end()
+	planned := false
+	for !m.done {
+		if err := acquire(ctx, s.turn); err != nil {
+			return err
+		}
+		if !planned { // with the turn: nobody makes a step with a time that is moved meanwhile
+			m.target, m.to, err = plan()
+			planned = true
+		}
+		if err == nil {
+			err = m.stepLocked()
+		}
+		release(s.turn)
+		if err != nil {
+			return err
+		}
+	}
+	s.look()
+	return nil
+}
+
+// move is a move of the clock on its way.
+type move[E any] struct {
+	s      *Scheduler[E]
+	frozen bool // before the move
+	target clock.State
+	to     time.Time
+	each   func([]E, time.Time)
+	done   bool
+}
+
+// stepLocked makes one step. The turn must be held.
+func (m *move[E]) stepLocked() error {
+	s := m.s
+	happened, err := s.stepLocked(m.to, func(reached time.Time) clock.State {
+		if !reached.Before(m.to) {
+			return m.target
+		}
+		return m.at(reached)
+	})
+	if err != nil {
+		return err
+	}
+	next := s.next.Load()
+	if next > m.to.UnixNano() {
+		s.clock.Restore(m.target)
+		m.done = true
+		m.each(happened, m.to)
+		return nil
+	}
+	// It stands still until the next step: a clock that ran would come to what is due.
+	reached := time.Unix(0, next-1)
+	if reached.After(s.clock.Now()) {
+		s.clock.Restore(clock.State{Frozen: true, At: reached.UnixNano()})
+	}
+	m.each(happened, s.clock.Now())
+	return nil
+}
+
+// at is the clock's state at a time, going or standing as before the move.
+func (m *move[E]) at(t time.Time) clock.State {
+	if m.frozen {
+		return clock.State{Frozen: true, At: t.UnixNano()}
+	}
+	return clock.State{Offset: int64(t.Sub(m.s.clock.Wall()))}
+}
+
+// end lets a clock go on that was moved a part of the way.
+func (m *move[E]) end() {
+	if !m.done && !m.frozen && m.s.clock.State().Frozen {
+		m.s.clock.Run()
+	}
+}
+
+// finish does what is due now.
+func (s *Scheduler[E]) finish(ctx context.Context) error {
+	for s.clock.Now().UnixNano() >= s.next.Load() {
+		if err := acquire(ctx, s.turn); err != nil {
+			return err
+		}
+		_, err := s.stepLocked(s.clock.Now(), nil)
+		release(s.turn)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// longest is how long Run sleeps at most: timers and a clock that was set drift
+	// apart, and what was set aside is to be tried again.
+	longest = time.Minute
+
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// Run does what is due when its time comes, until ctx ends. failed is called with what
+// went wrong; it is tried again, first after a second, then more and more seldom.
+func (s *Scheduler[E]) Run(ctx context.Context, failed func(error)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failures := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+			if s.clock.Wall().UnixNano() < s.retry.Load() {
+				continue // the timer is set to then
+			}
+		case <-timer.C:
+		}
+		err := s.runStep(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			failed(err)
+			wait := min(firstRetry<<min(failures, 10), lastRetry)
+			failures++
+			s.retry.Store(s.clock.Wall().Add(wait).UnixNano())
+			timer.Reset(wait)
+			continue
+		}
+		failures = 0
+		timer.Reset(min(max(0, time.Duration(s.next.Load()-s.clock.Now().UnixNano())), longest))
+	}
+}
+
+// runStep makes one step. It asks for the time only once it has the turn: the time
+// before a Reset may have been a later one.
+func (s *Scheduler[E]) runStep(ctx context.Context) error {
+	if err := acquire(ctx, s.turn); err != nil {
+		return err
+	}
+	defer release(s.turn)
+	_, err := s.stepLocked(s.clock.Now(), nil)
+	return err
+}

@@ -1,0 +1,111 @@
+package seed
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Files with many documents, and documents in JSON.
+
+// splitter cuts a file into its documents, so that no more than one of them is in
+// memory. A line that begins with --- or ... is never part of a text: YAML forbids it.
+type splitter struct {
+	r     *bufio.Reader
+	held  []byte // the beginning of the next document
+	lines int    // how many have been read
+	begun bool   // a document was returned
+}
+
+// next returns a document and how many lines come before it; no document at the end. A
+// file without any has one that is empty.
+func (s *splitter) next() (text []byte, before int, err error) {
+	text, before = s.held, s.lines-bytes.Count(s.held, []byte("\n"))
+	s.held = nil
+	for {
+		line, err := s.line()
+		if err != nil && err != io.EOF {
+			return nil, 0, err
+		}
+		if len(line) > 0 && line[len(line)-1] == '\n' {
+			s.lines++
+		}
+		switch {
+		case isMarker(line, "---") && !isPreamble(text):
+			s.held, s.begun = line, true
+			return text, before, nil
+		case isMarker(line, "..."):
+			if text = append(text, line...); isPreamble(text) {
+				text = nil
+				before = s.lines
+				continue
+			}
+			s.begun = true
+			return text, before, nil
+		}
+		text = append(text, line...)
+		if err == io.EOF {
+			if isPreamble(text) && s.begun {
+				return nil, 0, nil
+			}
+			s.begun = true
+			return append(text, '\n')[:len(text)], before, nil // not nil
+		}
+	}
+}
+
+// line returns a line with its end.
+func (s *splitter) line() ([]byte, error) {
+	line, err := s.r.ReadBytes('\n')
+	if s.lines == 0 && s.held == nil && !s.begun {
+		line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	}
+	return line, err
+}
+
+// isMarker reports whether a line begins or ends a document.
+func isMarker(line []byte, marker string) bool {
+	rest, is := bytes.CutPrefix(line, []byte(marker))
+	return is && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
+}
+
+// isPreamble reports whether a text is nothing but comments, directives and the
+// beginning of a document.
+func isPreamble(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] != '#' && line[0] != '%' && string(line) != "---" && string(line) != "..." {
+			return false
+		}
+	}
+	return true
+}
+
+// odd is what JSON allows in a text and YAML takes for something else, or not at all;
+// any other escape too, so that the one in \\ud83d is found first.
+var odd = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.|[\x{85}\x{2028}\x{2029}\x{FEFF}\x{FFFE}\x{FFFF}]`)
+
+// fromJSON makes of a document in JSON the YAML that says the same, line by line.
+// Anything else it returns as it is.
+func fromJSON(text []byte) []byte {
+	if start := bytes.TrimLeft(text, " \t\r\n"); len(start) == 0 || start[0] != '{' || !json.Valid(text) {
+		return text
+	}
+	return odd.ReplaceAllFunc(text, func(m []byte) []byte {
+		switch {
+		case len(m) == 12:
+			var high, low rune
+			_, _ = fmt.Sscanf(string(m), `\u%4x\u%4x`, &high, &low) // as the expression has it
+			return utf8.AppendRune(nil, utf16.DecodeRune(high, low))
+		case m[0] == '\\':
+			return m
+		}
+		c, _ := utf8.DecodeRune(m)
+		return fmt.Appendf(nil, `\u%04x`, c)
+	})
+}

@@ -1,0 +1,132 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// A stateLock is held by calls while they look at the state and change it, by any number
+// at once, and alone by what puts another state in place of it. That takes no time: the
+// other state has been written by then, and only what is in memory is changed. Nobody
+// waits for a disk or a client while another one waits for the lock.
+type stateLock struct {
+	mu       sync.Mutex
+	calls    int           // that hold the lock
+	idle     chan struct{} // closed when calls comes to 0, for replace; nil if nobody waits for that
+	replaced chan struct{} // closed when a replacement that waits or runs is over; nil without one
+
+	// generations count the replacements of each account, under 0 those of everything.
+	generations map[uint64]uint64
+	changed     chan struct{} // closed with each replacement, for calls that sleep
+}
+
+func newStateLock() *stateLock {
+	return &stateLock{generations: map[uint64]uint64{}, changed: make(chan struct{})}
+}
+
+// RLock waits until no replacement is under way, a few seconds at most.
+func (l *stateLock) RLock() {
+	l.mu.Lock()
+	for l.replaced != nil {
+		over := l.replaced
+		l.mu.Unlock()
+		<-over
+		l.mu.Lock()
+	}
+	l.calls++
+	l.mu.Unlock()
+}
+
+// RUnlock gives the lock back.
+func (l *stateLock) RUnlock() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls--; l.calls == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+}
+
+// errBusy is why a state was not replaced.
+var errBusy = errors.New("calls are under way that do not end, so the state was not replaced; is the disk slow, or full?")
+
+// callsEnd is how long replace waits for the calls that are under way.
+const callsEnd = 5 * time.Second
+
+// replace runs do once no call holds the lock; calls that come meanwhile wait. uin is the
+// account whose state do replaces, 0 for all. Only one replace may run at a time.
+func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.replaced = make(chan struct{})
+	defer func() {
+		close(l.replaced)
+		l.replaced = nil
+	}()
+	if l.calls > 0 {
+		idle := make(chan struct{})
+		l.idle = idle
+		l.mu.Unlock()
+		late := time.NewTimer(callsEnd)
+		defer late.Stop()
+		var err error
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-late.C:
+			err = errBusy
+		}
+		l.mu.Lock()
+		if l.idle = nil; err != nil {
+			return err
+		}
+	}
+	do()
+	l.generations[uin]++
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return nil
+}
+
+// cutByReplacement is why a call came to nothing when the state for which it was let in
+// was replaced.
+const cutByReplacement = "the state was replaced"
+
+// sleep holds a call of an account up, which gives the lock back meanwhile. It returns why
+// the call has come to nothing by then, "" if it has not.
+func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stopping <-chan struct{}) (cut string) {
+	if d == 0 {
+		return ""
+	}
+	look := func() (generation uint64, changed chan struct{}) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.generations[0] + l.generations[uin], l.changed
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	before, changed := look()
+	l.RUnlock()
+	for over := false; !over; {
+		over = true
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			cut = "the client gave up"
+		case <-stopping:
+			cut = "the server stops"
+		case <-changed:
+			var now uint64
+			now, changed = look()
+			over = now != before
+		}
+	}
+	l.RLock()
+	if now, _ := look(); now != before {
+		return cutByReplacement
+	}
+	return cut
+}
