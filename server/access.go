@@ -15,11 +15,17 @@ func (s *Server) access(c admitted, call *action.Call, rec *record, request any)
 	if err != nil {
 		return err
 	}
-	resource := resourceOf(rec, c.action, request, name)
-	if c.caller.May(c.action.Operation(), resource) {
-		return nil
+	resources := c.action.Tagged(call, request)
+	if len(resources) == 0 {
+		resources = []string{resourceOf(rec, c.action, request, name)}
 	}
-	return unauthorized(apierr.Unauthorized, rec, c.action, resource)
+	for _, resource := range resources {
+		if !c.caller.May(c.action.Operation(), resource) {
+			return unauthorized(apierr.Unauthorized, rec, c.action, resource)
+		}
+	}
+	call.Denied = func(resource string) bool { return c.caller.Denied(c.action.Operation(), resource) }
+	return nil
 }
 
 // operations are all actions as CAM names them.

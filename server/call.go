@@ -169,7 +169,10 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 	}
 	s.scheduler.CatchUp(ctx, call.Now)
 	reply, err = c.action.Run(s.db, call, request)
-	if err != nil && errors.Is(err, apierr.RoleNotFound.With("")) {
+	if err != nil && errors.Is(err, apierr.NotEncrypted.With("")) {
+		rec.hint = "a value that is encrypted for the caller is wanted: what the real service answers then is not documented, so it is refused"
+	}
+	if err != nil && errors.Is(err, apierr.RoleNotFound.With("", 0)) {
 		rec.hint = "a role is wanted that is not known: seed its account with it, or make its account the caller's (--credential ID:KEY:UIN)"
 	}
 	if checked = call.Checked; err == nil && !call.Due.IsZero() {
@@ -178,14 +181,18 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 	return reply, err
 }
 
-// longestTold is how much is kept of what a client may send at any length.
-const longestTold = 256
+// maxKept is how much is kept of what a client may send at any length, in bytes.
+const maxKept = 256
 
-func clip(s string) string {
-	if len(s) <= longestTold {
-		return s
+// clip is the one way for something that a client has sent into what is kept: the
+// journal, the log, the metrics. The result has a bound and memory of its own.
+func clip(s string) string { return clipTo(s, maxKept) }
+
+func clipTo(s string, most int) string {
+	if len(s) <= most {
+		return strings.Clone(s)
 	}
-	return strings.ToValidUTF8(strings.Clone(s[:longestTold]), "") + "…"
+	return strings.ToValidUTF8(strings.Clone(s[:most]), "") + "…"
 }
 
 // loggable is a secret's name as it can be told of: also one that is wrong, unless it may be anything, such as a value in
@@ -194,7 +201,7 @@ func loggable(name string) string {
 	if ssm.CheckName(strings.ReplaceAll(name, "/", "-")) != nil {
 		return ""
 	}
-	return name
+	return strings.Clone(name)
 }
 
 // newCall is what an action gets to know.
@@ -217,7 +224,7 @@ func (s *Server) newCall(a admitted, wall time.Time) *action.Call {
 // verify finds out who calls.
 func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.Caller, error) {
 	if a.Unsigned && q.Header.Get("Authorization") == "SKIP" {
-		return account.Caller{}, nil
+		return account.Caller{}, s.checkFresh(q, rec)
 	}
 	claim, err := q.Claim()
 	rec.secretID = clip(claim.SecretID)
@@ -227,16 +234,19 @@ func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.
 		}
 		return s.directory.Find(claim.SecretID)
 	}
+	if err == nil {
+		err = s.checkScope(q)
+	}
 	if err != nil {
 		return account.Caller{}, err
 	}
-	if err := q.CheckFresh(rec.at); err != nil {
+	if err := s.checkFresh(q, rec); err != nil {
 		return account.Caller{}, err
 	}
 	caller, err := s.directory.Find(claim.SecretID)
 	switch {
 	case err != nil:
-		rec.hint = "the SecretId is not known: call with " + s.directory.KnownIDs() + ", or start with --credential or --auth any"
+		rec.hint = "the SecretId is not known: call with " + clip(s.directory.KnownIDs()) + ", or start with --credential or --auth any"
 		return caller, err
 	case !caller.Known:
 		return caller, nil
@@ -248,9 +258,20 @@ func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.
 	}
 	err = s.verifier.Verify(q, claim, caller.SecretKey)
 	if err != nil {
-		rec.mismatch = tc3.Explain(q, claim, caller.SecretKey, s.directory.OtherKeys(claim.SecretID))
+		rec.mismatch = clipTo(tc3.Explain(q, claim, caller.SecretKey, s.directory.OtherKeys(claim.SecretID, mostOthers)), 2*maxKept)
 	}
 	return caller, err
+}
+
+// checkFresh refuses a call that was signed too long ago, or in the future, by wall time.
+func (s *Server) checkFresh(q *tc3.Request, rec *record) error {
+	err := q.CheckFresh(rec.at)
+	if err != nil {
+		signed := time.Unix(q.Timestamp, 0).UTC()
+		rec.hint = fmt.Sprintf("the timestamp of the signature, %s, is more than %s from this machine's clock, %s: set the caller's clock right (the virtual clock, %s, doesn't matter here)",
+			signed.Format(time.RFC3339), tc3.MaxSkew, rec.at.UTC().Format(time.RFC3339), s.clock.At(rec.at).UTC().Format(time.RFC3339))
+	}
+	return err
 }
 
 // tokenHint says what is wrong with the token of a call, "" for nothing.
@@ -270,6 +291,9 @@ func tokenHint(c *account.Caller, token string, now time.Time) string {
 	return "the token is not that of the keys"
 }
 
+// mostOthers is how many other credentials are held against a wrong signature.
+const mostOthers = 1000
+
 // checkRegion returns the region that a call is for.
 func checkRegion(q *tc3.Request) (string, error) {
 	if !q.RegionGiven {
@@ -282,7 +306,7 @@ func checkRegion(q *tc3.Request) (string, error) {
 	case !offers:
 		return "", apierr.UnsupportedRegion.With()
 	}
-	return q.Region, nil
+	return strings.Clone(q.Region), nil // the limiter keeps it
 }
 
 func (s *Server) limit(c admitted, now time.Time) error {

@@ -46,7 +46,8 @@ type Config struct {
 	// Proxy is the address of a forward proxy through which programs reach the emulator under the vendor's host names, and
 	// nothing else; "" for none.
 	Proxy string
-	// Metadata is an address of its own for the instance metadata; "" leaves it to requests for metadata.tencentyun.com.
+	// Metadata is an address of its own for the instance metadata; "" leaves it to requests
+	// for metadata.tencentyun.com, "off" switches it off: it hands keys to whoever asks.
 	Metadata string
 	// TLSCert and TLSKey are files in PEM to serve TLS with; without them the emulator has a CA of its own, kept in Data.
 	TLSCert, TLSKey string
@@ -57,6 +58,9 @@ type Config struct {
 	Journal int
 	// Version is what the control plane tells of the build.
 	Version string
+	// LostLines returns how many lines of the log could not be written, for the metrics; nil
+	// for none. LogWriter.Lost is one.
+	LostLines func() uint64
 	// Log gets one line a call at debug level, and what needs attention above that; nil is slog.Default().
 	Log *slog.Logger
 }

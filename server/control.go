@@ -1,12 +1,15 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"encoding"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"reflect"
@@ -20,6 +23,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"ssmlocal/server/account"
+	"ssmlocal/server/clock"
 )
 
 // The control plane: what users do to the emulator itself, under /_ssmlocal/. Answers are JSON; an error is
@@ -111,8 +115,48 @@ func takes[Q, R any](do func(*Server, *http.Request, *Q) (R, error)) func(*Serve
 		if err := json.Unmarshal(body, q, json.RejectUnknownMembers(true)); err != nil {
 			return nil, badBody(err, reflect.TypeFor[Q]())
 		}
+		if at := emptyText(body); at != "" {
+			return nil, refuse(http.StatusBadRequest, "the field %s is empty; leave it out, or give a value", at)
+		}
 		return do(s, r, q)
 	}
+}
+
+// emptyText is where in a valid JSON text the first field stands whose value is an empty
+// text, "" for none: such as an unset variable of a shell, which is not to mean "any".
+func emptyText(text []byte) jsontext.Pointer {
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	for {
+		t, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		kind, n := d.StackIndex(d.StackDepth())
+		isValue := kind != '{' || n%2 == 0
+		if t.Kind() == '"' && t.String() == "" && isValue {
+			return d.StackPointer()
+		}
+	}
+}
+
+// A steadyBody may be of any length as long as something comes of it all the time.
+type steadyBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	clock      *clock.Clock
+}
+
+// standstill is how long a body may stand still.
+const standstill = 30 * time.Second
+
+// Read reads what comes next.
+func (b steadyBody) Read(p []byte) (int, error) {
+	_ = b.connection.SetReadDeadline(b.clock.Wall().Add(standstill)) // not on every kind of connection
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.connection.SetReadDeadline(time.Time{}) // of the body alone
+	}
+	return n, err
 }
 
 func readBody(r *http.Request, largest int64) ([]byte, error) {
@@ -257,7 +301,13 @@ func (s *Server) controlRoutes(r chi.Router) {
 				return
 			}
 			// An advance over years takes its time, and its answer has to come all the same.
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+			connection := http.NewResponseController(w)
+			_ = connection.SetWriteDeadline(time.Time{})
+			r.Body = steadyBody{r.Body, connection, s.clock}
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(s.lifetime, cancel)()
+			r = r.WithContext(ctx)
 			reply, err := c.answer(s, r)
 			if h, ok := reply.(http.Handler); ok && err == nil {
 				w.Header().Set("Cache-Control", "no-store")
@@ -307,19 +357,48 @@ func (c *control) answer(s *Server, r *http.Request) (any, error) {
 	return c.do(s, r)
 }
 
-// fromHere refuses what a browser sends from another site: the emulator listens where any page can reach it, also under a name of
-// that page's own, which its owner lets lead here.
+// fromHere refuses what may be a stranger's: a call that a browser sends for a page of
+// another site, and one under a host name that its owner may have led here. Programs send
+// none of a browser's marks; they may call under a container's or a cluster's name, too.
 func (s *Server) fromHere(r *http.Request) error {
-	if name := hostName(r.Host); isPublic(name) && !isVendors(name) && !s.authority.isUsers(name) {
+	if err := s.notFromPage(r); err != nil {
+		return err
+	}
+	if name := hostName(r.Host); isPublic(name) && !s.isOurs(name) {
 		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", clip(name))
 	}
-	site := r.Header.Get("Sec-Fetch-Site")
-	origin, err := url.Parse(r.Header.Get("Origin"))
-	if site != "" && site != "same-origin" && site != "none" || err != nil || origin.String() != "" && origin.Host != r.Host {
-		return refuse(http.StatusForbidden, "a page of another site (%s) may not control this emulator; call from a program or from a page of its own",
-			cmp.Or(r.Header.Get("Origin"), site))
+	return nil
+}
+
+// notFromPage refuses a request with a browser's marks, unless it comes from a page of this
+// emulator or was typed by a person, under a host name that is surely its own.
+func (s *Server) notFromPage(r *http.Request) error {
+	sites, origins := r.Header["Sec-Fetch-Site"], r.Header["Origin"]
+	if len(sites)+len(origins) == 0 {
+		return nil
+	}
+	from := clip(cmp.Or(strings.Join(origins, ", "), strings.Join(sites, ", ")))
+	for _, site := range sites {
+		if site != "same-origin" && site != "none" {
+			return refuse(http.StatusForbidden, "a page of another site (%s) may not call this emulator; call from a program or from a page of its own", from)
+		}
+	}
+	for _, origin := range origins {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Host != r.Host {
+			return refuse(http.StatusForbidden, "a page of another site (%s) may not call this emulator; call from a program or from a page of its own", from)
+		}
+	}
+	if name := hostName(r.Host); !s.isOurs(name) {
+		return refuse(http.StatusForbidden, "a browser calls under the host name %s, which others may have led here; open this emulator by address or as localhost, or start with --tls-host %[1]s", clip(name))
 	}
 	return nil
+}
+
+// isOurs reports whether a host name is surely this emulator's: nobody else can lead it
+// here.
+func (s *Server) isOurs(name string) bool {
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || isVendors(name) || s.authority.isUsers(name)
 }
 
 func writeControl(w http.ResponseWriter, reply any, err error) {

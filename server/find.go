@@ -31,7 +31,7 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 	name := s.serviceOf(q)
 	of, ok := s.services[name]
 	if !ok {
-		rec.hint = "a call for the service " + name + " came here: only ssm, tag and sts are emulated, so point that client elsewhere"
+		rec.hint = "a call for the service " + clip(name) + " came here: only ssm, tag and sts are emulated, so point that client elsewhere"
 		return nil, apierr.NoSuchProduct.With()
 	}
 	if q.Version != of.version {
@@ -49,8 +49,7 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 // scope, else by its action and version. SDKs that derive the service from a custom endpoint sign for 127 or localhost,
 // which says nothing.
 func (s *Server) serviceOf(q *tc3.Request) string {
-	host := strings.TrimPrefix(strings.TrimPrefix(q.Host, "http://"), "https://")
-	label, rest, _ := strings.Cut(hostName(host), ".")
+	label, rest := firstLabel(q.Host)
 	if s.isService(label) && rest != "" || strings.HasSuffix(rest, "tencentcloudapi.com") {
 		return label
 	}
@@ -64,6 +63,25 @@ func (s *Server) serviceOf(q *tc3.Request) string {
 		return "tag"
 	}
 	return action.Service
+}
+
+// firstLabel cuts a host name behind its first label.
+func firstLabel(host string) (label, rest string) {
+	host = strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
+	label, rest, _ = strings.Cut(hostName(host), ".")
+	return label, rest
+}
+
+// checkScope refuses a signature for one of the services here at the host of another, as
+// the gateway does (sdk-go#89). SDKs that derive the service from a custom endpoint sign for
+// what is none.
+func (s *Server) checkScope(q *tc3.Request) error {
+	label, rest := firstLabel(q.Host)
+	scope := q.Scope()
+	if rest != "" && s.services[label] != nil && s.services[scope] != nil && scope != label {
+		return apierr.InvalidAuthorization.With("`Service` in Credential")
+	}
+	return nil
 }
 
 func (s *Server) isService(name string) bool { return s.services[name] != nil || otherServices[name] }

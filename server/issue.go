@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/ssm"
 	"ssmlocal/store"
 )
 
@@ -37,7 +39,7 @@ func findRole(tx *store.Tx, g *action.Generations, caller uint64, who action.Ide
 		}
 	}
 	if len(all) > 0 || caller != who.Uin {
-		return account.Role{}, apierr.RoleNotFound.With(who.Role)
+		return account.Role{}, apierr.RoleNotFound.With(who.Role, who.Uin)
 	}
 	return account.Role{Uin: who.Uin, Name: who.Role}, nil
 }
@@ -53,6 +55,9 @@ func (s *Server) issuerFor(caller account.Caller) action.Issuer {
 			}
 			c.Role, c.Policies, c.From = role.Name, role.Policies, ""
 		}
+		if len(g.Policy) > longestPolicy {
+			return action.Keys{}, apierr.BadPolicy.With(fmt.Sprintf("it is longer than %d bytes", longestPolicy))
+		}
 		if g.Policy != "" {
 			policy, err := readPolicy(action.PlainPolicy(g.Policy))
 			if err != nil {
@@ -64,6 +69,9 @@ func (s *Server) issuerFor(caller account.Caller) action.Issuer {
 	}
 }
 
+// longestPolicy bounds the policy of a session, which is kept with its keys, in bytes.
+const longestPolicy = 32 << 10
+
 // readPolicy reads a policy in JSON.
 func readPolicy(text string) (p account.Policy, err error) {
 	if !jsontext.Value(text).IsValid() {
@@ -72,7 +80,7 @@ func readPolicy(text string) (p account.Policy, err error) {
 	if err := json.Unmarshal([]byte(text), &p, json.RejectUnknownMembers(true)); err != nil {
 		return p, badBody(err, reflect.TypeFor[account.Policy]())
 	}
-	return p, p.Check(operations())
+	return p, p.Check(operations(), ssm.Regions())
 }
 
 // expiredKept is how many keys there may be before those that have expired are forgotten: until then a call with them is told

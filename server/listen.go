@@ -25,7 +25,7 @@ func (s *Server) listen(flag string, addresses ...string) ([]net.Listener, error
 			closeAll(all)
 			return nil, cannotListen(flag, address, err)
 		}
-		all = append(all, &port{Listener: l, greeter: s.greeter, inlet: newInlet()})
+		all = append(all, &port{Listener: l, given: address, greeter: s.greeter, inlet: newInlet()})
 	}
 	return all, nil
 }
@@ -54,6 +54,7 @@ func closeAll(listeners []net.Listener) {
 // looked at on a goroutine of its own, so that a slow or silent one holds up nobody.
 type port struct {
 	net.Listener
+	given   string
 	greeter *greeter
 	start   sync.Once
 	inlet
@@ -112,6 +113,16 @@ func (p *port) number() string {
 	return number
 }
 
+// address is the port's address as it was given, with the number of the port that was
+// taken: Go calls 0.0.0.0 [::].
+func (p *port) address() string {
+	host, _, _ := net.SplitHostPort(p.given)
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort(host, p.number())
+	}
+	return p.Addr().String()
+}
+
 // Accept returns the next connection that was looked at.
 func (p *port) Accept() (net.Conn, error) {
 	p.start.Do(func() { go p.run() })
@@ -126,19 +137,28 @@ func (p *port) Close() error {
 
 func (p *port) run() {
 	defer p.inlet.Close()
+	refused := 0
+	var logged time.Time
 	for {
 		c, err := p.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // too many open files, say: others may end
-			p.greeter.log.Error("cannot take a connection", "error", err)
-			time.Sleep(50 * time.Millisecond)
+		if err == nil {
+			go p.take(c, p.greeter)
 			continue
 		}
-		go p.take(c, p.greeter)
+		// Too many open files, say: others may end.
+		if refused++; p.greeter.clock.Wall().Sub(logged) >= seldom {
+			p.greeter.log.Error("cannot take a connection", "error", err, "times", refused)
+			logged, refused = p.greeter.clock.Wall(), 0
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
+
+// seldom is how often the log says that connections can't be taken.
+const seldom = 30 * time.Second
 
 // A greeter looks at the beginning of connections: it speaks TLS with those that want it, and puts right a Host header with
 // a scheme, such as "Host: http://127.0.0.1:9023", which is what tccli and the Python SDK send for an endpoint that is
@@ -147,6 +167,8 @@ type greeter struct {
 	tls   *tls.Config
 	clock *clock.Clock
 	log   *slog.Logger
+	// tooLong is the API's answer to a request whose line is too long.
+	tooLong func() []byte
 
 	mu      sync.Mutex
 	waiting map[net.Conn]struct{} // connections that are looked at
@@ -203,13 +225,21 @@ func (g *greeter) Write(text []byte) (int, error) {
 	for _, refusal := range []string{"unknown certificate authority", "certificate unknown", "unknown certificate", "bad certificate"} {
 		if bytes.Contains(text, []byte(refusal)) {
 			g.log.Warn("a client does not accept the certificate: ssmlocal ca --install-hint says how it trusts this emulator; a host name of one's own takes --tls-host",
-				"connection", string(bytes.TrimSpace(text)))
+				"connection", clip(string(bytes.TrimSpace(text))))
 			return len(text), nil
 		}
 	}
-	g.log.Debug("a connection failed", "connection", string(bytes.TrimSpace(text)))
+	line := clipTo(string(bytes.TrimSpace(text)), maxFailure)
+	if bytes.Contains(text, []byte("panic serving")) {
+		g.log.Error("internal error outside of a call", "error", line)
+	} else {
+		g.log.Debug("a connection failed", "connection", line)
+	}
 	return len(text), nil
 }
+
+// maxFailure bounds what is logged of a failed connection, in bytes: a panic's stack.
+const maxFailure = 8 << 10
 
 // hold notes a connection, so that close can end it; false if it is too late.
 func (g *greeter) hold(c net.Conn) bool {
@@ -279,7 +309,24 @@ func (g *greeter) plain(c net.Conn, first []byte) (net.Conn, error) {
 			break
 		}
 	}
+	if len(first) >= largestHead && bytes.IndexByte(first, '\n') < 0 {
+		g.refuseLine(c)
+		return nil, errLongLine
+	}
 	return &spoken{c, withoutScheme(first)}, c.SetDeadline(time.Time{})
+}
+
+var errLongLine = errors.New("the request line is too long")
+
+// refuseLine answers a request whose line is longer than any query may be, and lets the
+// client finish: one that is still sending would miss the answer.
+func (g *greeter) refuseLine(c net.Conn) {
+	body := g.tooLong()
+	_ = c.SetDeadline(g.clock.Wall().Add(5 * time.Second))
+	_, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
+	if err == nil {
+		_, _ = io.CopyN(io.Discard, c, 16<<20)
+	}
 }
 
 // spoken is a connection of which the beginning was read already.

@@ -213,7 +213,7 @@ func (s *Server) keysOf(r account.Role) ([]byte, error) {
 // metadataOnly is every URL of the metadata's own address.
 func (s *Server) metadataOnly() http.Handler {
 	r := chi.NewRouter()
-	healthRoutes(r)
+	s.healthRoutes(r)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.fromHere(r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)

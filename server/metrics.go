@@ -58,6 +58,10 @@ func (s *Server) newMetrics() *metrics {
 	}
 	add("")
 	m.registry.MustRegister(m.calls, m.refusals, m.faults, m.metadata, durations,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_set_aside", Help: "Things that are due and could not be done."},
+			func() float64 { return float64(len(s.due.Aside())) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ssmlocal_log_lines_dropped_total", Help: "Lines of the log that could not be written."},
+			func() float64 { return float64(s.lostLines()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_store_bytes", Help: "Size of the data file."},
 			func() float64 { return float64(s.db.Size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_clock_offset_seconds", Help: "How far the virtual clock is ahead of wall time."},

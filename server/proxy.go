@@ -128,6 +128,9 @@ func early(b *bufio.ReadWriter) []byte {
 // emulator stands in for it: for the vendor's names and those of --tls-host; and if it is one of its own addresses.
 func (s *Server) destination(to string, r *http.Request) (in inlet, what string, found bool) {
 	name, number, _ := net.SplitHostPort(to)
+	if metadataHosts[name] && s.metadataOff {
+		return in, "", false
+	}
 	if isVendors(name) || s.authority.isUsers(name) {
 		return s.tunnels, "", true
 	}

@@ -1,16 +1,19 @@
 package server
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-json-experiment/json"
 )
 
 // routes is every URL of the API's addresses. The API answers on any path and any method, as its errors have to come out
 // in its own envelope; what is not the API lives under /_ssmlocal/, or, the instance metadata, under a host name of its own.
 func (s *Server) routes(control bool) http.Handler {
 	r := chi.NewRouter()
-	healthRoutes(r)
+	s.healthRoutes(r)
 	if control {
 		s.controlRoutes(r)
 	} else {
@@ -23,7 +26,13 @@ func (s *Server) routes(control bool) http.Handler {
 		if q.ProtoMajor == 2 {
 			growStack(len(q.URL.Path))
 		}
+		if err := s.notFromPage(q); err != nil {
+			writeControl(w, nil, err)
+			return
+		}
 		switch {
+		case isMetadata(q) && s.metadataOff:
+			http.Error(w, "the instance metadata is switched off (--metadata off)", http.StatusNotFound)
 		case isMetadata(q):
 			s.serveMetadata(w, q)
 		case q.Method == http.MethodConnect: // any answer with 200 would pass for a tunnel
@@ -46,23 +55,48 @@ func growStack(n int) byte {
 // controlOnly is every URL of the control plane's own address.
 func (s *Server) controlOnly() http.Handler {
 	r := chi.NewRouter()
-	healthRoutes(r)
+	s.healthRoutes(r)
 	s.controlRoutes(r)
 	return r
 }
 
-func healthRoutes(r chi.Router) {
-	for path, status := range map[string]string{"/_ssmlocal/health": "ok", "/_ssmlocal/ready": "ready"} {
-		r.Get(path, tellStatus(status))
-		r.Head(path, tellStatus(status))
+func (s *Server) healthRoutes(r chi.Router) {
+	for path, handler := range map[string]http.HandlerFunc{"/_ssmlocal/health": health, "/_ssmlocal/ready": s.ready} {
+		r.Get(path, handler)
+		r.Head(path, handler)
 	}
 }
 
-// tellStatus answers 200. Whoever gets an answer knows both that the server lives and that it is ready: it opens its data
-// file and seeds it before it serves.
-func tellStatus(status string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"status":"` + status + `"}` + "\n"))
+// health answers 200: whoever gets an answer knows that the server lives.
+func health(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok", "") }
+
+// ready answers 200 if calls can be served: the data file is opened and seeded before that.
+// It says so if something due is set aside, and answers 503 if nothing can be written.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := s.db.Usable(); err != nil {
+		writeStatus(w, http.StatusServiceUnavailable, "not ready", err.Error())
+		return
 	}
+	detail := ""
+	if n := len(s.due.Aside()); n > 0 {
+		detail = fmt.Sprintf("%d due things are set aside as they can't be done: GET /_ssmlocal/setaside lists them", n)
+	}
+	writeStatus(w, http.StatusOK, "ready", detail)
+}
+
+// writeStatus answers with a status, and what is to be said of it: in error, which clients
+// of the control plane show, where it is none of success.
+func writeStatus(w http.ResponseWriter, status int, text, detail string) {
+	reply := struct {
+		Status string `json:"status"`
+		Error  string `json:"error,omitempty"`
+		Detail string `json:"detail,omitempty"`
+	}{Status: text, Detail: detail}
+	if status != http.StatusOK {
+		reply.Error, reply.Detail = detail, ""
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.MarshalWrite(w, &reply)
+	_, _ = io.WriteString(w, "\n")
 }

@@ -19,6 +19,7 @@ import (
 	"ssmlocal/fixtures"
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/journal"
@@ -61,6 +62,8 @@ type Server struct {
 	journal      *journal.Journal
 	metrics      *metrics
 	version      string
+	metadataOff  bool
+	lostLines    func() uint64
 	data         string                       // the data directory, "" of a temporary state
 	documented   func() (fixtures.API, error) // read when it is asked for first
 	lifetime     context.Context              // ends when the server is told to stop
@@ -106,7 +109,7 @@ func New(c Config) (*Server, error) {
 func assemble(c Config) *Server {
 	s := &Server{
 		services: newServices(), limiter: limit.New(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
-		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version, data: c.Data,
+		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version, data: c.Data, metadataOff: c.Metadata == "off", lostLines: c.LostLines,
 		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
 		stateLock: newStateLock(), collector: newCollector(), own: map[string]net.Listener{}, tunnels: newInlet(),
 		tasks: taskSettings{first: c.TaskPace, pace: c.TaskPace},
@@ -117,6 +120,9 @@ func assemble(c Config) *Server {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.lostLines == nil {
+		s.lostLines = func() uint64 { return 0 }
 	}
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.works.clock = s.clock
@@ -145,7 +151,7 @@ func (s *Server) configure(c Config) (err error) {
 	if s.authority.foreign != "" {
 		s.log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", s.authority.foreign)
 	}
-	s.greeter = &greeter{tls: s.authority.config(), clock: s.clock, log: s.log}
+	s.greeter = &greeter{tls: s.authority.config(), clock: s.clock, log: s.log, tooLong: s.tooLong}
 	return nil
 }
 
@@ -158,7 +164,7 @@ func (s *Server) listenAll(c Config) (err error) {
 		return err
 	}
 	for what, address := range map[string]string{controlPlane: c.Control, theProxy: c.Proxy, theMetadata: c.Metadata} {
-		if address == "" || what == controlPlane && address == "off" {
+		if address == "" || address == "off" && what != theProxy {
 			continue
 		}
 		l, err := s.listen(what, address)
@@ -235,6 +241,16 @@ func (s *Server) load() error {
 	return errors.Join(s.countStart(), s.restoreClock(), s.accounts.load(s.db, g), s.loadCredentials())
 }
 
+// maxHeader bounds a request's line and headers, in bytes: twice what any client sends. A
+// query longer than it may be, but not much, is refused in the API's own words.
+const maxHeader = 64<<10 + tc3.MaxQuery
+
+// tooLong is the answer to a request whose line is too long to be read.
+func (s *Server) tooLong() []byte {
+	s.log.Debug("a request line of more than 64 KB was refused")
+	return tc3.Refusal(s.random.uuid(), apierr.RequestTooLarge.With())
+}
+
 func (s *Server) newHTTP(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -242,7 +258,7 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 		ReadTimeout:       2 * time.Minute,
 		WriteTimeout:      2 * time.Minute,
 		IdleTimeout:       5 * time.Minute,
-		MaxHeaderBytes:    tc3.MaxBodyV3, // a query can be as long as a body, and is refused in the API's own words
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          stdlog.New(s.greeter, "", 0),
 		ConnState:         s.greeter.follow,
 	}
@@ -252,7 +268,7 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 func (s *Server) Addrs() []string {
 	var addresses []string
 	for _, l := range s.listeners {
-		addresses = append(addresses, l.Addr().String())
+		addresses = append(addresses, l.(*port).address())
 	}
 	return addresses
 }
@@ -266,7 +282,7 @@ func (s *Server) ownAddr(what string) string {
 	if s.own[what] == nil {
 		return ""
 	}
-	return s.own[what].Addr().String()
+	return s.own[what].(*port).address()
 }
 
 // How long the end may take, all in all less than five seconds: requests in flight, then

@@ -164,8 +164,8 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	local, _, _ := net.SplitHostPort(hello.Conn.LocalAddr().String())
 	name := strings.ToLower(hello.ServerName)
-	if len(name) > 253 || !aHostName.MatchString(name) || !a.vouches(name) {
-		name = "localhost"
+	if len(name) > 253 || !aHostName.MatchString(name) || !a.vouches(name) || net.ParseIP(name) != nil {
+		name = "localhost" // the certificate holds for addresses, too: OpenSSL's clients ask for them as names
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -332,7 +332,11 @@ func TestSizes(t *testing.T) {
 		{"large v3 query", resign(s, "", func(r *http.Request) {
 			r.Method, r.URL.RawQuery = http.MethodGet, "a="+strings.Repeat("x", tc3.MaxQuery)
 		}), "RequestSizeLimitExceeded"},
-		{"huge query", resign(s, "", func(r *http.Request) {
+		{"query of 50 KB", resign(s, "", func(r *http.Request) {
+			r.Method, r.URL.RawQuery = http.MethodGet, "a="+strings.Repeat("x", 50<<10)
+			r.Close = true
+		}), "RequestSizeLimitExceeded"},
+		{"huge query, on a connection of its own", resign(s, "", func(r *http.Request) {
 			r.Method, r.URL.RawQuery = http.MethodGet, "a="+strings.Repeat("x", 2<<20)
 		}), "RequestSizeLimitExceeded"},
 	} {

@@ -97,7 +97,7 @@ var errAllFailed = fmt.Errorf("%w: a write met a page that can't be right; put a
 // what a writer returned is in it. It never panics, and whatever happens, bbolt's
 // lock for writers is free afterwards, or the store refuses all writes from then on.
 func (d *DB) commit(group []*write) (err error) {
-	if err := d.usable(); err != nil {
+	if err := d.Usable(); err != nil {
 		return err
 	}
 	before := debug.SetPanicOnFault(true)
@@ -145,8 +145,9 @@ func (d *DB) giveUp(b *bbolt.Tx) (err error) {
 	return b.Rollback()
 }
 
-// usable refuses writes that could not be kept or would never end.
-func (d *DB) usable() error {
+// Usable returns why nothing can be written any more, nil if it can: the data file is lost,
+// or a failed write could not be taken back.
+func (d *DB) Usable() error {
 	if stuck := d.stuck.Load(); stuck != nil {
 		return *stuck
 	}

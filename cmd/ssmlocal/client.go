@@ -67,15 +67,25 @@ func (t *target) into(ctx context.Context, method, path string, query url.Values
 	return json.Unmarshal(answer, reply)
 }
 
-// send calls the control plane with a body as it is.
+// send calls the control plane with a body as it is, and reads its answer.
 func (t *target) send(ctx context.Context, method, path string, query url.Values, body []byte) ([]byte, error) {
+	answer, err := t.stream(ctx, method, path, query, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	return io.ReadAll(answer)
+}
+
+// stream calls the control plane with a body of any length. The caller closes the answer.
+func (t *target) stream(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
 	u, err := t.parse()
 	if err != nil {
 		return nil, err
 	}
 	to := u.JoinPath("/_ssmlocal", path)
 	to.RawQuery = query.Encode()
-	r, err := http.NewRequestWithContext(ctx, method, to.String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, to.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +95,13 @@ func (t *target) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return nil, fmt.Errorf("no emulator answers at %s: %w; start one with ssmlocal serve or set --url", u, err)
 	}
+	if answer.StatusCode == http.StatusOK {
+		return answer.Body, nil
+	}
 	defer answer.Body.Close()
 	reply, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return nil, err
-	}
-	if answer.StatusCode == http.StatusOK {
-		return reply, nil
 	}
 	var refused struct {
 		Error string `json:"error"`
@@ -147,6 +157,9 @@ func (c *waitCommand) Run(ctx context.Context, t terminal) error {
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
 			return fmt.Errorf("not ready after %s: %w", c.Timeout, last)
 		case <-ticker.C:
 		}

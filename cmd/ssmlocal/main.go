@@ -1,6 +1,7 @@
 // Command ssmlocal is a local emulator of Tencent Cloud Secrets Manager (SSM, API version 2019-09-23).
 //
-// Exit codes: 0 for success, 1 for what failed while running, 2 for a command line that can't be understood.
+// Exit codes: 0 for success, 1 for what failed while running, 2 for a command line that
+// can't be understood, 130 for a command that was interrupted.
 package main
 
 import (
@@ -11,8 +12,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -40,13 +44,49 @@ type commands struct {
 }
 
 // terminal is where a command writes.
-type terminal struct{ out, err io.Writer }
+type terminal struct {
+	out, err io.Writer
+	serving  *atomic.Bool // set once the emulator serves
+}
+
+// How long a command may take to end once it is told to: the emulator ends within five
+// seconds, whatever it does, and others have nothing to finish.
+const (
+	serverEnds  = 4800 * time.Millisecond
+	commandEnds = time.Second
+)
+
+// interruptedCode is the exit code of a command that was interrupted, as shells have it.
+const interruptedCode = 130
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], terminal{os.Stdout, os.Stderr})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	t := terminal{os.Stdout, os.Stderr, new(atomic.Bool)}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, os.Args[1:], t) }()
+	select {
+	case code := <-ended:
+		os.Exit(code)
+	case <-signals:
+	}
 	stop()
-	os.Exit(code)
+	wait := commandEnds
+	if t.serving.Load() {
+		wait = serverEnds
+	}
+	select {
+	case code := <-ended:
+		os.Exit(code)
+	case <-signals: // a second one: at once
+	case <-time.After(wait):
+	}
+	// What is still under way waits for something that doesn't come: input, a disk. Nor is
+	// the message waited for.
+	go fmt.Fprintln(os.Stderr, "ssmlocal: interrupted")
+	time.Sleep(50 * time.Millisecond)
+	os.Exit(interruptedCode)
 }
 
 // run runs one command line and returns the exit code.
@@ -65,6 +105,10 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	if err != nil {
 		panic(err) // the command line's own definition is wrong
 	}
+	if at := emptyArgument(args); at >= 0 {
+		fmt.Fprintf(t.err, "ssmlocal: the argument %q has no value; leave it out, or give one\n", strings.Join(args[max(0, at-1):at+1], " "))
+		return 2
+	}
 	command, err := parser.Parse(args)
 	switch {
 	case exited: // --help
@@ -77,6 +121,10 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		fmt.Fprintf(t.err, "ssmlocal: there is no variable %s, it is ignored; see ssmlocal serve --help\n", name)
 	}
 	if err := command.Run(); err != nil {
+		if errors.Is(err, context.Canceled) {
+			fmt.Fprintln(t.err, "ssmlocal: interrupted")
+			return interruptedCode
+		}
 		fmt.Fprintf(t.err, "ssmlocal: %v\n", err)
 		var usage usageError
 		if errors.As(err, &usage) {
@@ -85,6 +133,14 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		return 1
 	}
 	return 0
+}
+
+// emptyArgument returns which argument is empty, or a flag without a value behind its =,
+// -1 for none: an unset variable of a shell is not to mean "any".
+func emptyArgument(args []string) int {
+	return slices.IndexFunc(args, func(arg string) bool {
+		return arg == "" || strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "=")
+	})
 }
 
 // unknownVariables returns the variables of the environment that look like ours and are not.

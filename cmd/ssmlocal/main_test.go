@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ssmlocal/store"
@@ -36,7 +37,7 @@ func ssmlocal(t *testing.T, args ...string) (out, errs string, code int) {
 	if len(args) == 0 || args[0] == "serve" || args[0][0] == '-' {
 		cancel() // a server that starts stops at once
 	}
-	code = run(ctx, args, terminal{&o, &e})
+	code = run(ctx, args, terminal{&o, &e, new(atomic.Bool)})
 	return o.String(), e.String(), code
 }
 
@@ -75,7 +76,10 @@ func TestMistakes(t *testing.T) {
 		{[]string{"--task-pace", "soon"}, 2, []string{"--task-pace", "soon", "3polls"}},
 		{[]string{"--listen", "127.0.0.1:0", "--control", taken.Addr().String()}, 1, []string{"--control", taken.Addr().String(), "in use"}},
 		{[]string{"--credential", "AKIDa"}, 2, []string{"--credential", "ID:KEY"}},
-		{[]string{"--credential", "AKIDa:hushhush:x"}, 2, []string{"AKIDa", "Uin", `"x"`}},
+		{[]string{"--credential", "AKIDa:hushhush:0"}, 2, []string{"--credential", "Uin", "100000000001"}},
+		{[]string{"--credential", "hush,hush:x"}, 2, []string{"--credential", "first colon"}},
+		{[]string{"--control", ""}, 2, []string{"--control", "no value"}},
+		{[]string{"--seed="}, 2, []string{"--seed=", "no value"}},
 		{[]string{"--listen", taken.Addr().String()}, 1, []string{taken.Addr().String(), "in use", "--listen"}},
 		{[]string{"--listen", "127.0.0.1"}, 2, []string{"127.0.0.1", "port", "--listen takes HOST:PORT"}},
 		{[]string{"--listen", "127.0.0.1:0", "--secret-limit", "0"}, 2, []string{"--secret-limit", "at least 1"}},

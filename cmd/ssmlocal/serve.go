@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"strings"
+	"syscall"
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
@@ -17,7 +21,7 @@ type serveCommand struct {
 	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free one, which the first line of output tells."`
 	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How far callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
-	Credential  []string       `placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. Default: AKIDssmlocal:ssmlocal:100000000001."`
+	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable, in the variable one a line. Default: AKIDssmlocal:ssmlocal:100000000001."`
 	Seed        []string       `placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
 	RandomSeed  *uint64        `placeholder:"N" help:"Make ids, passwords, key names and RequestIds repeat from run to run. SSH keys don't: the standard library takes no seed for them."`
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
@@ -27,7 +31,7 @@ type serveCommand struct {
 	Journal     int            `default:"1000" placeholder:"N" help:"Calls that the journal keeps (${default}); 0 for none."`
 	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is; by default on every address of --listen."`
 	Proxy       string         `placeholder:"HOST:PORT" help:"Address of a forward proxy for programs whose host is compiled in: the vendor's host names end in this emulator, everything else is refused and counted."`
-	Metadata    string         `placeholder:"HOST:PORT" help:"Address of its own for the instance metadata; requests for metadata.tencentyun.com get it on every address of --listen."`
+	Metadata    string         `placeholder:"HOST:PORT|off" help:"Address of its own for the instance metadata; requests for metadata.tencentyun.com get it on every address of --listen. It hands keys to whoever asks; off switches it off."`
 	TLSCert     string         `placeholder:"FILE" help:"Certificate to serve TLS with, in PEM. By default the emulator makes a CA, and keeps it in --data."`
 	TLSKey      string         `placeholder:"FILE" help:"Its key."`
 	TLSHost     []string       `placeholder:"NAME" help:"Host name or address of this machine that certificates shall hold for, besides localhost and the vendor's; repeatable."`
@@ -37,12 +41,15 @@ type serveCommand struct {
 
 // Run serves until the process is told to stop.
 func (c *serveCommand) Run(ctx context.Context, t terminal) error {
-	log := c.logger(t)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the output that is gone doesn't end the emulator
+	lines := server.NewLogWriter(t.err)
+	defer lines.Close()
+	log := c.logger(lines)
 	config := server.Config{
 		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
 		SecretLimit: c.SecretLimit, Control: c.Control, Log: log, Seeds: c.Seed, RandomSeed: c.RandomSeed,
 		Journal: c.Journal, Version: buildVersion(), Proxy: c.Proxy, Metadata: c.Metadata,
-		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost, LostLines: lines.Lost,
 	}
 	if c.Journal == 0 {
 		config.Journal = -1
@@ -50,7 +57,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if c.Journal < 0 {
 		return usageError{errors.New("--journal is less than 0; 0 keeps no calls")}
 	}
-	for _, text := range c.Credential {
+	for _, text := range splitLines(c.Credential) {
 		credential, err := account.ParseCredential(text)
 		if err != nil {
 			return usageError{fmt.Errorf("--credential: %w", err)}
@@ -89,25 +96,34 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	} else {
 		log.Info("the state is kept", "data", c.Data)
 	}
+	t.serving.Store(true)
 	return s.Serve(ctx)
 }
 
-// collectSeldom lets garbage grow to four times of what is kept, a few megabytes, before it is collected: under load that saves a
-// fifth of a call's CPU and costs some 12 MB. From where a large state makes that dear, garbage is collected as it comes up.
-// GOGC and GOMEMLIMIT, if set, are obeyed instead.
+// splitLines cuts texts at line ends: a variable holds several credentials so, as a key may
+// have a comma.
+func splitLines(texts []string) (lines []string) {
+	for _, text := range texts {
+		lines = append(lines, strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' })...)
+	}
+	return lines
+}
+
+// collectSeldom lets garbage grow to four times of what is kept, a few megabytes, before it
+// is collected: under load that saves a fifth of a call's CPU and costs some 12 MB. The state
+// is not in that memory, however large it is. GOGC, if set, is obeyed instead.
 func collectSeldom() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(128 << 20)
 	}
 }
 
-func (c *serveCommand) logger(t terminal) *slog.Logger {
+func (c *serveCommand) logger(lines io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum has only levels
 	options := &slog.HandlerOptions{Level: level}
 	if c.Log == "json" {
-		return slog.New(slog.NewJSONHandler(t.err, options))
+		return slog.New(slog.NewJSONHandler(lines, options))
 	}
-	return slog.New(slog.NewTextHandler(t.err, options))
+	return slog.New(slog.NewTextHandler(lines, options))
 }

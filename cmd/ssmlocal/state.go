@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,27 +32,40 @@ func (o oneAccount) query() url.Values {
 type exportCommand struct {
 	target
 	oneAccount
-	File string `arg:"" optional:"" placeholder:"FILE" help:"Where to write the seed, with mode 0600; standard output by default."`
+	File string `arg:"" optional:"" placeholder:"FILE" help:"Where to write the seed, with mode 0600; - or nothing is standard output."`
 }
 
 // Run writes the state. It holds every value, so a file of it is for its owner alone.
 func (c *exportCommand) Run(ctx context.Context, t terminal) error {
-	text, err := c.send(ctx, http.MethodGet, "state", c.query(), nil)
+	text, err := c.stream(ctx, http.MethodGet, "state", c.query(), nil)
 	if err != nil {
 		return err
 	}
-	if c.File == "" {
-		_, err := t.out.Write(text)
+	defer text.Close()
+	if c.File == "" || c.File == "-" {
+		_, err := io.Copy(t.out, text)
 		return err
 	}
-	err = os.WriteFile(c.File, text, 0o600)
-	if err == nil {
-		err = os.Chmod(c.File, 0o600) // the file may have been there
-	}
-	if err != nil {
+	if err := writeOwn(c.File, text); err != nil {
 		return fmt.Errorf("cannot write the seed: %w", err)
 	}
 	return nil
+}
+
+// writeOwn writes a file that is its owner's alone before anything is in it, also where
+// there is one already.
+func writeOwn(name string, text io.Reader) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if err := errors.Join(f.Chmod(0o600), f.Truncate(0)); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	_, err = io.Copy(f, text)
+	return errors.Join(err, f.Close())
 }
 
 type importCommand struct {
@@ -61,19 +76,20 @@ type importCommand struct {
 
 // Run applies a seed in place of the state.
 func (c *importCommand) Run(ctx context.Context, t terminal) error {
-	var text []byte
-	var err error
+	var text io.Reader
 	if c.File == "-" {
-		text, err = io.ReadAll(os.Stdin)
+		text = os.Stdin
 	} else if built, ok := fixtures.Seed(c.File); ok {
-		text = built
+		text = bytes.NewReader(built)
 	} else {
-		text, err = os.ReadFile(c.File)
+		f, err := os.Open(c.File)
+		if err != nil {
+			return fmt.Errorf("cannot read the seed: %w", err)
+		}
+		defer f.Close()
+		text = f
 	}
-	if err != nil {
-		return fmt.Errorf("cannot read the seed: %w", err)
-	}
-	err = c.replace(ctx, t, http.MethodPut, "state", c.query(), text)
+	err := c.replace(ctx, t, http.MethodPut, "state", c.query(), text)
 	if err != nil {
 		if place, ok := strings.CutPrefix(err.Error(), "body"); ok { // where in the file
 			return errors.New(c.File + place)
@@ -93,11 +109,16 @@ func (c *resetCommand) Run(ctx context.Context, t terminal) error {
 }
 
 // replace calls what replaces the state, and prints what there is then.
-func (t *target) replace(ctx context.Context, to terminal, method, path string, query url.Values, text []byte) error {
-	var n server.Counts
-	if err := t.into(ctx, method, path, query, text, &n); err != nil {
+func (t *target) replace(ctx context.Context, to terminal, method, path string, query url.Values, text io.Reader) error {
+	answer, err := t.stream(ctx, method, path, query, text)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(to.out, "accounts %d, secrets %d, credentials %d, faults %d\n", n.Accounts, n.Secrets, n.Credentials, n.Faults)
+	defer answer.Close()
+	var n server.Counts
+	if err := json.NewDecoder(answer).Decode(&n); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(to.out, "accounts %d, secrets %d, credentials %d, faults %d\n", n.Accounts, n.Secrets, n.Credentials, n.Faults)
 	return err
 }

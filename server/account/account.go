@@ -4,6 +4,7 @@ package account
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"ssmlocal/server/apierr"
 )
@@ -65,21 +67,39 @@ type Role struct {
 	Seconds uint64 `cbor:"5,keyasint,omitempty"`
 }
 
-// ParseCredential reads ID:KEY or ID:KEY:UIN. The error never quotes the key.
+// ParseCredential reads ID:KEY or ID:KEY:UIN. A key may have colons: what is behind the
+// last one is a Uin if it is nothing but digits. The error never quotes any part of what
+// may be a key.
 func ParseCredential(s string) (Credential, error) {
-	parts := strings.Split(s, ":")
-	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
-		return Credential{}, fmt.Errorf("a credential is ID:KEY or ID:KEY:UIN, none of them empty")
-	}
-	c := Credential{SecretID: parts[0], SecretKey: parts[1], Uin: DefaultUin}
-	if len(parts) == 3 {
-		uin, err := strconv.ParseUint(parts[2], 10, 53)
+	id, key, _ := strings.Cut(s, ":")
+	c := Credential{SecretID: id, SecretKey: key, Uin: DefaultUin}
+	if at := strings.LastIndexByte(key, ':'); at >= 0 && isDigits(key[at+1:]) {
+		uin, err := strconv.ParseUint(key[at+1:], 10, 53)
 		if err != nil || uin == 0 {
-			return Credential{}, fmt.Errorf("the Uin of the credential %s is %q, it must be a number such as %d", c.SecretID, parts[2], DefaultUin)
+			return Credential{}, fmt.Errorf("the Uin behind the last colon is out of range, it must be a number such as %d", DefaultUin)
 		}
-		c.Uin = uin
+		c.SecretKey, c.Uin = key[:at], uin
+	}
+	switch {
+	case c.SecretID == "" || c.SecretKey == "":
+		return Credential{}, errors.New("a credential is ID:KEY or ID:KEY:UIN, and neither ID nor KEY may be empty")
+	case len(c.SecretID) > maxID || strings.ContainsFunc(c.SecretID, unsuitable):
+		return Credential{}, fmt.Errorf("the ID before the first colon has blanks, commas, slashes, = or control characters in it, or more than %d", maxID)
 	}
 	return c, nil
+}
+
+// maxID is the length of a SecretId, far above that of the vendor's.
+const maxID = 256
+
+// unsuitable reports whether a character can't stand in a SecretId: it would end it in an
+// Authorization header.
+func unsuitable(c rune) bool {
+	return unicode.IsSpace(c) || unicode.IsControl(c) || strings.ContainsRune(",/=", c)
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // A Caller is who a request comes from.
@@ -198,10 +218,14 @@ func (d *Directory) Known(secretID string) (Credential, bool) {
 // KnownIDs lists the known SecretIds.
 func (d *Directory) KnownIDs() string { return strings.Join(slices.Sorted(maps.Keys(d.known)), ", ") }
 
-// OtherKeys returns the secret keys of all credentials but one, by SecretId.
-func (d *Directory) OtherKeys(but string) map[string]string {
+// OtherKeys returns the secret keys of all credentials but one, by SecretId, or of so many
+// of them.
+func (d *Directory) OtherKeys(but string, most int) map[string]string {
 	keys := map[string]string{}
 	for id, c := range d.known {
+		if len(keys) == most {
+			break
+		}
 		if id != but {
 			keys[id] = c.SecretKey
 		}

@@ -13,12 +13,15 @@ func TestParseCredential(t *testing.T) {
 	for text, want := range map[string]Credential{
 		"AKIDa:key":              {SecretID: "AKIDa", SecretKey: "key", Uin: DefaultUin},
 		"AKIDa:key:100000000002": {SecretID: "AKIDa", SecretKey: "key", Uin: 100000000002},
+		"AKIDa:k:e,y":            {SecretID: "AKIDa", SecretKey: "k:e,y", Uin: DefaultUin},
+		"AKIDa:k:e:2":            {SecretID: "AKIDa", SecretKey: "k:e", Uin: 2},
+		"AKIDa:key:-1":           {SecretID: "AKIDa", SecretKey: "key:-1", Uin: DefaultUin},
 	} {
 		if got, err := ParseCredential(text); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "AKIDa", "AKIDa:", ":hushhush", "AKIDa:hushhush:x", "AKIDa:hushhush:0", "AKIDa:hushhush:1:2", "AKIDa:hushhush:-1"} {
+	for _, text := range []string{"", "AKIDa", "AKIDa:", ":hushhush", "AKIDa:hushhush:0", "hushhush :x", "hush,hush:x", "AKIDa:hushhush:99999999999999999999", "hushhush", "AKIDa::5"} {
 		_, err := ParseCredential(text)
 		if err == nil {
 			t.Errorf("%q was accepted", text)

@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,8 +51,9 @@ func (w *Words) UnmarshalYAML(unmarshal func(any) error) error {
 const maxWords = 1000
 
 // Check refuses what is no policy, none that can be enforced, or one for actions that are not among the operations, such as
-// ssm:GetSecretValue, of a service that has some there. The error begins with the field.
-func (p *Policy) Check(operations []string) error {
+// ssm:GetSecretValue, of a service that has some there, or for what no call can be about.
+// regions are those with Secrets Manager. The error begins with the field.
+func (p *Policy) Check(operations, regions []string) error {
 	if p.Version != "2.0" {
 		return fmt.Errorf("version: it is %q, it must be \"2.0\"", p.Version)
 	}
@@ -70,31 +72,101 @@ func (p *Policy) Check(operations []string) error {
 			return fmt.Errorf("statement[%d].resource: there is none; write * for all", i)
 		}
 		for j, a := range s.Action {
-			if !means(a, operations) {
-				return fmt.Errorf("statement[%d].action[%d]: there is no action %q; there are %s", i, j, a, strings.Join(operations, ", "))
+			if err := checkAction(a, operations); err != nil {
+				return fmt.Errorf("statement[%d].action[%d]: %w", i, j, err)
 			}
 		}
 		for j, r := range s.Resource {
-			if parts := strings.SplitN(r, ":", 6); r != "*" && (len(parts) != 6 || parts[0] != "qcs") {
-				return fmt.Errorf("statement[%d].resource[%d]: %q is not * and not of the form qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>", i, j, r)
+			if err := checkResource(r, regions); err != nil {
+				return fmt.Errorf("statement[%d].resource[%d]: %w", i, j, err)
 			}
 		}
 	}
 	return nil
 }
 
-// means tells whether a pattern stands for some operation, or for those of a service of which none are known.
-func means(pattern string, operations []string) bool {
-	pattern = strings.TrimPrefix(pattern, "name/")
-	service, _, _ := strings.Cut(pattern, ":")
-	known := false
+// serviceName is how services are written in policies.
+var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// checkAction refuses an action that no call can be: of a service that has operations here,
+// one that is none of them; of another one, what is not written as an action. CAM itself
+// takes such a statement, which then has no effect.
+func checkAction(pattern string, operations []string) error {
+	plain := strings.TrimPrefix(pattern, "name/") // an old way to write it
+	service, operation, _ := strings.Cut(plain, ":")
+	emulated := false
 	for _, o := range operations {
-		if glob(pattern, o) {
-			return true
+		if glob(plain, o) {
+			return nil
 		}
-		known = known || strings.HasPrefix(o, service+":")
+		if strings.EqualFold(plain, o) {
+			return fmt.Errorf("there is no action %q; upper and lower case matter: write %s", pattern, o)
+		}
+		emulated = emulated || strings.HasPrefix(o, strings.ToLower(service)+":")
 	}
-	return !known
+	switch {
+	case emulated && service != strings.ToLower(service):
+		return fmt.Errorf("there is no service %q; write %s", service, strings.ToLower(service))
+	case emulated:
+		return fmt.Errorf("there is no action %q; there are %s", pattern, strings.Join(operations, ", "))
+	case !serviceName.MatchString(service) || operation == "":
+		return fmt.Errorf("%q is no action; it is written as SERVICE:ACTION, such as ssm:GetSecretValue, with the service in lower case, or * for all", pattern)
+	}
+	return nil
+}
+
+const resourceForm = "qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>"
+
+// checkResource refuses a resource that no call can be about. Two mistakes that public
+// policies make get a hint of their own.
+func checkResource(pattern string, regions []string) error {
+	parts := strings.SplitN(pattern, ":", 6)
+	if pattern == "*" {
+		return nil
+	}
+	if len(parts) != 6 || parts[0] != "qcs" {
+		return fmt.Errorf("%q is not * and not of the form %s", pattern, resourceForm)
+	}
+	service, region, owner, resource := parts[2], parts[3], parts[4], parts[5]
+	switch {
+	case service != "" && service != "*" && !serviceName.MatchString(service):
+		return fmt.Errorf("%q: there is no service %q; services are written in lower case, such as ssm, and nothing means every service", pattern, service)
+	case isDigits(owner):
+		return fmt.Errorf("%q: the account must be written as uin/%s", pattern, owner)
+	case owner != "" && !accountPattern.MatchString(owner):
+		return fmt.Errorf("%q: the account is %q; it is written as uin/<uin>, and nothing means one's own", pattern, owner)
+	case resource == "":
+		return fmt.Errorf("%q: it names no resource; write secret/* for all secrets", pattern)
+	case service != "ssm":
+		return nil
+	case !slices.ContainsFunc(regions, func(name string) bool { return region == "" || glob(region, name) }):
+		return fmt.Errorf("%q: there is no region %q with Secrets Manager; there are %s, and nothing means every region", pattern, region, strings.Join(regions, ", "))
+	}
+	return checkSecretPattern(pattern, resource)
+}
+
+var (
+	accountPattern = regexp.MustCompile(`^uin/[0-9*]+$`)
+	// secretPattern is what may stand before the first * of a secret's resource, or all of
+	// it.
+	secretPattern = regexp.MustCompile(`^[0-9]*$|^[0-9]+/[A-Za-z0-9_-]*$`)
+	wholeSecret   = regexp.MustCompile(`^[0-9]+/[A-Za-z0-9][A-Za-z0-9_-]*$`)
+)
+
+const secretStart = "secret/creatorUin/"
+
+// checkSecretPattern refuses what can be no secret.
+func checkSecretPattern(pattern, resource string) error {
+	before, _, starred := strings.Cut(resource, "*")
+	rest, long := strings.CutPrefix(before, secretStart)
+	switch {
+	case long && (starred && secretPattern.MatchString(rest) || !starred && wholeSecret.MatchString(rest)),
+		!long && starred && strings.HasPrefix(secretStart, before):
+		return nil
+	case strings.HasPrefix(resource, "secret/") && !long:
+		return fmt.Errorf("%q: a secret is written as secret/creatorUin/<uin>/<name>, with the account once more, and secret/* means all", pattern)
+	}
+	return fmt.Errorf("%q: there can be no secret %q; the form is %s, and names have letters, digits, - and _", pattern, resource, resourceForm)
 }
 
 // May tells whether a caller may do an operation, such as ssm:GetSecretValue, with a resource; "*" is the resource of
@@ -102,6 +174,18 @@ func means(pattern string, operations []string) bool {
 // deny it.
 func (c *Caller) May(operation, resource string) bool {
 	return allow(c.Policies, operation, resource, c.Uin) && allow(c.Also, operation, resource, c.Uin)
+}
+
+// Denied reports whether a statement denies an operation with a resource explicitly.
+func (c *Caller) Denied(operation, resource string) bool {
+	for _, p := range slices.Concat(c.Policies, c.Also) {
+		for _, s := range p.Statement {
+			if s.Effect == "deny" && s.covers(operation, resource, c.Uin) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func allow(policies []Policy, operation, resource string, uin uint64) bool {
@@ -125,13 +209,17 @@ func allow(policies []Policy, operation, resource string, uin uint64) bool {
 
 func (s *Statement) covers(operation, resource string, uin uint64) bool {
 	action := func(pattern string) bool {
-		return glob(strings.TrimPrefix(pattern, "name/"), operation) // an old way to write it
+		pattern = strings.TrimPrefix(pattern, "name/") // an old way to write it
+		// Who is denied everything with a secret is denied to tag it.
+		all := s.Effect == "deny" && pattern == "ssm:*" && strings.HasPrefix(operation, "tag:") && strings.HasPrefix(resource, "qcs::ssm:")
+		return all || glob(pattern, operation)
 	}
 	return slices.ContainsFunc(s.Action, action) &&
 		slices.ContainsFunc(s.Resource, func(pattern string) bool { return coversResource(pattern, resource, uin) })
 }
 
-// coversResource compares part by part: a pattern's empty region is any region, its empty account the policy's own.
+// coversResource compares part by part: a pattern's empty service is any service, its
+// empty region any region, its empty account the policy's own.
 func coversResource(pattern, resource string, uin uint64) bool {
 	if pattern == "*" || resource == "*" {
 		return pattern == "*"
@@ -144,7 +232,7 @@ func coversResource(pattern, resource string, uin uint64) bool {
 		switch {
 		case p[i] == "" && i == 4:
 			p[i] = fmt.Sprintf("uin/%d", uin)
-		case p[i] == "" && (i == 1 || i == 3):
+		case p[i] == "" && i < 4:
 			p[i] = "*"
 		}
 		if !glob(p[i], r[i]) {

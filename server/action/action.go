@@ -36,6 +36,9 @@ type Call struct {
 	Generations *Generations
 	Wall        time.Time // of the call
 	Issue       Issuer
+	// Denied reports whether the caller is explicitly denied the action with a resource;
+	// nil for never.
+	Denied func(resource string) bool
 
 	// Due is set by an action that made something due at a later time: the earliest such.
 	Due time.Time
@@ -83,6 +86,7 @@ type Action struct {
 	secretName []int // the field of Request that names the secret, nil if there is none
 	secret     func(c *Call, request any) (string, error)
 	resource   func(request any) string
+	tagged     func(request any) []string
 	values     [][]int // the fields of Request that are secrets' values
 	check      func(request any) error
 	run        func(db *store.DB, c *Call, request any) (reply any, err error)
@@ -122,6 +126,20 @@ func (a *Action) Resource(request any) string {
 		return ""
 	}
 	return a.resource(request)
+}
+
+// Tagged returns the secrets whose tags a request of the tag service is about, as CAM names
+// them. What is no secret of the caller's account is left out.
+func (a *Action) Tagged(c *Call, request any) (resources []string) {
+	if a.tagged == nil {
+		return nil
+	}
+	for _, text := range a.tagged(request) {
+		if r, err := c.parseResource(text); err == nil {
+			resources = append(resources, ssm.NewOwner(c.Owner.Uin, r.region).Resource(r.name))
+		}
+	}
+	return resources
 }
 
 // Operation is the action as CAM names it, such as ssm:GetSecretValue.
@@ -172,6 +190,8 @@ type spec[Q, R any] struct {
 	Secret func(*Call, *Q) (string, error)
 	// Resource is what a request is about, as CAM names it, where that is no secret.
 	Resource func(*Q) string
+	// Tagged are the resources whose tags a request is about, as the tag service names them.
+	Tagged func(*Q) []string
 	// Prepare does what takes time before the transaction, where it holds up nobody.
 	Prepare func(*store.DB, *Call, *Q) error
 	Do      func(*Call, *Q) (*R, error)
@@ -201,6 +221,9 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 	}
 	if s.Resource != nil {
 		a.resource = func(request any) string { return s.Resource(request.(*Q)) }
+	}
+	if s.Tagged != nil {
+		a.tagged = func(request any) []string { return s.Tagged(request.(*Q)) }
 	}
 	a.check = func(request any) error {
 		if s.Check == nil {

@@ -65,7 +65,7 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 	Check: func(q *CreateProductSecretRequest) error {
 		return cmp.Or(
 			ssm.CheckName(q.SecretName), ssm.CheckPrefix(q.UserNamePrefix), ssm.CheckProduct(q.ProductName),
-			checkText("InstanceID", q.InstanceID), ssm.CheckDomains(q.Domains),
+			checkID("InstanceID", q.InstanceID), ssm.CheckKmsKeyID(q.KmsKeyId), ssm.CheckDomains(q.Domains),
 			ssm.CheckPrivileges(modelPrivileges(q.PrivilegesList)), ssm.CheckDescription(q.Description),
 			checkChoice("EncryptType", q.EncryptType, 1), checkRotation(q), ssm.CheckTags(modelTags(q.Tags)),
 		)
@@ -89,8 +89,8 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 	},
 })
 
-func checkText(name, value string) error {
-	if value == "" {
+func checkID(name, value string) error {
+	if !ssm.IsID(value) {
 		return apierr.InvalidParameterValue.With(name)
 	}
 	return nil

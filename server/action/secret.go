@@ -65,6 +65,9 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		if err := checkChoice("EncryptType", q.EncryptType, 1); err != nil {
 			return err
 		}
+		if err := ssm.CheckKmsKeyID(q.KmsKeyId); err != nil {
+			return err
+		}
 		if err := checkContent(q); err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateS
 	Check: func(q *CreateSSHKeyPairSecretRequest) error {
 		err := cmp.Or(
 			ssm.CheckName(q.SecretName), ssm.CheckDescription(q.Description), checkChoice("EncryptType", q.EncryptType, 1),
-			ssm.CheckTags(modelTags(q.Tags)),
+			ssm.CheckTags(modelTags(q.Tags)), ssm.CheckKmsKeyID(q.KmsKeyId),
 		)
 		if err == nil && q.SSHKeyName != "" {
 			err = ssm.CheckKeyName(q.SSHKeyName)

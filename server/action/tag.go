@@ -76,6 +76,11 @@ type ResourceTagsRequest struct {
 	Offset, Limit  uint64   // Limit 0 is 15
 }
 
+// resource is one of the resources, as the other actions name it.
+func (q *ResourceTagsRequest) resource(id string) string {
+	return fmt.Sprintf("qcs::%s:%s::%s/%s", q.ServiceType, q.ResourceRegion, q.ResourcePrefix, id)
+}
+
 // ResourceTagsReply is the answer of DescribeResourceTagsByResourceIds.
 type ResourceTagsReply struct {
 	TotalCount, Offset, Limit uint64
@@ -88,12 +93,17 @@ type TagResource struct{ TagKey, TagValue, ResourceId string }
 // 651/33003 for the rate. A resource that is not there has no tags.
 var describeResourceTagsByResourceIds = query(spec[ResourceTagsRequest, ResourceTagsReply]{
 	Name: "DescribeResourceTagsByResourceIds", Rate: 100, Service: tagService, Unpaid: true,
+	Tagged: func(q *ResourceTagsRequest) (all []string) {
+		for _, id := range q.ResourceIds {
+			all = append(all, q.resource(id))
+		}
+		return all
+	},
 	Do: func(c *Call, q *ResourceTagsRequest) (*ResourceTagsReply, error) {
 		reply := &ResourceTagsReply{Offset: q.Offset, Limit: cmp.Or(q.Limit, 15)}
 		var all []TagResource
 		for _, id := range q.ResourceIds {
-			text := fmt.Sprintf("qcs::%s:%s::%s/%s", q.ServiceType, q.ResourceRegion, q.ResourcePrefix, id)
-			if s, err := c.tagged(text); err == nil {
+			if s, err := c.tagged(q.resource(id)); err == nil {
 				for _, t := range s.Tags {
 					all = append(all, TagResource{t.TagKey, t.TagValue, id})
 				}
@@ -121,6 +131,7 @@ type TagKeyObject struct {
 // 651/33012.
 var modifyResourceTags = command(spec[ModifyResourceTagsRequest, EmptyReply]{
 	Name: "ModifyResourceTags", Rate: 20, Service: tagService, Unpaid: true,
+	Tagged: func(q *ModifyResourceTagsRequest) []string { return []string{q.Resource} },
 	Check: func(q *ModifyResourceTagsRequest) error {
 		for _, d := range q.DeleteTags {
 			if slices.ContainsFunc(q.ReplaceTags, func(t Tag) bool { return t.TagKey == d.TagKey }) {
@@ -156,7 +167,8 @@ type FailedResource struct{ Resource, Code, Message string }
 // 651/33003 for the rate.
 var tagResources = command(spec[TagResourcesRequest, FailedReply]{
 	Name: "TagResources", Rate: 20, Service: tagService, Unpaid: true,
-	Check: func(q *TagResourcesRequest) error { return ssm.CheckTags(modelTags(q.Tags)) },
+	Tagged: func(q *TagResourcesRequest) []string { return q.ResourceList },
+	Check:  func(q *TagResourcesRequest) error { return ssm.CheckTags(modelTags(q.Tags)) },
 	Do: func(c *Call, q *TagResourcesRequest) (*FailedReply, error) {
 		return c.retagAll(q.ResourceList, q.Tags, nil)
 	},
@@ -171,6 +183,7 @@ type UnTagResourcesRequest struct {
 // 651/33003 for the rate.
 var unTagResources = command(spec[UnTagResourcesRequest, FailedReply]{
 	Name: "UnTagResources", Rate: 20, Service: tagService, Unpaid: true,
+	Tagged: func(q *UnTagResourcesRequest) []string { return q.ResourceList },
 	Do: func(c *Call, q *UnTagResourcesRequest) (*FailedReply, error) {
 		return c.retagAll(q.ResourceList, nil, q.TagKeys)
 	},
@@ -215,6 +228,7 @@ type TagPair struct{ TagKey, TagValue string }
 // 651/46539. Resources without a tag are not listed.
 var getResources = query(spec[GetResourcesRequest, GetResourcesReply]{
 	Name: "GetResources", Rate: 20, Service: tagService, Unpaid: true,
+	Tagged: func(q *GetResourcesRequest) []string { return q.ResourceList },
 	Check: func(q *GetResourcesRequest) error {
 		if _, err := strconv.ParseUint(cmp.Or(q.PaginationToken, "0"), 10, 64); err != nil {
 			return apierr.InvalidParameterValue.With("PaginationToken")
@@ -229,6 +243,9 @@ var getResources = query(spec[GetResourcesRequest, GetResourcesReply]{
 				return nil
 			}
 			r := ResourceTags{Resource: o.Resource(s.Name)}
+			if c.Denied != nil && c.Denied(r.Resource) {
+				return nil
+			}
 			for _, t := range s.Tags {
 				r.Tags = append(r.Tags, TagPair(t))
 			}

@@ -16,7 +16,8 @@ type GetSecretValueRequest struct {
 	SecretName string `tc3:"required"`
 	// VersionId may be empty: dapr's and external-secrets' clients send that, and mean SSM_Current.
 	VersionId string `tc3:"required"`
-	// The two are undocumented: accepted, without effect.
+	// The two ask for a value that is encrypted for the caller. They are undocumented, and
+	// so is the answer's form: a plain value would pass for an encrypted one.
 	EncryptionPublicKey, EncryptionAlgorithm string
 }
 
@@ -34,7 +35,12 @@ var getSecretValue = query(spec[GetSecretValueRequest, SecretValueReply]{
 		if err := ssm.CheckName(q.SecretName); err != nil {
 			return err
 		}
-		if q.VersionId == "" {
+		switch {
+		case q.EncryptionPublicKey != "":
+			return apierr.NotEncrypted.With("EncryptionPublicKey")
+		case q.EncryptionAlgorithm != "":
+			return apierr.NotEncrypted.With("EncryptionAlgorithm")
+		case q.VersionId == "":
 			return nil
 		}
 		return ssm.CheckVersionID(q.VersionId)

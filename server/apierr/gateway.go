@@ -103,6 +103,12 @@ var (
 	BadJSON = kind("InvalidParameter", 0, // V D
 		"The request content not valid json format for specified content-type=application/json.",
 		"对于指定content-type=application/json协议下，请求内容不是合法的Json格式。")
+	TooManyPairs = kind("InvalidParameter", 1, // S
+		"The request has more than `%d` parameters, or one that is nested too deeply.",
+		"请求参数超过 `%d` 个，或参数嵌套过深。")
+	TooManyItems = kind("InvalidParameterValue", 2, // S
+		"The parameter `%s` has more than `%d` items.",
+		"参数 `%s` 的元素超过 `%d` 个。")
 	BadArray = kind("InvalidParameter", 1, // D
 		"Parameter `%s` invalid array format, array index must be continuous and starts with 0.",
 		"参数 `%s` 是非法是数组格式，数组下标必须是连续的而且从0下标开始。")

@@ -80,6 +80,9 @@ var (
 	ValueTooLong = kind("InvalidParameterValue", 3,
 		"The value of `%s` is %d bytes long; the limit is %d.",
 		"参数 `%s` 长度为 %d 字节，超过上限 %d 字节。")
+	NotEncrypted = kind("InvalidParameterValue", 1,
+		"The parameter `%s` is not supported here: values are not encrypted for the caller.",
+		"此处不支持参数 `%s`：返回的凭据值不会为调用方加密。")
 	BadBase64 = kind("InvalidParameterValue", 1,
 		"The value of `%s` is not base64.",
 		"参数 `%s` 不是合法的base64编码。")
@@ -114,8 +117,8 @@ var (
 		"`%s` can't be used with the secret type %s.",
 		"参数 `%s` 不适用于凭据类型 %s。")
 	BadTag = kind("InvalidParameterValue", 1,
-		"The value of `%s` is not valid: a tag key has 1 to 127 characters, a tag value at most 255.",
-		"参数 `%s` 取值错误：标签键长度1-127字符，标签值最长255字符。")
+		"The value of `%s` is not valid: a tag key has 1 to 127 characters, a tag value at most 255, none of them a control character.",
+		"参数 `%s` 取值错误：标签键长度1-127字符，标签值最长255字符，且不能包含控制字符。")
 	TooManyTags = kind("InvalidParameterValue", 2,
 		"`Tags` has %d tags; a resource can have %d.",
 		"参数 `Tags` 包含 %d 个标签，超过上限 %d 个。")
@@ -166,9 +169,9 @@ var (
 
 // The security token service refuses. S: the codes are that service's (spelt so), the texts not.
 var (
-	RoleNotFound = kind("ResourceNotFound.RoleNotFound", 1,
-		"The role `%s` does not exist.",
-		"角色 `%s` 不存在。")
+	RoleNotFound = kind("ResourceNotFound.RoleNotFound", 2,
+		"The role `%s` does not exist. Here the account %d must be seeded with it, as one of its roles: [{roleName: …}].",
+		"角色 `%s` 不存在。请在种子文件中为账号 %d 添加该角色，roles: [{roleName: …}]。")
 	BadPolicy = kind("InvalidParameter.StrategyFormatError", 1,
 		"The policy is not valid: %s.",
 		"策略格式错误：%s。")

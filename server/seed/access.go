@@ -20,6 +20,7 @@ func (b *builder) credential(path string, c Credential, e *ssm.AccountSnapshot) 
 		SecretID: c.SecretID, SecretKey: c.SecretKey, Uin: e.Uin, User: c.User, Token: c.Token, Policies: c.Policies,
 	}
 	b.want(c.SecretID != "" && !strings.ContainsAny(c.SecretID, " \t\n,/="), path+".secretId", "it must be there, without spaces, commas or slashes")
+	b.want(ssm.IsID(c.SecretID), path+".secretId", "it can have %d bytes at most, and no control characters", ssm.MaxID)
 	b.want(c.SecretKey != "", path+".secretKey", "it must be there")
 	if c.ExpireTime != "" {
 		out.ExpiresAt = b.time(path+".expireTime", c.ExpireTime, time.Time{}).UnixNano()
@@ -40,7 +41,7 @@ func (b *builder) credential(path string, c Credential, e *ssm.AccountSnapshot) 
 
 func (b *builder) policies(path string, policies []account.Policy) {
 	for i := range policies {
-		if err := policies[i].Check(b.rules.Operations); err != nil {
+		if err := policies[i].Check(b.rules.Operations, ssm.Regions()); err != nil {
 			field, why, _ := strings.Cut(err.Error(), ": ")
 			b.check(fmt.Sprintf("%s.policies[%d].%s", path, i, field), errors.New(why))
 		}

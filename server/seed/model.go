@@ -296,6 +296,7 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 	d.Postpaid = d.Postpaid || a.Postpaid
 	d.SecretLimit = cmp.Or(a.SecretLimit, d.SecretLimit)
 	for id, text := range a.KmsKeys {
+		b.want(ssm.IsID(id), path+".kmsKeys", "a KmsKeyId has 1 to %d bytes, and no control characters", ssm.MaxID)
 		state, err := ssm.ParseKeyState(text)
 		b.check(path+".kmsKeys."+id, err)
 		if d.KmsKeys == nil {
@@ -353,6 +354,11 @@ func (b *builder) faults(rules []fault.Rule) {
 			continue
 		}
 		path := fmt.Sprintf("faults[%d]", i)
+		for field, value := range map[string]string{
+			"id": rules[i].ID, "action": rules[i].Action, "secretName": rules[i].SecretName, "secretId": rules[i].SecretID, "region": rules[i].Region,
+		} {
+			b.want(value != "" || !b.doc.has(path+"."+field), path+"."+field, "it is empty; leave it out to mean any")
+		}
 		if err := rules[i].Check(b.rules.Faults); err != nil {
 			if field, why, found := strings.Cut(err.Error(), ": "); found && !strings.Contains(field, " ") {
 				path, err = path+"."+field, errors.New(why)

@@ -31,6 +31,8 @@ func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.Se
 	}}
 	b.once(path+".secretName", "the secret "+s.SecretName, fmt.Sprint(e.Uin, h.Region))
 	b.check(path+".description", ssm.CheckDescription(s.Description))
+	b.check(path+".kmsKeyId", ssm.CheckKmsKeyID(s.KmsKeyID))
+	b.want(s.ResourceID == "" || ssm.IsID(s.ResourceID), path+".resourceId", "it can have %d bytes at most, and no control characters", ssm.MaxID)
 	b.want(s.EncryptType <= 1, path+".encryptType", "it must be 0 or 1")
 	for _, tag := range s.Tags {
 		h.Secret.Tags = append(h.Secret.Tags, ssm.Tag{TagKey: tag.Key, TagValue: tag.Value})
@@ -257,6 +259,7 @@ func (b *builder) accessKey(path string, s *Secret, h *ssm.SecretSnapshot, e *ss
 	for i, k := range keys {
 		at := fmt.Sprintf("%s.accessKeys[%d]", path, i)
 		b.want(k.SecretID != "" && k.SecretKey != "", at, "secretId and secretKey must be there")
+		b.want(ssm.IsID(k.SecretID), at+".secretId", "it can have %d bytes at most, and no control characters", ssm.MaxID)
 		b.free(at+".secretId", "the SecretId", k.SecretID, b.rules.IDTaken)
 		h.Keys = append(h.Keys, ssm.HeldKey{SecretID: k.SecretID, AccessKeyPair: ssm.AccessKeyPair{
 			SecretKey: k.SecretKey, Uin: e.Uin, TargetUin: s.TargetUin, Region: h.Region, SecretName: s.SecretName,

@@ -115,8 +115,8 @@ func TestMistakes(t *testing.T) {
 		{account1("credentials: [{secretId: a, secretKey: b, user: 7}]"), "credentials[0].user: 7 is none of the account's users"},
 		{account1("credentials: [{secretId: a, secretKey: b, expireTime: soon}]"), "credentials[0].expireTime: it must be a time"},
 		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "1.0"}]}]`), `policies[0].version: it is "1.0"`},
-		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "2.0", statement: [{effect: allow, action: x, resource: y}]}]}]`), "policies[0].statement[0].resource[0]: \"y\" is not *"},
-		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "2.0", statement: [{effect: allow, action: x, resource: "*", condition: {}}]}]}]`), "condition: there is no such field"},
+		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "2.0", statement: [{effect: allow, action: ssm:GetSecretValue, resource: y}]}]}]`), "policies[0].statement[0].resource[0]: \"y\" is not *"},
+		{account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "2.0", statement: [{effect: allow, action: ssm:GetSecretValue, resource: "*", condition: {}}]}]}]`), "condition: there is no such field"},
 		// Secrets of any type.
 		{secret1("secretName: b\n"), "x.yaml:5: accounts[0].secrets[0].secretName: it is given twice"},
 		{account1("secrets: [{secretName: a/b}]"), "x.yaml:3: accounts[0].secrets[0].secretName: The value of `SecretName` is not valid"},

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,14 +39,17 @@ type Server struct {
 	stop     func() error
 }
 
-// New starts an emulator on a free port. Listen, Clock and, if nil, Log of the configuration are its own.
+// New starts an emulator on a free port. Listen and Clock of the configuration are its own.
+// If Log is nil, what needs attention goes to the test's output, so that a wrong signature,
+// say, explains itself in a failing test.
 func New(t testing.TB, c server.Config) *Server {
 	t.Helper()
 	s := &Server{t: t, Credential: account.Default}
 	s.Clock = &Clock{new(clock.Clock), s}
 	c.Listen, c.Clock = []string{"127.0.0.1:0"}, s.Clock.Clock
+	log := &testLog{t: t}
 	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+		c.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	if len(c.Credentials) > 0 {
 		s.Credential = c.Credentials[0]
@@ -62,10 +66,35 @@ func New(t testing.TB, c server.Config) *Server {
 	s.stop = func() error {
 		damage := emulator.Check()
 		cancel()
-		return errors.Join(damage, <-ended)
+		err := errors.Join(damage, <-ended)
+		log.end()
+		return err
 	}
 	t.Cleanup(s.Stop)
 	return s
+}
+
+// testLog writes log lines to a test's output until that ends.
+type testLog struct {
+	mu    sync.Mutex
+	t     testing.TB
+	ended bool
+}
+
+// Write writes one line.
+func (l *testLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.t.Log("ssmlocal: " + strings.TrimSuffix(string(line), "\n"))
+	}
+	return len(line), nil
+}
+
+func (l *testLog) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
 }
 
 // Stop checks the whole store and ends the emulator. The test's end does it too.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"ssmlocal/server/apierr"
@@ -19,6 +20,7 @@ const (
 	MaxTags        = 50    // tags of a resource, and the sizes of a tag: the tag service's rules
 	maxTagKey      = 127
 	maxTagValue    = 255
+	maxConfig      = 4096 // bytes of an AdditionalConfig; not documented
 )
 
 // CheckName tells whether name can be a SecretName: 1 to 128 bytes, ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
@@ -78,12 +80,34 @@ func CheckValue(text, binary string) error {
 	if len(text) > MaxValue {
 		return apierr.ValueTooLong.With("SecretString", len(text), MaxValue)
 	}
-	plain, err := base64.StdEncoding.DecodeString(binary)
-	if err != nil {
+	plain, err := base64.StdEncoding.DecodeString(binary) // steps over line ends
+	switch {
+	case err != nil:
 		return apierr.BadBase64.With("SecretBinary")
-	}
-	if len(plain) > MaxValue {
+	case binary != "" && len(plain) == 0: // line ends alone
+		return apierr.OneValue.With()
+	case len(plain) > MaxValue:
 		return apierr.ValueTooLong.With("SecretBinary", len(plain), MaxValue)
+	case len(binary) > 3*MaxValue: // next to nothing but line ends
+		return apierr.ValueTooLong.With("SecretBinary", len(binary), MaxValue)
+	}
+	return nil
+}
+
+// MaxID bounds names and ids that other products give: of instances, KMS keys, SecretIds.
+// No documentation does; what is known of them is far shorter.
+const MaxID = 256
+
+// IsID reports whether a text can be such an id: not empty, not long, without control
+// characters, which would let two of them look like one in a list's name.
+func IsID(id string) bool {
+	return id != "" && len(id) <= MaxID && !strings.ContainsFunc(id, unicode.IsControl)
+}
+
+// CheckKmsKeyID tells whether a text can be a KmsKeyId; none is the service's own key.
+func CheckKmsKeyID(id string) error {
+	if id != "" && !IsID(id) {
+		return apierr.InvalidParameterValue.With("KmsKeyId")
 	}
 	return nil
 }
@@ -95,10 +119,10 @@ func CheckTags(tags []Tag) error {
 	}
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {
-		if n := utf8.RuneCountInString(t.TagKey); n == 0 || n > maxTagKey {
+		if n := utf8.RuneCountInString(t.TagKey); n == 0 || n > maxTagKey || strings.ContainsFunc(t.TagKey, unicode.IsControl) {
 			return apierr.BadTag.With("TagKey")
 		}
-		if utf8.RuneCountInString(t.TagValue) > maxTagValue {
+		if utf8.RuneCountInString(t.TagValue) > maxTagValue || strings.ContainsFunc(t.TagValue, unicode.IsControl) {
 			return apierr.BadTag.With("TagValue")
 		}
 		if seen[t.TagKey] {
@@ -114,7 +138,7 @@ func CheckTags(tags []Tag) error {
 func RedisInstance(config string) (id string, err error) {
 	var c struct{ Privilege, InstanceId string }
 	err = json.Unmarshal([]byte(config), &c)
-	if err != nil || c.InstanceId == "" || c.Privilege != "r" && c.Privilege != "rw" {
+	if err != nil || len(config) > maxConfig || !IsID(c.InstanceId) || c.Privilege != "r" && c.Privilege != "rw" {
 		return "", apierr.BadRedisConfig.With()
 	}
 	return c.InstanceId, nil

@@ -13,6 +13,7 @@ import (
 // Decode reads the action's parameters into a pointer to a struct whose fields are the parameters: string, bool, int64
 // and uint64, pointers to these for parameters whose absence means something else than their zero value, slices of
 // string or of structs, and embedded structs. The tag `tc3:"required"` marks a parameter that must be given.
+// A list has MaxItems at most.
 //
 // The error is the gateway's, and of several mistakes the first in this order is told: syntax, an unknown parameter, a
 // wrong type, a missing parameter.
@@ -33,11 +34,20 @@ func (q *Request) fields() ([]field, error) {
 		return parseJSON(q.Body)
 	}
 	pairs := q.pairs
-	if !q.headers {
+	if q.headers { // not before the signature was verified
+		var err error
+		if pairs, err = parsePairs(q.payload()); err != nil {
+			return nil, err
+		}
+	} else {
 		pairs = slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool { return slices.Contains(common, p.key) })
 	}
 	return parseTree(pairs), nil
 }
+
+// MaxItems is how many items a list may have. Where the documentation says less, the
+// action checks that; for most lists it says nothing.
+const MaxItems = 100
 
 // plan is what is known of a struct type's parameters.
 type plan struct {
@@ -144,13 +154,17 @@ func setInteger(v reflect.Value, n node) bool {
 }
 
 func (m *mistakes) slice(v reflect.Value, n node, path string) bool {
-	items, err := n.list(path)
+	items, err := n.list(path, MaxItems)
 	if err != nil {
 		note(&m.syntax, err)
 		return true
 	}
 	if items == nil {
 		return false
+	}
+	if len(items) > MaxItems {
+		note(&m.wrong, apierr.TooManyItems.With(path, MaxItems))
+		return true
 	}
 	s := reflect.MakeSlice(v.Type(), len(items), len(items))
 	for i, item := range items {

@@ -2,6 +2,7 @@ package tc3
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -45,6 +46,12 @@ func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failu
 	}
 	_, _ = w.Write(b.Bytes()) // a client that is gone can't be told
 	return nil
+}
+
+// Refusal is the body of an error's answer to a request that was not read.
+func Refusal(requestID string, failure *apierr.Error) []byte {
+	body, _ := json.Marshal(errorReply{errorBody{failure.Kind.Code, failure.Message(apierr.English)}}) // two texts
+	return fmt.Appendf(nil, `{"Response":%s,"RequestId":"%s"}}`, body[:len(body)-1], requestID)
 }
 
 type errorReply struct{ Error errorBody }

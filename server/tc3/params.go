@@ -24,7 +24,8 @@ type node interface {
 	text() (string, bool)
 	integer() (string, bool)
 	boolean() (value, ok bool)
-	list(path string) ([]node, error)
+	// list returns the items of a list, and one more than most at most.
+	list(path string, most int) ([]node, error)
 	fields() ([]field, bool)
 }
 
@@ -49,7 +50,7 @@ func duplicateName(err error) (string, bool) {
 
 // parseJSON reads a body: an object, or null or nothing for no parameters.
 func parseJSON(body []byte) ([]field, error) {
-	body = bytes.TrimSpace(body)
+	body = bytes.Trim(body, " \t\r\n") // JSON knows no other blanks
 	if len(body) == 0 || string(body) == "null" {
 		return nil, nil
 	}
@@ -121,7 +122,7 @@ func (n jsonNode) boolean() (value, ok bool) {
 	return k == 't', k == 't' || k == 'f'
 }
 
-func (n jsonNode) list(string) ([]node, error) {
+func (n jsonNode) list(_ string, most int) ([]node, error) {
 	if n.kind() != '[' {
 		return nil, nil
 	}
@@ -132,7 +133,7 @@ func (n jsonNode) list(string) ([]node, error) {
 		return nil, apierr.BadJSON.With()
 	}
 	items := []node{}
-	for d.PeekKind() != ']' {
+	for d.PeekKind() != ']' && len(items) <= most {
 		value, err := d.ReadValue()
 		if err != nil {
 			return nil, apierr.BadJSON.With()
@@ -150,6 +151,13 @@ func (n jsonNode) fields() ([]field, bool) {
 // pair is one key and value of a query or a form, decoded.
 type pair struct{ key, value string }
 
+// The bounds of a query or a form, far beyond what any action takes: reading one costs
+// a few milliseconds at most, also where the call is then refused.
+const (
+	mostPairs = 10_000
+	mostDepth = 10 // parts of a key
+)
+
 // parsePairs reads a query or a form body.
 func parsePairs(text string) ([]pair, error) {
 	var pairs []pair
@@ -157,6 +165,9 @@ func parsePairs(text string) ([]pair, error) {
 	for part := range strings.SplitSeq(text, "&") {
 		if part == "" {
 			continue
+		}
+		if len(pairs) == mostPairs {
+			return nil, apierr.TooManyPairs.With(mostPairs)
 		}
 		rawKey, rawValue, ok := strings.Cut(part, "=")
 		if !ok {
@@ -174,6 +185,8 @@ func parsePairs(text string) ([]pair, error) {
 			return nil, apierr.BadFormat.With(key)
 		case seen[key]:
 			return nil, apierr.RepeatedParameter.With(key)
+		case strings.Count(key, ".") >= mostDepth:
+			return nil, apierr.TooManyPairs.With(mostPairs)
 		}
 		seen[key] = true
 		pairs = append(pairs, pair{key, strings.Clone(value)}) // of its own: what is kept of a call must not keep the whole text
@@ -237,11 +250,11 @@ func (n *pairNode) boolean() (value, ok bool) {
 	return false, false
 }
 
-func (n *pairNode) list(path string) ([]node, error) {
+func (n *pairNode) list(path string, most int) ([]node, error) {
 	if n.leaf {
 		return nil, nil
 	}
-	items := make([]node, len(n.names))
+	items := make([]node, min(len(n.names), most+1))
 	for i := range items {
 		item, ok := n.nodes[strconv.Itoa(i)]
 		if !ok {

@@ -56,7 +56,7 @@ type Request struct {
 
 	claim   *claimed // what Claim found, once it was asked
 	headers bool     // header style
-	pairs   []pair   // parameter style: all of them; header style: what the query or the form holds
+	pairs   []pair   // parameter style: all of them
 	form    bool     // the action's parameters are in pairs, else in Body as JSON
 }
 
@@ -124,12 +124,6 @@ func (q *Request) readHeaders(unsigned bool) error {
 		q.form = true
 	case strings.EqualFold(media, "multipart/form-data"):
 		return apierr.InvalidRequest.With() // only products that take files know it
-	}
-	if q.form {
-		var err error
-		if q.pairs, err = parsePairs(q.payload()); err != nil {
-			return err
-		}
 	}
 	timestamp := h.Get(headerTimestamp)
 	for _, p := range []struct{ name, value string }{
@@ -214,7 +208,7 @@ func (q *Request) readTypes(prefix, timestamp, lang string, langGiven bool) erro
 
 // Signed tells whether the request carries a signature, right or wrong, also where it was too large to be read.
 func (q *Request) Signed() bool {
-	return q.Header.Get("Authorization") != "" || strings.Contains(q.payload(), "Signature=")
+	return q.Header.Get("Authorization") != "" || strings.Contains(q.Query, "Signature=") || bytes.Contains(q.Body, []byte("Signature="))
 }
 
 // Name returns a common parameter's name as this request's style spells it in errors.

@@ -1,6 +1,7 @@
 package tc3
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -33,6 +34,10 @@ type message struct {
 	raw                      bool        // header values as sent, not lower-cased
 	payload                  string      // hex SHA-256
 	timestamp, date, service string
+
+	// How some clients get it wrong, for Explain.
+	tight bool // no blank line behind the headers
+	upper bool // the canonical request's hash in upper-case hex
 }
 
 // canonical appends the canonical request.
@@ -45,7 +50,10 @@ func (m *message) canonical(b []byte) []byte {
 		b = append(append(b, name...), ':')
 		b = append(append(b, m.header(name)...), '\n')
 	}
-	b = append(append(b, '\n'), m.signedHeaders...)
+	if !m.tight {
+		b = append(b, '\n')
+	}
+	b = append(b, m.signedHeaders...)
 	return append(append(b, '\n'), m.payload...)
 }
 
@@ -75,6 +83,9 @@ func (m *message) signature(k *signingKey) (out [sha256.Size * 2]byte) {
 	b = append(append(b, '/'), m.service...)
 	b = append(b, "/"+scopeEnd+"\n"...)
 	b = hex.AppendEncode(b, sum[:])
+	if m.upper {
+		copy(b[len(b)-2*sha256.Size:], bytes.ToUpper(b[len(b)-2*sha256.Size:]))
+	}
 	w.hash.Reset()
 	w.hash.Write(b)
 	hex.Encode(out[:], w.hash.Sum(w.memory[:0]))
@@ -93,7 +104,10 @@ type macWriter struct {
 }
 
 func newSigningKey(secretKey, date, service string) *signingKey {
-	key := []byte("TC3" + secretKey)
+	return signingKeyOf([]byte("TC3"+secretKey), date, service)
+}
+
+func signingKeyOf(key []byte, date, service string) *signingKey {
 	for _, part := range []string{date, service, scopeEnd} {
 		key = sum(sha256.New, key, part)
 	}
@@ -128,6 +142,14 @@ func newMessageV1(q *Request) *messageV1 {
 	m := &messageV1{q.Method, q.Host, "/", pairs, algorithms[q.param("SignatureMethod")]}
 	m.sort()
 	return m
+}
+
+// size is how long the message is, in bytes.
+func (m *messageV1) size() (n int) {
+	for _, p := range m.pairs {
+		n += len(p.key) + len(p.value) + 2
+	}
+	return n + len(m.host) + len(m.path)
 }
 
 func (m *messageV1) sort() {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -338,6 +339,26 @@ func TestExplain(t *testing.T) {
 		{"the key: the signature was made with the SecretKey with a line end", nil, signedBy("key\n")},
 		{"the key: the signature was made with its SecretId", nil, signedBy("AKIDx")},
 		{"the key: the signature was made with no SecretKey", nil, signedBy("")},
+		{"the key: the signature was made with the SecretKey with a line end", nil, signedBy("key\r\n")},
+		{"the key: the signature was made with the SecretKey with a blank behind", nil, signedBy("key ")},
+		{"the key: the signature was made with the SecretKey with a blank before", nil, signedBy(" key")},
+		{"the key: the signature was made with the SecretKey with quotes", nil, signedBy(`"key"`)},
+		{"the key: the signature was made with the SecretKey with quotes", nil, signedBy("'key'")},
+		{"the signature itself: it is written in upper-case", nil, func(r *http.Request) {
+			head, signature, _ := strings.Cut(r.Header.Get("Authorization"), "Signature=")
+			r.Header.Set("Authorization", head+"Signature="+strings.ToUpper(signature))
+		}},
+		{"the canonical request: its hashes", nil, signedAs(body, func(m *message) { m.payload = strings.ToUpper(m.payload) })},
+		{"the canonical request: its hashes", nil, signedAs(body, func(m *message) { m.upper = true })},
+		{"the canonical request: the blank line", nil, signedAs(body, func(m *message) { m.tight = true })},
+		{"the timestamp", nil, signedAs(body, func(m *message) { m.timestamp = plus(m.timestamp, 1) })},
+		{"the timestamp", nil, signedAs(body, func(m *message) { m.timestamp = plus(m.timestamp, -1) })},
+		{"the query: it is signed", nil, func(r *http.Request) {
+			r.URL.RawQuery = "a=b"
+			signedAs(body, func(m *message) { m.query = "a=b" })(r)
+		}},
+		{`the key: the signing key was derived without "TC3"`, nil, signedWith(body, func(d string) *signingKey { return signingKeyOf([]byte("key"), d, "ssm") })},
+		{"the service: the signing key", nil, signedWith(body, func(d string) *signingKey { return newSigningKey("key", d, "cvm") })},
 		{"the key or the body", nil, signedBy("unheard of")},
 	} {
 		t.Run(c.part, func(t *testing.T) {
@@ -355,6 +376,36 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// signedAs signs a request as a client does that gets something wrong.
+func signedAs(body string, wrong func(*message)) func(*http.Request) {
+	return signedSomehow(body, wrong, func(d string) *signingKey { return newSigningKey("key", d, "ssm") })
+}
+
+// signedWith signs a request with another signing key.
+func signedWith(body string, key func(date string) *signingKey) func(*http.Request) {
+	return signedSomehow(body, func(*message) {}, key)
+}
+
+func signedSomehow(body string, wrong func(*message), key func(date string) *signingKey) func(*http.Request) {
+	return func(r *http.Request) {
+		now := time.Now().Unix()
+		m := message{
+			method: "POST", uri: "/", signedHeaders: usualHeaders, host: r.Host, contentType: r.Header.Get("Content-Type"),
+			payload: hexSum([]byte(body)), timestamp: strconv.FormatInt(now, 10), date: day(now), service: "ssm",
+		}
+		r.Header.Set("X-TC-Timestamp", m.timestamp)
+		wrong(&m)
+		s := m.signature(key(m.date))
+		r.Header.Set("Authorization", Algorithm+" Credential=AKIDx/"+m.date+"/ssm/tc3_request, SignedHeaders="+usualHeaders+
+			", Signature="+string(s[:]))
+	}
+}
+
+func plus(seconds string, by int64) string {
+	n, _ := strconv.ParseInt(seconds, 10, 64)
+	return strconv.FormatInt(n+by, 10)
 }
 
 // signOnAnotherDay signs as a client does that takes the date from a clock in another time zone.
@@ -377,6 +428,7 @@ func TestExplainV1(t *testing.T) {
 	}{
 		{"the host", func(m *messageV1) { m.host = "ssm.intl.tencentcloudapi.com" }, nil},
 		{"the method", func(m *messageV1) { m.method = "POST" }, nil},
+		{"the lists: they were signed as the word Array", func(m *messageV1) { m.pairs = arraysAsWords(m.pairs) }, nil},
 		{"the algorithm", nil, func(v url.Values) { v.Set("SignatureMethod", "HmacSHA1") }},
 		{"the signature itself", nil, func(v url.Values) { v.Set("Signature", strings.ReplaceAll(v.Get("Signature"), "+", " ")) }},
 	} {
@@ -385,6 +437,10 @@ func TestExplainV1(t *testing.T) {
 			sign := c.sign
 			if c.part == "the algorithm" {
 				sign = func(m *messageV1) { m.algorithm = algorithms["HmacSHA256"] }
+			}
+			if strings.HasPrefix(c.part, "the lists") {
+				values.Set("Tags[0][TagKey]", "a")
+				values.Set("Tags[0][TagValue]", "b")
 			}
 			if c.part == "the signature itself" {
 				values = withPlus(t)

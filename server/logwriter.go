@@ -1,0 +1,84 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// A LogWriter writes log lines without making whoever logs wait: for a reader that
+// stalls, or a disk that is slow. Lines for which there is no room are dropped and
+// counted.
+type LogWriter struct {
+	out   io.Writer
+	lines chan []byte
+	lost  atomic.Uint64
+	ended chan struct{}
+}
+
+const (
+	// waitingLines is how many lines wait to be written at most.
+	waitingLines = 4096
+	// longestLine is how much of a line is written, in bytes.
+	longestLine = 16 << 10
+)
+
+// NewLogWriter returns a LogWriter on top of a writer, which may block.
+func NewLogWriter(out io.Writer) *LogWriter {
+	w := &LogWriter{out: out, lines: make(chan []byte, waitingLines), ended: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+// Write takes one line. It never fails and never waits.
+func (w *LogWriter) Write(line []byte) (int, error) {
+	own := bytes.Clone(line)
+	if len(own) > longestLine {
+		own = append(bytes.ToValidUTF8(own[:longestLine], nil), "…\n"...)
+	}
+	select {
+	case w.lines <- own:
+	default:
+		w.lost.Add(1)
+	}
+	return len(line), nil
+}
+
+// Lost returns how many lines were dropped so far, or could not be written.
+func (w *LogWriter) Lost() uint64 { return w.lost.Load() }
+
+// run writes until Close.
+func (w *LogWriter) run() {
+	defer close(w.ended)
+	told := uint64(0)
+	for line := range w.lines {
+		if line == nil {
+			return
+		}
+		if lost := w.lost.Load(); lost != told {
+			if _, err := fmt.Fprintf(w.out, "%d log lines were dropped: they could not be written in time\n", lost-told); err == nil {
+				told = lost
+			}
+		}
+		if _, err := w.out.Write(line); err != nil {
+			w.lost.Add(1)
+		}
+	}
+}
+
+// Close writes what waits, for a moment at most. What is logged after that is dropped.
+func (w *LogWriter) Close() {
+	late := time.NewTimer(300 * time.Millisecond)
+	defer late.Stop()
+	select {
+	case w.lines <- nil:
+	case <-late.C:
+		return
+	}
+	select {
+	case <-w.ended:
+	case <-late.C:
+	}
+}
