@@ -20,7 +20,7 @@ type LogWriter struct {
 
 const (
 	// waitingLines is how many lines wait to be written at most.
-	waitingLines = 4096
+	waitingLines = 512
 	// longestLine is how much of a line is written, in bytes.
 	longestLine = 16 << 10
 )

@@ -43,7 +43,10 @@ func (s State) Time(wall time.Time) time.Time {
 	if s.Frozen {
 		return time.Unix(0, s.At)
 	}
-	return wall.Add(time.Duration(s.Offset))
+	if t := wall.Add(time.Duration(s.Offset)); t.Before(End) {
+		return t
+	}
+	return End
 }
 
 // State returns the clock's state.
@@ -75,7 +78,8 @@ func (c *Clock) Run() {
 	c.state = State{Offset: int64(c.state.Time(wall).Sub(wall))}
 }
 
-// End is the end of virtual time: moments are counted in nanoseconds, which have room until 2262.
+// End is the end of virtual time, where a clock that runs stands still: moments are counted
+// in nanoseconds, which have room until 2262.
 var End = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Ahead returns the state and the time of a clock that is moved ahead by a duration.

@@ -184,7 +184,10 @@ func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot) {
 	x.Rotation = ssm.Rotation{Enabled: s.EnableRotation, Frequency: cmp.Or(s.RotationFrequency, ssm.MinFrequency), Begin: s.RotationBeginTime}
 	b.check(path+".rotationFrequency", ssm.CheckFrequency("RotationFrequency", x.Rotation.Frequency))
 	if _, err := ssm.ParseTime("RotationBeginTime", x.Rotation.Begin); err != nil && (x.Rotation.Begin != "" || x.Rotation.Enabled) {
-		x.Rotation.Begin = ssm.FormatTime(b.time(path+".rotationBeginTime", s.RotationBeginTime, time.Unix(0, x.CreatedAt)).UnixNano())
+		begin := b.time(path+".rotationBeginTime", s.RotationBeginTime, time.Unix(0, x.CreatedAt))
+		_, err := time.Parse(time.RFC3339, s.RotationBeginTime)
+		b.want(err != nil || begin.Nanosecond() == 0, path+".rotationBeginTime", "it is told to the second; leave the fraction out")
+		x.Rotation.Begin = ssm.FormatTime(begin.UnixNano())
 	}
 	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x)
 }

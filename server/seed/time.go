@@ -48,10 +48,11 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// The bounds of all times: what the clock has not reached yet may lie a year behind its end.
+// The bounds of all times: what the clock has not reached yet may lie some years behind its
+// end, as the pace of tasks is a year at most.
 var (
 	earliest = time.Date(1970, time.January, 2, 0, 0, 0, 0, time.UTC)
-	latest   = clock.End.AddDate(1, 0, 0)
+	latest   = clock.End.AddDate(5, 0, 0)
 )
 
 // past reads a moment that can't lie ahead.
@@ -87,7 +88,11 @@ func (b *builder) clock(c *Clock) {
 		b.want(err == nil, "clock.offset", "it must be a duration such as 72h")
 		now = now.Add(by)
 	}
-	b.want(!now.Before(earliest) && !now.After(latest), "clock", "it must be set between %s and %s", earliest.Format(time.DateOnly), latest.Format(time.DateOnly)) // it runs on behind its end
+	end := clock.End
+	if c.Offset != "" && !c.Frozen {
+		end = end.AddDate(1, 0, 0) // of a clock that stands still at its end, an export tells the offset
+	}
+	b.want(!now.Before(earliest) && !now.After(end), "clock", "it must be set between %s and %s", earliest.Format(time.DateOnly), clock.End.Format(time.DateOnly))
 	b.state.Clock = clock.State{Offset: int64(now.Sub(b.rules.Wall))}
 	if c.Frozen {
 		b.state.Clock = clock.State{Frozen: true, At: now.UnixNano()}

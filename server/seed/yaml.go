@@ -77,6 +77,7 @@ func plainNode(tag string, v reflect.Value) *yaml.Node {
 }
 
 func textNode(s string, key bool) *yaml.Node {
+	s = strings.ToValidUTF8(s, "\ufffd") // earlier builds let others in
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Style: style(s, key)}
 }
 

@@ -111,6 +111,9 @@ func (s *Server) Stop() {
 	}
 }
 
+// Check walks the whole store and returns what is wrong with it.
+func (s *Server) Check() error { return s.emulator.Check() }
+
 // Advance moves the time that the emulator's data goes by, and returns what became due on the way and has happened, in
 // order: rotations, deletions, ends of tasks.
 func (s *Server) Advance(by time.Duration) []action.Event {

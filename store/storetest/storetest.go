@@ -48,3 +48,18 @@ func keep(t testing.TB, dir string) string {
 	}
 	return to.Name()
 }
+
+// OpenUnchecked is Open for a store that is too large to be checked, of a benchmark.
+func OpenUnchecked(t testing.TB, tables ...store.Bucketer) *store.DB {
+	t.Helper()
+	db, err := store.OpenTemp(tables...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}

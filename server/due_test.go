@@ -1,0 +1,274 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/servertest"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// TestHundredsDueAtOnce lets many deletions become due in one moment, of secrets with tags of
+// their own, of a seed and by the API: all of them happen, and the store is whole (the
+// server's end checks it).
+func TestHundredsDueAtOnce(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})
+	var seed strings.Builder
+	seed.WriteString("accounts:\n  - uin: 100000000001\n    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]\n    secrets:\n")
+	for i := range 999 {
+		fmt.Fprintf(&seed, "      - {secretName: s%d, secretString: x, status: PendingDelete, deleteTime: now+72h, tags: {a%d: b, c: d%d}}\n", i, i, i)
+	}
+	s.Import(seed.String())
+	for i := range 20 {
+		name := fmt.Sprint("api", i)
+		tags := []map[string]string{}
+		for j := range 10 {
+			tags = append(tags, map[string]string{"TagKey": fmt.Sprint("k", i, "-", j), "TagValue": name})
+		}
+		for _, err := range []error{
+			s.Call("CreateSecret", map[string]any{"SecretName": name, "SecretString": "x", "Tags": tags}, nil),
+			s.Call("DisableSecret", map[string]string{"SecretName": name}, nil),
+			s.Call("DeleteSecret", map[string]any{"SecretName": name, "RecoveryWindowInDays": 3}, nil),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if events := s.Advance(4 * 24 * time.Hour); len(events) != 1019 {
+		t.Errorf("%d of 1019 deletions happened", len(events))
+	}
+	var list struct{ TotalCount int }
+	if err := s.Call("ListSecrets", nil, &list); err != nil || list.TotalCount != 0 {
+		t.Errorf("%d are left, %v", list.TotalCount, err)
+	}
+}
+
+// TestReplacementsOfManyTaggedSecrets resets and imports one account with hundreds of them,
+// while others are deleted in parallel.
+func TestReplacementsOfManyTaggedSecrets(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})
+	many := func(uin uint64, from, n int) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, "accounts:\n  - uin: %d\n    credentials: [{secretId: AKID%[1]d, secretKey: k}]\n    secrets:\n", uin)
+		for i := range n {
+			fmt.Fprintf(&b, "      - {secretName: s%d, secretString: x, status: Disabled, tags: {t%[1]d: v, all: v%d}}\n", from+i, i%7)
+		}
+		return b.String()
+	}
+	if status, body := putState(t, s, "?uin=5", many(5, 0, 64)); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	var deletions sync.WaitGroup
+	for i := range 64 {
+		deletions.Go(func() {
+			if err := s.CallIn("ap-guangzhou", account.Credential{SecretID: "AKID5", SecretKey: "k"}, "DeleteSecret", map[string]string{"SecretName": fmt.Sprint("s", i)}, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for round := range 5 {
+		for _, call := range []struct{ method, path, body string }{
+			{"PUT", "/state?uin=9", many(9, round*100, 300)}, {"PUT", "/state?uin=9", many(9, round*50, 400)}, {"POST", "/reset?uin=9", ""},
+		} {
+			if status, body := ask(t, s, call.method, call.path, call.body); status != http.StatusOK {
+				t.Errorf("%s %s: %d %s", call.method, call.path, status, body)
+			}
+		}
+	}
+	deletions.Wait()
+	if text := getState(t, s, "?uin=5"); strings.Contains(text, "secretName") {
+		t.Errorf("not all are deleted:\n%.300s", text)
+	}
+}
+
+// TestDueBesideEverything moves the clock, tags, imports and resets in turn at random, with
+// the whole store checked after each.
+func TestDueBesideEverything(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 5000, Auth: account.Any})
+	for range 12 {
+		switch r.IntN(4) {
+		case 0, 1:
+			var b strings.Builder
+			uin := 1 + r.IntN(3)
+			fmt.Fprintf(&b, "accounts:\n  - uin: %d\n    secrets:\n", uin)
+			for i := range 1 + r.IntN(600) {
+				switch r.IntN(3) {
+				case 0:
+					fmt.Fprintf(&b, "      - {secretName: s%d, secretString: x, status: PendingDelete, deleteTime: now+%dh, tags: {a: b%d}}\n", i, 1+r.IntN(700), i)
+				case 1:
+					fmt.Fprintf(&b, "      - {secretName: s%d, secretType: 1, productName: Mysql, resourceId: c%d, enableRotation: true}\n", i, i)
+				default:
+					fmt.Fprintf(&b, "      - {secretName: s%d, secretString: x, tags: {c%d: d}}\n", i, i)
+				}
+			}
+			if status, body := putState(t, s, fmt.Sprint("?uin=", uin), b.String()); status != http.StatusOK {
+				t.Error(body)
+			}
+		case 2:
+			s.Advance(time.Duration(1+r.IntN(2000)) * time.Hour)
+		case 3:
+			if status, body := ask(t, s, "POST", fmt.Sprint("/reset?uin=", 1+r.IntN(3)), ""); status != http.StatusOK {
+				t.Error(body)
+			}
+		}
+		if err := s.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBrokenRecordIsSetAside makes one record unreadable whose deletion becomes due, and one
+// whose rotation does: all else happens, calls go on, and the control plane, ready, the
+// metrics and the log tell.
+func TestBrokenRecordIsSetAside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := servertest.New(t, server.Config{Data: dir})
+	s.Import(`
+accounts:
+  - uin: 100000000001
+    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]
+    secrets:
+      - {secretName: before, secretString: x, status: PendingDelete, deleteTime: now+24h}
+      - {secretName: broken, secretString: x, status: PendingDelete, deleteTime: now+48h}
+      - {secretName: after, secretString: x, status: PendingDelete, deleteTime: now+72h}
+      - {secretName: turns, secretType: 1, productName: Mysql, resourceId: c, enableRotation: true}
+      - {secretName: stuck, secretType: 1, productName: Mysql, resourceId: c, enableRotation: true}
+      - {secretName: fine, secretString: x}`)
+	s.Stop()
+	breakRecords(t, dir, "broken", "stuck")
+
+	var log safeBuffer
+	emulator, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Data: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- emulator.Serve(ctx) }()
+	reply, err := emulator.Advance(40 * 24 * time.Hour)
+	if err != nil || len(reply.Happened) != 3 {
+		t.Errorf("%v happened, %v", reply.Happened, err)
+	}
+	url := "http://" + emulator.Addrs()[0]
+	get := func(path string) string {
+		r, err := http.NewRequest(http.MethodGet, url+"/_ssmlocal"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text := send(t, r)
+		return text
+	}
+	var aside []action.Aside
+	if err := json.Unmarshal([]byte(get("/setaside")), &aside); err != nil || len(aside) != 2 {
+		t.Fatalf("%+v, %v", aside, err)
+	}
+	for _, a := range aside {
+		if a.SecretName != "broken" && a.SecretName != "stuck" || a.Uin != account.DefaultUin || a.Reason == "" || a.Attempts != 1 {
+			t.Errorf("%+v", a)
+		}
+	}
+	if text := get("/ready"); !strings.Contains(text, `"ready"`) || !strings.Contains(text, "2 due things are set aside") {
+		t.Error(text)
+	}
+	if text := get("/metrics"); !strings.Contains(text, "ssmlocal_set_aside 2\n") {
+		t.Error("the metrics don't tell")
+	}
+	if !strings.Contains(log.String(), "set aside") || !strings.Contains(log.String(), "secretName=broken") {
+		t.Error(log.String())
+	}
+	q := servertest.NewRequest(url, "ap-guangzhou", account.Default, "DescribeSecret", []byte(`{"SecretName":"fine"}`))
+	if got := refusal(t, q); got != "" {
+		t.Errorf("a call of another secret: %s", got)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// breakRecords writes what is no record in place of secrets.
+func breakRecords(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	raw := &store.Table[string]{Name: "secrets"}
+	db, err := store.OpenDir(dir, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.Update(func(tx *store.Tx) error {
+		for _, key := range raw.Keys(tx, nil) {
+			for _, name := range names {
+				if strings.HasSuffix(string(key), "\x00"+name) {
+					text := "no record"
+					if err := raw.Put(tx, key, &text); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAdvanceLetsCallsThrough moves the clock over a year of many rotations while calls are
+// made: none of them waits for its end, and none sees what is due and not done.
+func TestAdvanceLetsCallsThrough(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var b strings.Builder
+	b.WriteString("accounts:\n  - uin: 100000000001\n    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]\n    secrets:\n")
+	for i := range 300 {
+		fmt.Fprintf(&b, "      - {secretName: p%d, secretType: 1, productName: Mysql, resourceId: c, enableRotation: true}\n", i)
+	}
+	s.Import(b.String())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if events := s.Advance(365 * 24 * time.Hour); len(events) != 300*12 {
+			t.Errorf("%d of %d rotations", len(events), 300*12)
+		}
+	}()
+	calls := 0
+	for {
+		select {
+		case <-done:
+			if calls < 3 {
+				t.Errorf("%d calls came through", calls)
+			}
+			return
+		default:
+		}
+		var reply struct{ NextRotateBeginTime, LatestRotateTime string }
+		if err := s.Call("DescribeRotationDetail", map[string]string{"SecretName": fmt.Sprint("p", calls%300)}, &reply); err != nil {
+			t.Error(err)
+		}
+		calls++
+		next, err := ssm.ParseTime("", reply.NextRotateBeginTime)
+		if now := s.Clock.Now(); err != nil || next.Before(now.Add(-31*24*time.Hour)) {
+			t.Errorf("at %s the next rotation is %s", now, reply.NextRotateBeginTime)
+		}
+	}
+}
