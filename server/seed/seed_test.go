@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/clock"
@@ -307,6 +312,121 @@ func FuzzStrings(f *testing.F) {
 			t.Fatalf("%q is written as\n%s\nand reads %q, %q, %v", value, text, got.Versions[0].SecretString, got.Description, got.Tags)
 		}
 	})
+}
+
+// FuzzEveryField writes any text in every text field that a document has, and reads it back.
+func FuzzEveryField(f *testing.F) {
+	for _, s := range []string{"x", " x ", "=", "\u0085", "\u2028", "\u00a0", "2001-12-14 21:59:43.10 -5", "e1", "on", "a\tb\r", "\ufeffx", "x\n", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if !utf8.ValidString(value) || value == "" {
+			return
+		}
+		var full File
+		fillTexts(reflect.ValueOf(&full).Elem(), value)
+		text, err := yaml.Dump(tree(reflect.ValueOf(full)), yaml.WithLineWidth(-1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := Parse("x", text)
+		if err != nil {
+			t.Fatalf("%q is written as\n%s\nwhich reads %v", value, text, err)
+		}
+		if !reflect.DeepEqual(read.File, full) {
+			t.Fatalf("%q is written as\n%s\nand reads\n%+v", value, text, read.File)
+		}
+	})
+}
+
+// fillTexts puts a text into every text field of a value, with one item in every list.
+func fillTexts(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillTexts(v.Elem(), text)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fillTexts(v.Index(0), text)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf(text), reflect.ValueOf(text))
+	case reflect.Struct:
+		if v.Type() != reflect.TypeFor[fault.Span]() {
+			for i := range v.NumField() {
+				fillTexts(v.Field(i), text)
+			}
+		}
+	}
+}
+
+// TestJSONTexts reads documents in JSON with what YAML takes for something else.
+func TestJSONTexts(t *testing.T) {
+	for text, want := range map[string]string{
+		`"\ud83d\ude00"`: "😀", `"a\/b"`: "a/b", "\"\u0085\"": "\u0085", "\"a\u2028b\"": "a\u2028b", `"\\ud83d"`: `\ud83d`, "\"x\ufeffy\"": "x\ufeffy",
+		`"\u0000"`: "\x00", "\"\u00a0\"": "\u00a0",
+	} {
+		d, err := Parse("x", []byte(`{"accounts":[{"uin":1,"secrets":[{"secretName":"a","secretString":`+text+`}]}]}`))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := d.File.Accounts[0].Secrets[0].SecretString; got != want {
+			t.Errorf("%s reads %q, want %q", text, got, want)
+		}
+	}
+	for _, text := range []string{`"\ud83d"`, `"\ude00\ud83d"`} {
+		if _, err := Parse("x", []byte(`{"accounts":[{"uin":1,"secrets":[{"secretName":"a","secretString":`+text+`}]}]}`)); err == nil || !strings.Contains(err.Error(), "x:1") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestNotUTF8IsRefused gives bytes where a text belongs: the mistake names the field.
+func TestNotUTF8IsRefused(t *testing.T) {
+	for _, c := range []struct{ text, field string }{
+		{secret1("secretString: !!binary /w=="), "accounts[0].secrets[0].secretString"},
+		{secret1("description: !!binary gA=="), "accounts[0].secrets[0].description"},
+		{secret1("tags: {a: !!binary /w==}"), "tags"},
+		{secret1("versions: [{versionId: v, secretString: !!binary /w==}]"), "versions[0].secretString"},
+		{account1("credentials: [{secretId: a, secretKey: !!binary /w==}]"), "accounts[0].credentials[0].secretKey"},
+		{account1("kmsKeys: {!!binary /w==: good}"), "kmsKeys"},
+		{"faults: [{drop: true, secretName: !!binary /w==}]", "faults[0].secretName"},
+	} {
+		_, err := build(c.text)
+		if err == nil || !strings.Contains(err.Error(), c.field) || !strings.Contains(err.Error(), "UTF-8") || !strings.HasPrefix(err.Error(), "x.yaml:") {
+			t.Errorf("%s\n%v", c.text, err)
+		}
+	}
+}
+
+// TestManyDocuments reads a file document by document, and writes one.
+func TestManyDocuments(t *testing.T) {
+	_, secrets, err := buildAll("# first\n---\n" + secret1("secretString: |\n  --- no marker\n  x") + "---\n" + strings.ReplaceAll(secret1("secretString: y"), "secretName: a", "secretName: b") + "...\n# nothing\n")
+	if err != nil || len(secrets) != 2 || secrets[0].Versions[ssm.CurrentVersion].String != "--- no marker\nx\n" {
+		t.Errorf("%+v %v", secrets, err)
+	}
+	var out bytes.Buffer
+	w := NewWriter(&out, clock.State{}, nil, nil, nil)
+	if err := w.Account(&ssm.AccountSnapshot{Uin: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3*perDocument - 1 {
+		s := &ssm.SecretSnapshot{Region: ssm.DefaultRegion, Secret: ssm.Secret{Name: fmt.Sprint("s", i), CreatedAt: wall.UnixNano()}}
+		if err := w.Secret(1, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, secrets, err = buildAll("clock: {now: 2030-01-01T00:00:00Z, frozen: true}\n---\n" + strings.Replace(out.String(), "accounts:", "accounts:", 1))
+	if err == nil || !strings.Contains(err.Error(), "limit") && !strings.Contains(err.Error(), "more than the 1000") {
+		t.Errorf("%d secrets, %v", len(secrets), err)
+	}
+	if n := strings.Count(out.String(), "---\n"); n != 2 || len(secrets) != 3*perDocument-1 {
+		t.Errorf("%d markers, %d secrets", n, len(secrets))
+	}
 }
 
 // FuzzParse reads anything: it is a state or a mistake told in one line, and nothing panics.

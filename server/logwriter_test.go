@@ -1,0 +1,73 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// stalled is a writer that waits until it is let go.
+type stalled struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	letGo chan struct{}
+}
+
+func (w *stalled) Write(p []byte) (int, error) {
+	<-w.letGo
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(p)
+}
+
+// TestLogWriterWaitsForNobody writes more lines than there is room for to a reader that
+// stalls: no write waits, what is lost is counted, and later said; no line is torn.
+func TestLogWriterWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	out := &stalled{letGo: make(chan struct{})}
+	w := NewLogWriter(out)
+	for i := range 3 * waitingLines {
+		if n, err := fmt.Fprintf(w, "line %d\n", i); n == 0 || err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lost := w.Lost(); lost < waitingLines {
+		t.Errorf("%d lines are lost", lost)
+	}
+	close(out.letGo)
+	for range 100 { // until there is room again
+		_, _ = w.Write([]byte(strings.Repeat("x", 3*longestLine) + "\n"))
+	}
+	w.Close()
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	if !strings.Contains(out.text.String(), "log lines were dropped") {
+		t.Error("the log does not say that lines are missing")
+	}
+	for line := range strings.Lines(out.text.String()) {
+		if len(line) > longestLine+10 || !strings.HasPrefix(line, "line ") && !strings.HasPrefix(line, "xxx") && !strings.Contains(line, "dropped") {
+			t.Errorf("%.100q", line)
+		}
+	}
+}
+
+// TestLogWriterOutlivesItsReader writes to what answers an error.
+func TestLogWriterOutlivesItsReader(t *testing.T) {
+	t.Parallel()
+	w := NewLogWriter(gone{})
+	for range 10 {
+		if _, err := w.Write([]byte("line\n")); err != nil {
+			t.Error(err)
+		}
+	}
+	w.Close()
+	if w.Lost() != 10 {
+		t.Errorf("%d of 10 lines are lost", w.Lost())
+	}
+}
+
+type gone struct{}
+
+func (gone) Write([]byte) (int, error) { return 0, fmt.Errorf("broken pipe") }
