@@ -224,7 +224,7 @@ func TestRandomSeedDrawsNothingTwice(t *testing.T) {
 	made := 0
 	make1 := func() {
 		made++
-		if status, body := ask(t, s, "POST", "/accesskeysecrets", fmt.Sprintf(`{"secretName":"k%d","targetUin":%d}`, made, 100000000100+made)); status != http.StatusOK {
+		if status, body := ask(t, s, "POST", "/accesskeysecrets", fmt.Sprintf(`{"secretName":"k%d","targetUin":%d}`, made, uint64(100000000100)+uint64(made))); status != http.StatusOK {
 			t.Errorf("key %d: %s", made, body)
 		}
 		if err := s.Call("CreateSSHKeyPairSecret", map[string]any{"SecretName": fmt.Sprint("ssh", made), "ProjectId": 0}, nil); err != nil {

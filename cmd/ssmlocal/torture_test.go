@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -372,7 +374,7 @@ func TestTortureFullDisk(t *testing.T) {
 		if err := syscall.Statfs(dir, &s); err != nil {
 			t.Fatal(err)
 		}
-		if n := int64(s.Bavail)*s.Bsize - leave; n > 0 {
+		if n := int64(s.Bavail)*int64(s.Bsize) - leave; n > 0 {
 			if err := os.WriteFile(filler, make([]byte, n), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -32,7 +32,7 @@ const (
 )
 
 // DefaultUin is the account of a caller who names no key, and of a credential that names no Uin.
-const DefaultUin = 100000000001
+const DefaultUin uint64 = 100000000001
 
 // Default is the key pair that every emulator knows unless it is given others.
 var Default = Credential{SecretID: "AKIDssmlocal", SecretKey: "ssmlocal", Uin: DefaultUin}
