@@ -86,6 +86,9 @@ func refusedState(err error) error {
 	if errors.As(err, &wrong) {
 		return refuse(http.StatusBadRequest, "%v; nothing was changed", err)
 	}
+	if unread := (unreadSeed{}); errors.As(err, &unread) {
+		return refuse(http.StatusConflict, "%v; nothing was changed", err)
+	}
 	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) {
 		return refuse(http.StatusServiceUnavailable, "%v; nothing was changed", err)
 	}

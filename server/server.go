@@ -223,7 +223,9 @@ func (s *Server) open(data string) (err error) {
 		if err := s.db.OwnersAlone(); err != nil {
 			s.log.Warn("the data file is used as it is", "reason", err)
 		}
-		err = s.authority.keep(data)
+		if err = s.authority.keep(data); s.authority.warning != "" {
+			s.log.Warn("the CA is used as it is", "reason", s.authority.warning)
+		}
 	}
 	if err := errors.Join(err, s.load()); err != nil {
 		return errors.Join(err, s.db.Close())

@@ -10,6 +10,7 @@ import (
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
 	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
 	"ssmlocal/store"
@@ -90,7 +91,9 @@ func (s *Server) applySeeds() error {
 		return err
 	case kept:
 		s.log.Info("the data file has been used already, so the seeds are not applied, save for their faults; ssmlocal reset returns to the seeds")
-		return s.faults.Replace(0, s.seededFaults)
+		faults, err := fault.Prepare(s.random, s.seededFaults)
+		s.faults.Replace(0, faults)
+		return err
 	}
 	if _, err := s.reset(s.lifetime, 0); err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
@@ -133,12 +136,15 @@ func (s *Server) idTaken(uin uint64, secretID string) (taken bool, err error) {
 	return taken, err
 }
 
+// unreadSeed is why there can be no reset: a seed of the start is not there any more.
+type unreadSeed struct{ error }
+
 // reset returns to the seeds, all of the state or with a Uin that of one account. A source
 // of random numbers that repeats begins anew with the whole.
 func (s *Server) reset(ctx context.Context, uin uint64) (seed.Counts, error) {
 	sources, err := s.seeds()
 	if err != nil {
-		return seed.Counts{}, err
+		return seed.Counts{}, unreadSeed{err}
 	}
 	random := s.random
 	if uin == 0 {
@@ -196,6 +202,7 @@ type replacement struct {
 	generations *action.Generations
 	accounts    map[uint64]ssm.AccountData
 	shift       int64 // of the clock
+	faults      fault.Prepared
 }
 
 // prepare writes what belongs to the state besides its secrets, and works out what will
@@ -243,7 +250,10 @@ func (r *replacement) prepare(ctx context.Context) error {
 		all = append(others, all...)
 	}
 	var err error
-	r.known, err = s.directory.With(all)
+	if r.known, err = s.directory.With(all); err != nil {
+		return err
+	}
+	r.faults, err = fault.Prepare(r.random, r.state.Faults)
 	return err
 }
 
@@ -260,15 +270,12 @@ func (r *replacement) take(ctx context.Context) error {
 		return err
 	}
 	before := s.clock.State()
-	var failed error
-	err := s.scheduler.Reset(ctx, func() error {
-		return s.stateLock.replace(ctx, r.uin, func() { failed = r.swap() })
-	})
+	err := s.scheduler.Reset(ctx, func() error { return s.stateLock.replace(ctx, r.uin, r.swap) })
 	if err != nil { // nothing was taken: the next start is to find what is present
 		present := s.generations.Load()
 		err = errors.Join(err, s.db.Update(func(tx *store.Tx) error { return r.keep(tx, present, before, s.shift.Load()) }))
 	}
-	return errors.Join(err, failed)
+	return err
 }
 
 // keep writes what says which state is the present one.
@@ -278,7 +285,7 @@ func (r *replacement) keep(tx *store.Tx, g *action.Generations, c clock.State, s
 
 // swap puts the state in place of the present one in memory, while no call is served and
 // nothing that is due is done.
-func (r *replacement) swap() error {
+func (r *replacement) swap() {
 	s := r.s
 	s.generations.Store(r.generations)
 	s.shift.Store(r.shift)
@@ -294,7 +301,7 @@ func (r *replacement) swap() error {
 	if r.random != s.random {
 		s.random.become(r.random)
 	}
-	return s.faults.Replace(r.uin, r.state.Faults)
+	s.faults.Replace(r.uin, r.faults)
 }
 
 // rolesOf returns the roles of an account, or with 0 all, by account and name. One that

@@ -42,6 +42,7 @@ type authority struct {
 	pem     []byte           // what to trust for given
 	foreign string           // who issued given, if that is not in pem
 	expired bool             // given is not valid any more
+	warning string           // about the files of the CA
 
 	mu     sync.Mutex
 	leaves map[string]*tls.Certificate
@@ -318,8 +319,10 @@ func (a *authority) load(dir string) (*issuer, error) {
 	if err != nil {
 		return refuse("can't be read (" + err.Error() + ")")
 	}
-	if err := os.Chmod(keyFile, 0o600); err != nil {
-		return refuse("can't be made the owner's alone (" + err.Error() + ")")
+	if info, err := os.Stat(keyFile); err == nil && info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(keyFile, 0o600); err != nil { // not the owner: it is used all the same
+			a.warning = "others may read the key of the CA, and this process can't change that: " + err.Error()
+		}
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA {

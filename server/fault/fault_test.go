@@ -275,9 +275,11 @@ func TestCheck(t *testing.T) {
 // TestReplaceKeepsChosenIDs gives a rule without an id no number that another one in the same list has chosen.
 func TestReplaceKeepsChosenIDs(t *testing.T) {
 	s := newSet()
-	if err := s.Replace(0, []Rule{{Effect: internal}, {ID: "1", Effect: internal}, {Effect: internal}, {ID: "3", Effect: internal}}); err != nil {
+	p, err := Prepare(strings.NewReader(strings.Repeat("x", 100)), []Rule{{Effect: internal}, {ID: "1", Effect: internal}, {Effect: internal}, {ID: "3", Effect: internal}})
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.Replace(0, p)
 	var ids []string
 	for _, r := range s.List() {
 		ids = append(ids, r.ID)

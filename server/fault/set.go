@@ -69,54 +69,78 @@ func (s *Set) Any() bool { return s.live.Load() > 0 }
 func (s *Set) Add(r Rule) (Report, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	added, err := s.addLocked(r, nil)
+	added, err := prepare(s.random, r)
+	if err == nil {
+		err = s.addLocked(added, nil)
+	}
 	if err != nil {
 		return Report{}, err
 	}
 	return added.report(), nil
 }
 
-// addLocked adds a rule. One without an id gets a number that is free and not reserved.
-func (s *Set) addLocked(r Rule, reserved map[string]bool) (*rule, error) {
-	if s.ids[r.ID] {
-		return nil, fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
+// prepare makes a rule of one that was checked. Each rule draws from a source of its own.
+func prepare(random io.Reader, r Rule) (*rule, error) {
+	var seed [16]byte
+	if _, err := io.ReadFull(random, seed[:]); err != nil {
+		return nil, err
 	}
-	numbered := r.ID == ""
-	for chosen := !numbered; !chosen; chosen = !s.ids[r.ID] && !reserved[r.ID] {
+	return &rule{
+		Rule: r, numbered: r.ID == "", pattern: strings.ContainsAny(r.SecretName, `*?[\`),
+		random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))),
+	}, nil
+}
+
+// addLocked adds a rule. One without an id gets a number that is free and not reserved.
+func (s *Set) addLocked(r *rule, reserved map[string]bool) error {
+	if s.ids[r.ID] {
+		return fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)
+	}
+	for r.ID == "" || s.ids[r.ID] || r.numbered && reserved[r.ID] {
 		s.drawn++
 		r.ID = strconv.Itoa(s.drawn)
 	}
-	var seed [16]byte
-	if _, err := io.ReadFull(s.random, seed[:]); err != nil {
-		return nil, err
-	}
-	added := &rule{Rule: r, numbered: numbered, pattern: strings.ContainsAny(r.SecretName, `*?[\\`), random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))}
-	s.rules = append(s.rules, added)
+	s.rules = append(s.rules, r)
 	s.ids[r.ID] = true
-	s.spent = slices.DeleteFunc(s.spent, func(x *rule) bool { return x.ID == r.ID })
+	if len(s.spent) > 0 {
+		s.spent = slices.DeleteFunc(s.spent, func(x *rule) bool { return x.ID == r.ID })
+	}
 	s.live.Store(int32(len(s.rules)))
-	return added, nil
+	return nil
 }
 
-// Replace removes what Clear does, and adds rules that were checked, all at once. An id that is taken is another's: the rule
-// gets one that is free.
-func (s *Set) Replace(uin uint64, rules []Rule) error {
+// Prepared are rules that are ready to be put in place of others.
+type Prepared struct {
+	rules    []*rule
+	reserved map[string]bool // the ids that they were given
+}
+
+// Prepare gets rules ready that were checked. What they draw comes from random.
+func Prepare(random io.Reader, rules []Rule) (p Prepared, err error) {
+	p.reserved = make(map[string]bool, len(rules))
+	for _, r := range rules {
+		made, err := prepare(random, r)
+		if err != nil {
+			return p, err
+		}
+		p.rules = append(p.rules, made)
+		p.reserved[r.ID] = true
+	}
+	return p, nil
+}
+
+// Replace removes what Clear does, and adds rules that were prepared, all at once. An id that
+// is taken is another's: the rule gets one that is free.
+func (s *Set) Replace(uin uint64, p Prepared) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropLocked(func(r *rule) bool { return uin == 0 || r.Uin == uin })
-	reserved := map[string]bool{}
-	for _, r := range rules {
-		reserved[r.ID] = true
-	}
-	for _, r := range rules {
+	for _, r := range p.rules {
 		if s.ids[r.ID] {
-			r.ID = ""
+			r.ID, r.numbered = "", true
 		}
-		if _, err := s.addLocked(r, reserved); err != nil {
-			return err
-		}
+		_ = s.addLocked(r, p.reserved) // no id is taken any more
 	}
-	return nil
 }
 
 // Has reports whether a rule has an id that can still hit, but for those that are for an

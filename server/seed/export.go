@@ -32,7 +32,7 @@ type Writer struct {
 }
 
 // perDocument is how many secrets and rules a document has at most.
-const perDocument = 500
+const perDocument = 2000
 
 // NewWriter begins a state: with what there is besides accounts, and with the keys and
 // roles of these, which can be in any order.

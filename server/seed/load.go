@@ -163,8 +163,12 @@ func parse(name string, text []byte, before int) (*Document, error) {
 	if at := bytes.Index(text, []byte("\ufeff")); at >= 0 { // the library loses a character beside it
 		return nil, d.wrong(lineAt(text, at), "", `there is a byte order mark (U+FEFF) here; write it as "\uFEFF" in double quotes`)
 	}
+	text, restore := protect(text)
 	if err := yaml.Load(text, &d.tree); err != nil {
 		return nil, d.mistakeOf(text, err)
+	}
+	for n := range nodes(&d.tree) {
+		n.Value = restore(n.Value)
 	}
 	if path, line := nothing(&d.tree, ""); line > 0 {
 		return nil, d.wrong(line, path, "there is nothing in this place of the list; remove the - or the comma")

@@ -382,6 +382,16 @@ func TestJSONTexts(t *testing.T) {
 	}
 }
 
+// TestRawLineEnds reads what PyYAML writes as it is.
+func TestRawLineEnds(t *testing.T) {
+	for _, text := range []string{"\"a\u0085b \u2028 c\u2029\"", "'a\u0085b \u2028 c\u2029'", "|-\n        a\u0085b \u2028 c\u2029"} {
+		_, secrets, err := buildAll(secret1("description: \ue000\nsecretString: " + text))
+		if err != nil || secrets[0].Versions[ssm.CurrentVersion].String != "a\u0085b \u2028 c\u2029" || secrets[0].Secret.Description != "\ue000" {
+			t.Errorf("%q: %+v %v", text, secrets, err)
+		}
+	}
+}
+
 // TestNotUTF8IsRefused gives bytes where a text belongs: the mistake names the field.
 func TestNotUTF8IsRefused(t *testing.T) {
 	for _, c := range []struct{ text, field string }{

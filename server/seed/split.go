@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -108,4 +109,29 @@ func fromJSON(text []byte) []byte {
 		c, _ := utf8.DecodeRune(m)
 		return fmt.Appendf(nil, `\u%04x`, c)
 	})
+}
+
+// lineEnds are characters that YAML 1.1 takes for the end of a line, as the library does,
+// and YAML 1.2 for any others: other programs write them as they are.
+var lineEnds = []string{"\u0085", "\u2028", "\u2029"}
+
+// protect puts characters in place of lineEnds that the library leaves alone, and returns how
+// texts get them back.
+func protect(text []byte) ([]byte, func(string) string) {
+	var there, back []string
+	stand := '\ue000' // for private use
+	for _, c := range lineEnds {
+		if !bytes.Contains(text, []byte(c)) {
+			continue
+		}
+		for bytes.ContainsRune(text, stand) {
+			stand++
+		}
+		there, back = append(there, c, string(stand)), append(back, string(stand), c)
+		stand++
+	}
+	if there == nil {
+		return text, func(s string) string { return s }
+	}
+	return []byte(strings.NewReplacer(there...).Replace(string(text))), strings.NewReplacer(back...).Replace
 }

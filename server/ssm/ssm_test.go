@@ -61,6 +61,13 @@ func text(err error) string {
 func TestRules(t *testing.T) {
 	long := strings.Repeat("a", 128)
 	redis := func(config string) error { _, err := RedisInstance(config); return err }
+	lines := func(text string) string {
+		var b strings.Builder
+		for i := 0; i < len(text); i += 76 {
+			b.WriteString(text[i:min(i+76, len(text))] + "\r\n")
+		}
+		return b.String()
+	}
 	binary := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
 	for name, c := range map[string]struct {
 		err  error
@@ -93,6 +100,17 @@ func TestRules(t *testing.T) {
 		"longest binary":           {CheckValue("", binary(MaxValue)), nil},
 		"too long binary":          {CheckValue("", binary(MaxValue+1)), apierr.ValueTooLong},
 		"binary that is no base64": {CheckValue("", "x"), apierr.BadBase64},
+		"binary in lines":          {CheckValue("", "eA\r\n==\n"), nil},
+		"longest binary in lines":  {CheckValue("", lines(binary(MaxValue))), nil},
+		"too long binary in lines": {CheckValue("", lines(binary(MaxValue+1))), apierr.ValueTooLong},
+		"line ends alone":          {CheckValue("", "\n"), apierr.OneValue},
+		"line ends beside a text":  {CheckValue("x", "\r\n"), apierr.OneValue},
+		"almost only line ends":    {CheckValue("", "eA=="+strings.Repeat("\n", 200_000)), apierr.ValueTooLong},
+		"tag key with a zero":      {CheckTags([]Tag{{"a\x00b", ""}}), apierr.BadTag},
+		"tag value with NEL":       {CheckTags([]Tag{{"a", "\u0085"}}), apierr.BadTag},
+		"KMS key":                  {CheckKmsKeyID("23e80852-1e38-11e9-b129-5cb9019b4b01"), nil},
+		"long KMS key":             {CheckKmsKeyID(strings.Repeat("x", MaxID+1)), apierr.InvalidParameterValue},
+		"Redis, long instance":     {redis(`{"Privilege":"r","InstanceId":"` + strings.Repeat("x", MaxID+1) + `"}`), apierr.BadRedisConfig},
 		"tags":                     {CheckTags([]Tag{{"k", "v"}, {"K", ""}}), nil},
 		"empty tag key":            {CheckTags([]Tag{{"", "v"}}), apierr.BadTag},
 		"long tag key":             {CheckTags([]Tag{{long, ""}}), apierr.BadTag},

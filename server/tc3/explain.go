@@ -134,7 +134,7 @@ func (e *explainer) doubtsV3() []doubt[message] {
 		{"the timestamp: the signature is of another one than X-TC-Timestamp has, as when the time is read twice",
 			vary(func(m *m, v string) { m.timestamp = v }, seconds+"000", strings.TrimSuffix(seconds, "000"),
 				later(1), later(-1), later(2), later(-2), later(8*3600), later(-8*3600))},
-		{"the query: it is signed, which that of a POST is not", vary(func(m *m, v string) { m.query = v }, q.Query)},
+		{"the query: it is signed, which that of a POST is not", vary(func(m *m, v string) { m.query = v }, q.Query, bodyAsQuery(q.Body))},
 		{"the canonical request: the blank line between the headers and their names is missing",
 			[]func(*m){func(m *m) { m.tight = true }}},
 		{"the canonical request: its hashes are written in upper-case hex, lower-case is wanted", []func(*m){
@@ -154,6 +154,20 @@ func (e *explainer) doubtsV3() []doubt[message] {
 		{"the service: the signature is of another one than Credential has, which is " + c.service,
 			vary(func(m *m, v string) { m.service = v }, "ssm", "sts", "tag")},
 	}
+}
+
+// bodyAsQuery are the parameters of a body in JSON as a client signs them that takes them for
+// a query.
+func bodyAsQuery(body []byte) string {
+	var parameters map[string]json.RawMessage
+	if len(body) > largestVaried || json.Unmarshal(body, &parameters) != nil {
+		return ""
+	}
+	values := url.Values{}
+	for name, value := range parameters {
+		values.Set(name, strings.Trim(string(value), `"`))
+	}
+	return values.Encode()
 }
 
 // otherBodies are forms in which a client may have signed a body that then went out differently.

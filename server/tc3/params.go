@@ -34,6 +34,10 @@ type field struct {
 	node node
 }
 
+// longestText is how much is read of a text that is longer than any parameter may be, in
+// bytes. What is read of it is still too long.
+const longestText = 256 << 10
+
 // jsonNode is a JSON value, not yet taken apart. What it holds is valid JSON.
 type jsonNode jsontext.Value
 
@@ -110,6 +114,10 @@ func (n jsonNode) absent(bool) bool { return n.kind() == 'n' }
 func (n jsonNode) text() (string, bool) {
 	if n.kind() != '"' {
 		return "", false
+	}
+	if len(n) > longestText { // it is refused for its length, whatever it is
+		n = append(bytes.ToValidUTF8(n[:longestText], nil), '"')
+		n = bytes.ReplaceAll(n, []byte("\\"), []byte("/"))
 	}
 	s, err := jsontext.AppendUnquote(nil, n)
 	return string(s), err == nil

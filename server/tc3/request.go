@@ -73,7 +73,7 @@ func Read(r *http.Request, body *bytes.Buffer, unsigned bool) (*Request, error) 
 	if q.Method != http.MethodGet && q.Method != http.MethodPost {
 		return q, apierr.UnsupportedProtocol.With()
 	}
-	if err := q.readBody(r.Body, body); err != nil {
+	if err := q.readBody(r.Body, r.ContentLength, body); err != nil {
 		return q, err
 	}
 	if q.headers {
@@ -90,13 +90,16 @@ func language(s string) apierr.Lang {
 }
 
 // readBody reads what the request carries, and no more of it than its style may carry.
-func (q *Request) readBody(r io.Reader, into *bytes.Buffer) error {
+func (q *Request) readBody(r io.Reader, length int64, into *bytes.Buffer) error {
 	limit, tooLarge := int64(MaxBodyV3), apierr.RequestTooLarge
 	if !q.headers {
 		limit, tooLarge = MaxBodyV1, apierr.V1RequestTooLarge
 	}
 	if q.Method == http.MethodGet && len(q.Query) > MaxQuery {
 		return tooLarge.With()
+	}
+	if length > 0 { // at once, and not by doubling
+		into.Grow(int(min(length, limit)) + bytes.MinRead)
 	}
 	n, err := into.ReadFrom(io.LimitReader(r, limit+1))
 	q.Body = into.Bytes()
