@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,10 @@ import (
 // stalls, or a disk that is slow. Lines for which there is no room are dropped and
 // counted.
 type LogWriter struct {
+	// Dropped, if not nil, is called with how many lines were dropped, once there is room
+	// again: it logs that in the log's own form.
+	Dropped func(lines uint64)
+
 	out   io.Writer
 	lines chan []byte
 	lost  atomic.Uint64
@@ -57,13 +60,13 @@ func (w *LogWriter) run() {
 		if line == nil {
 			return
 		}
-		if lost := w.lost.Load(); lost != told {
-			if _, err := fmt.Fprintf(w.out, "%d log lines were dropped: they could not be written in time\n", lost-told); err == nil {
-				told = lost
-			}
-		}
 		if _, err := w.out.Write(line); err != nil {
 			w.lost.Add(1)
+			continue
+		}
+		if lost := w.lost.Load(); lost != told && len(w.lines) < waitingLines/2 && w.Dropped != nil {
+			w.Dropped(lost - told)
+			told = lost
 		}
 	}
 }

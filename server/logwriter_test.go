@@ -28,6 +28,7 @@ func TestLogWriterWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	out := &stalled{letGo: make(chan struct{})}
 	w := NewLogWriter(out)
+	w.Dropped = func(lines uint64) { fmt.Fprintf(w, "%d log lines were dropped\n", lines) }
 	for i := range 3 * waitingLines {
 		if n, err := fmt.Fprintf(w, "line %d\n", i); n == 0 || err != nil {
 			t.Fatal(err)

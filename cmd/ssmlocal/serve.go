@@ -45,6 +45,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	lines := server.NewLogWriter(t.err)
 	defer lines.Close()
 	log := c.logger(lines)
+	lines.Dropped = func(n uint64) { log.Warn("lines of the log were dropped: nobody read them in time", "lines", n) }
 	config := server.Config{
 		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
 		SecretLimit: c.SecretLimit, Control: c.Control, Log: log, Seeds: c.Seed, RandomSeed: c.RandomSeed,

@@ -163,7 +163,10 @@ func parse(name string, text []byte, before int) (*Document, error) {
 	if at := bytes.Index(text, []byte("\ufeff")); at >= 0 { // the library loses a character beside it
 		return nil, d.wrong(lineAt(text, at), "", `there is a byte order mark (U+FEFF) here; write it as "\uFEFF" in double quotes`)
 	}
-	text, restore := protect(text)
+	text, restore, odd := protect(text)
+	if odd >= 0 {
+		return nil, d.wrong(lineAt(text, odd), "", `there is a line end (U+0085) here that programs read differently; write it as "\N" in double quotes`)
+	}
 	if err := yaml.Load(text, &d.tree); err != nil {
 		return nil, d.mistakeOf(text, err)
 	}

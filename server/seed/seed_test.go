@@ -384,11 +384,14 @@ func TestJSONTexts(t *testing.T) {
 
 // TestRawLineEnds reads what PyYAML writes as it is.
 func TestRawLineEnds(t *testing.T) {
-	for _, text := range []string{"\"a\u0085b \u2028 c\u2029\"", "'a\u0085b \u2028 c\u2029'", "|-\n        a\u0085b \u2028 c\u2029"} {
+	for _, text := range []string{"\"a\u0085b \u2028c\u2029\"", "'a\u0085b \u2028c\u2029'", "'a\u0085b \u2028c\u2029'", "'a\u0085b \u2028c\u2029          '"} {
 		_, secrets, err := buildAll(secret1("description: \ue000\nsecretString: " + text))
-		if err != nil || secrets[0].Versions[ssm.CurrentVersion].String != "a\u0085b \u2028 c\u2029" || secrets[0].Secret.Description != "\ue000" {
+		if err != nil || secrets[0].Versions[ssm.CurrentVersion].String != "a\u0085b \u2028c\u2029" || secrets[0].Secret.Description != "\ue000" {
 			t.Errorf("%q: %+v %v", text, secrets, err)
 		}
+	}
+	if _, err := build(secret1("secretString: 'a\u0085    b'")); err == nil || !strings.Contains(err.Error(), "x.yaml:5: there is a line end (U+0085)") {
+		t.Error(err)
 	}
 }
 

@@ -112,26 +112,41 @@ func fromJSON(text []byte) []byte {
 }
 
 // lineEnds are characters that YAML 1.1 takes for the end of a line, as the library does,
-// and YAML 1.2 for any others: other programs write them as they are.
-var lineEnds = []string{"\u0085", "\u2028", "\u2029"}
+// and YAML 1.2 for any others.
+const lineEnds = "\u0085\u2028\u2029"
 
 // protect puts characters in place of lineEnds that the library leaves alone, and returns how
-// texts get them back.
-func protect(text []byte) ([]byte, func(string) string) {
-	var there, back []string
-	stand := '\ue000' // for private use
+// texts get them back. Behind U+2028 and U+2029 a blank is taken for the indentation of the
+// next line, as PyYAML writes it. odd is where such a line end stands that programs read
+// differently, -1 for nowhere: PyYAML does not read U+0085 as it writes it.
+func protect(text []byte) (protected []byte, restore func(string) string, odd int) {
+	if !bytes.ContainsAny(text, lineEnds) {
+		return text, func(s string) string { return s }, -1
+	}
+	stand := map[rune]rune{}
+	next := '\ue000' // for private use
+	var back []string
 	for _, c := range lineEnds {
-		if !bytes.Contains(text, []byte(c)) {
+		for bytes.ContainsRune(text, next) {
+			next++
+		}
+		stand[c] = next
+		back = append(back, string(next), string(c))
+		next++
+	}
+	odd = -1
+	for at, c := range string(text) {
+		after := text[min(at+utf8.RuneLen(max(c, 0)), len(text)):]
+		blank := len(after) > 0 && bytes.IndexByte([]byte(" \t\r\n"), after[0]) >= 0
+		switch {
+		case stand[c] != 0 && !blank:
+			protected = utf8.AppendRune(protected, stand[c])
 			continue
+		case c == '\u0085' && odd < 0:
+			odd = at
 		}
-		for bytes.ContainsRune(text, stand) {
-			stand++
-		}
-		there, back = append(there, c, string(stand)), append(back, string(stand), c)
-		stand++
+		_, size := utf8.DecodeRune(text[at:])
+		protected = append(protected, text[at:at+size]...)
 	}
-	if there == nil {
-		return text, func(s string) string { return s }
-	}
-	return []byte(strings.NewReplacer(there...).Replace(string(text))), strings.NewReplacer(back...).Replace
+	return protected, strings.NewReplacer(back...).Replace, odd
 }
