@@ -27,6 +27,7 @@ var (
 
 // shifts keeps, under one key, by how much replacements have moved the virtual clock in
 // all: temporary keys that were issued before have as much of their life left afterwards.
+// The sum may overflow, which does no harm: only differences of it count.
 var (
 	shifts   = &store.Table[int64]{Name: "shifts"}
 	shiftKey = []byte("shift")
@@ -280,7 +281,7 @@ func (r *replacement) take(ctx context.Context) error {
 
 // keep writes what says which state is the present one.
 func (r *replacement) keep(tx *store.Tx, g *action.Generations, c clock.State, shift int64) error {
-	return errors.Join(g.Keep(tx), clocks.Put(tx, clockKey, &c), shifts.Put(tx, shiftKey, &shift))
+	return errors.Join(g.Write(tx, r.uin), clocks.Put(tx, clockKey, &c), shifts.Put(tx, shiftKey, &shift))
 }
 
 // swap puts the state in place of the present one in memory, while no call is served and

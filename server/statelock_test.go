@@ -50,6 +50,9 @@ func TestReplaceGivesUp(t *testing.T) {
 		t.Errorf("replaced with %v", err)
 	}
 	l.RLock() // is not held up
+	if l.calls != 2 {
+		t.Errorf("%d calls", l.calls)
+	}
 	l.RUnlock()
 	l.RUnlock()
 	if err := l.replace(t.Context(), 0, func() {}); err != nil {

@@ -12,7 +12,7 @@ import (
 
 type envCommand struct {
 	target
-	Credential []string `default:"AKIDssmlocal:ssmlocal" placeholder:"ID:KEY" help:"Key pair to print (${default}); of several, the first."`
+	Credential []string `sep:"none" default:"AKIDssmlocal:ssmlocal" placeholder:"ID:KEY" help:"Key pair to print (${default}); of several, the first."`
 }
 
 // Run prints the settings of each client.
@@ -21,7 +21,7 @@ func (c *envCommand) Run(t terminal) error {
 	if err != nil {
 		return err
 	}
-	credential, err := account.ParseCredential(c.Credential[0])
+	credential, err := account.ParseCredential(splitCredentials(c.Credential)[0])
 	if err != nil {
 		return usageError{err}
 	}

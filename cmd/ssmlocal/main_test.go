@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -208,6 +209,16 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("SSMLOCAL_AUTH", "maybe")
 	if _, errs, code := ssmlocal(t); code != 2 || !strings.Contains(errs, "SSMLOCAL_AUTH") && !strings.Contains(errs, "--auth") {
 		t.Errorf("exit %d, %q", code, errs)
+	}
+}
+
+func TestCredentialsOfAVariable(t *testing.T) {
+	for text, want := range map[string][]string{
+		"AKIDa:x,AKIDb:y:7": {"AKIDa:x", "AKIDb:y:7"}, "AKIDa:x,y:z": {"AKIDa:x,y:z"}, "a:x\nb:y,z\r\n": {"a:x", "b:y,z"}, "a:x": {"a:x"},
+	} {
+		if got := splitCredentials([]string{text}); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -21,7 +22,7 @@ type serveCommand struct {
 	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free one, which the first line of output tells."`
 	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How far callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
-	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable, in the variable one a line. Default: AKIDssmlocal:ssmlocal:100000000001."`
+	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable, in the variable on a line each or with commas before AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
 	Seed        []string       `placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
 	RandomSeed  *uint64        `placeholder:"N" help:"Make ids, passwords, key names and RequestIds repeat from run to run. SSH keys don't: the standard library takes no seed for them."`
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
@@ -58,7 +59,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if c.Journal < 0 {
 		return usageError{errors.New("--journal is less than 0; 0 keeps no calls")}
 	}
-	for _, text := range splitLines(c.Credential) {
+	for _, text := range splitCredentials(c.Credential) {
 		credential, err := account.ParseCredential(text)
 		if err != nil {
 			return usageError{fmt.Errorf("--credential: %w", err)}
@@ -101,13 +102,20 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	return s.Serve(ctx)
 }
 
-// splitLines cuts texts at line ends: a variable holds several credentials so, as a key may
-// have a comma.
-func splitLines(texts []string) (lines []string) {
+// another is where a variable's next credential begins: on another line, or behind a comma
+// if it begins as the vendor's SecretIds do. Any other comma is one of a key's.
+var another = regexp.MustCompile(`[\r\n]+|,(AKID)`)
+
+// splitCredentials cuts texts into one credential each.
+func splitCredentials(texts []string) (all []string) {
 	for _, text := range texts {
-		lines = append(lines, strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' })...)
+		for one := range strings.SplitSeq(another.ReplaceAllString(text, "\n$1"), "\n") {
+			if one != "" {
+				all = append(all, one)
+			}
+		}
 	}
-	return lines
+	return all
 }
 
 // collectSeldom lets garbage grow to four times of what is kept, a few megabytes, before it

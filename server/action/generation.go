@@ -81,8 +81,15 @@ func ReadGenerations(db *store.DB) (*Generations, error) {
 	return g, err
 }
 
-// Keep writes the generations for the next start.
-func (g *Generations) Keep(tx *store.Tx) error {
+// Write writes the generation of an account, or with 0 all, for the next start.
+func (g *Generations) Write(tx *store.Tx, uin uint64) error {
+	if uin != 0 {
+		n, own := g.own[uin]
+		if !own {
+			return generations.Delete(tx, generationKey(uin))
+		}
+		return generations.Put(tx, generationKey(uin), &n)
+	}
 	for _, key := range generations.Keys(tx, nil) {
 		if string(key) == string(lastGeneration) {
 			continue
@@ -173,7 +180,7 @@ func (g *Generations) Dead(table string, key []byte) bool {
 
 // removedAtOnce is how many records one transaction of Collect removes: some
 // milliseconds.
-const removedAtOnce = 100
+const removedAtOnce = 40
 
 // A Keep reports whether a generation of an account is present, or being written.
 type Keep func(uin uint64, generation uint32) bool
