@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"path"
 	"reflect"
@@ -24,6 +23,7 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/tc3"
 )
 
 // The control plane: what users do to the emulator itself, under /_ssmlocal/. Answers are JSON; an error is
@@ -364,7 +364,7 @@ func (s *Server) fromHere(r *http.Request) error {
 	if err := s.notFromPage(r); err != nil {
 		return err
 	}
-	if name := hostName(r.Host); isPublic(name) && !s.isOurs(name) {
+	if name := tc3.HostName(r.Host); tc3.IsPublicName(name) && !s.isOurs(name) {
 		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", clip(name))
 	}
 	return nil
@@ -388,7 +388,7 @@ func (s *Server) notFromPage(r *http.Request) error {
 			return refuse(http.StatusForbidden, "a page of another site (%s) may not call this emulator; call from a program or from a page of its own", from)
 		}
 	}
-	if name := hostName(r.Host); !s.isOurs(name) {
+	if name := tc3.HostName(r.Host); !s.isOurs(name) {
 		return refuse(http.StatusForbidden, "a browser calls under the host name %s, which others may have led here; open this emulator by address or as localhost, or start with --tls-host %[1]s", clip(name))
 	}
 	return nil
@@ -397,8 +397,7 @@ func (s *Server) notFromPage(r *http.Request) error {
 // isOurs reports whether a host name is surely this emulator's: nobody else can lead it
 // here.
 func (s *Server) isOurs(name string) bool {
-	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || isVendors(name) || s.authority.isUsers(name)
+	return tc3.IsAddress(name) || name == "localhost" || strings.HasSuffix(name, ".localhost") || tc3.IsVendorHost(name) || s.ca.IsUsers(name)
 }
 
 func writeControl(w http.ResponseWriter, reply any, err error) {

@@ -57,6 +57,12 @@ func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 // Counts says how much a state has.
 type Counts = seed.Counts
 
+// tellCA returns the certificate to trust.
+func (s *Server) tellCA(*http.Request) (http.Handler, error) {
+	text, err := s.ca.PEM()
+	return document{"application/x-pem-file", text}, err
+}
+
 func (s *Server) importState(r *http.Request) (Counts, error) {
 	uin, err := uinOf(r)
 	if err != nil {

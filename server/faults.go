@@ -14,6 +14,7 @@ import (
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/fault"
+	"ssmlocal/server/listen"
 	"ssmlocal/server/ssm"
 )
 
@@ -75,7 +76,7 @@ func withoutAnswer(w http.ResponseWriter, plan *fault.Plan) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // HTTP/2: the stream is reset
 	}
-	reset(c)
+	listen.Reset(c)
 }
 
 // half sends the first half of the one write of an answer, whose Content-Length tells the whole.

@@ -68,7 +68,7 @@ func (s *Server) serviceOf(q *tc3.Request) string {
 // firstLabel cuts a host name behind its first label.
 func firstLabel(host string) (label, rest string) {
 	host = strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
-	label, rest, _ = strings.Cut(hostName(host), ".")
+	label, rest, _ = strings.Cut(tc3.HostName(host), ".")
 	return label, rest
 }
 

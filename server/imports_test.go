@@ -17,9 +17,10 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/fault", "server/ssm"},
 	"server": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/fault", "server/journal", "server/limit", "server/seed", "server/ssm",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/fault", "server/journal", "server/limit", "server/listen", "server/seed", "server/ssm",
 		"server/tc3", "server/scheduler", "store",
 	},
+	"server/listen":     {"server/clock"},
 	"server/action":     {"server/apierr", "server/ssm", "store"},
 	"server/account":    {"server/apierr"},
 	"server/fault":      {},

@@ -18,14 +18,12 @@ import (
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
 	"ssmlocal/store"
 )
 
 // The instance metadata: what a program on a CVM instance asks http://metadata.tencentyun.com, in the forms that the official
 // SDKs read (Go cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js, Java CvmRoleCredential.java).
-
-// metadataHosts are the names by which programs ask for it; the address is the one that is documented.
-var metadataHosts = map[string]bool{"metadata.tencentyun.com": true, "169.254.0.23": true}
 
 // boundRole is the role of the instance where the state has no roles.
 const boundRole = "ssmlocal"
@@ -49,7 +47,7 @@ const (
 
 // isMetadata tells whether a request is for the metadata, on a port that is for other things too.
 func isMetadata(r *http.Request) bool {
-	return metadataHosts[hostName(r.Host)] && !strings.HasPrefix(r.URL.Path, "/_ssmlocal/")
+	return tc3.IsMetadataHost(tc3.HostName(r.Host)) && !strings.HasPrefix(r.URL.Path, "/_ssmlocal/")
 }
 
 // metadataLeaves are the other values that there are, under /latest/meta-data/.

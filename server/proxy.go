@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ssmlocal/server/listen"
+	"ssmlocal/server/tc3"
 )
 
 // The forward proxy, for programs whose host is compiled in: what they send for the vendor's host names ends in this
@@ -104,7 +107,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 }
 
 // connect makes of a tunnel a connection to the emulator.
-func (s *Server) connect(w http.ResponseWriter, in inlet) {
+func (s *Server) connect(w http.ResponseWriter, in listen.Queue) {
 	c, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "CONNECT takes HTTP/1.1", http.StatusHTTPVersionNotSupported)
@@ -115,7 +118,7 @@ func (s *Server) connect(w http.ResponseWriter, in inlet) {
 		_ = c.Close()
 		return
 	}
-	go in.take(&spoken{c, early(buffered)}, s.greeter)
+	go in.Take(listen.Peeked(c, early(buffered)), s.sniffer)
 }
 
 // early is what a client sent behind its CONNECT without waiting.
@@ -126,33 +129,28 @@ func early(b *bufio.ReadWriter) []byte {
 
 // destination returns where what is meant for a host:port goes in, and what that is, "" for the API. It is found if this
 // emulator stands in for it: for the vendor's names and those of --tls-host; and if it is one of its own addresses.
-func (s *Server) destination(to string, r *http.Request) (in inlet, what string, found bool) {
+func (s *Server) destination(to string, r *http.Request) (in listen.Queue, what string, found bool) {
 	name, number, _ := net.SplitHostPort(to)
-	if metadataHosts[name] && s.metadataOff {
+	if tc3.IsMetadataHost(name) && s.metadataOff {
 		return in, "", false
 	}
-	if isVendors(name) || s.authority.isUsers(name) {
+	if tc3.IsVendorHost(name) || s.ca.IsUsers(name) {
 		return s.tunnels, "", true
 	}
 	if !isThisMachine(name, r) {
 		return in, "", false
 	}
 	for what, l := range s.own {
-		if p := l.(*port); p.number() == number && what != theProxy {
-			return p.inlet, what, true
+		if l.Number() == number && what != theProxy {
+			return l.Queue, what, true
 		}
 	}
 	for _, l := range s.listeners {
-		if p := l.(*port); p.number() == number {
-			return p.inlet, "", true
+		if l.Number() == number {
+			return l.Queue, "", true
 		}
 	}
 	return in, "", false
-}
-
-// isVendors tells whether a host name is one that programs for Tencent Cloud ask.
-func isVendors(name string) bool {
-	return name == "tencentcloudapi.com" || strings.HasSuffix(name, ".tencentcloudapi.com") || metadataHosts[name]
 }
 
 // isThisMachine tells whether a name, or an address, is that of the machine that a request has come to.

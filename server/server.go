@@ -24,6 +24,7 @@ import (
 	"ssmlocal/server/fault"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
+	"ssmlocal/server/listen"
 	"ssmlocal/server/scheduler"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
@@ -39,9 +40,9 @@ type Server struct {
 	collector   collector
 	works       works
 
-	listeners   []net.Listener
-	own         map[string]net.Listener // of what has an address of its own: the control plane, the proxy, the metadata
-	tunnels     inlet                   // connections out of the proxy's tunnels
+	listeners   []*listen.Port
+	own         map[string]*listen.Port // of what has an address of its own: the control plane, the proxy, the metadata
+	tunnels     listen.Queue            // connections out of the proxy's tunnels
 	db          *store.DB
 	directory   *account.Directory
 	services    map[string]*service
@@ -71,9 +72,9 @@ type Server struct {
 	log          *slog.Logger
 	servers      []serving
 	leaks        leaks
-	authority    *authority
+	ca           *listen.CA
 	bound        boundKeys
-	greeter      *greeter
+	sniffer      *listen.Sniffer
 }
 
 const defaultJournal = 1000
@@ -111,7 +112,7 @@ func assemble(c Config) *Server {
 		services: newServices(), limiter: limit.New(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
 		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version, data: c.Data, metadataOff: c.Metadata == "off", lostLines: c.LostLines,
 		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
-		stateLock: newStateLock(), collector: newCollector(), own: map[string]net.Listener{}, tunnels: newInlet(),
+		stateLock: newStateLock(), collector: newCollector(), own: map[string]*listen.Port{}, tunnels: listen.NewQueue(),
 		tasks: taskSettings{first: c.TaskPace, pace: c.TaskPace},
 		bound: boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}},
 	}
@@ -142,17 +143,20 @@ func (s *Server) configure(c Config) (err error) {
 	if err := s.loadSeeds(c.Seeds); err != nil {
 		return err
 	}
-	if s.authority, err = newAuthority(c, s.clock); err != nil {
-		return err
+	s.ca, err = listen.NewCA(listen.CAConfig{
+		Domains: tc3.VendorDomains, Hosts: c.TLSHosts, CertFile: c.TLSCert, KeyFile: c.TLSKey,
+	}, s.clock, s.log)
+	s.sniffer = listen.NewSniffer(s.ca, s.clock, s.log, s.tooLong)
+	return configError(err)
+}
+
+// configError makes a mistake in the configuration of one in what a room was given.
+func configError(err error) error {
+	var wrong listen.ConfigError
+	if errors.As(err, &wrong) {
+		return ConfigError{err}
 	}
-	if s.authority.expired {
-		s.log.Warn("the certificate of --tls-cert is not valid any more: clients will refuse it", "ended", s.authority.given.Leaf.NotAfter)
-	}
-	if s.authority.foreign != "" {
-		s.log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", s.authority.foreign)
-	}
-	s.greeter = &greeter{tls: s.authority.config(), clock: s.clock, log: s.log, tooLong: s.tooLong}
-	return nil
+	return err
 }
 
 // listenAll opens every address, or none.
@@ -160,19 +164,19 @@ func (s *Server) listenAll(c Config) (err error) {
 	if len(c.Listen) == 0 {
 		c.Listen = []string{DefaultListen}
 	}
-	if s.listeners, err = s.listen("--listen", c.Listen...); err != nil {
-		return err
+	if s.listeners, err = listen.Open(s.sniffer, "--listen", c.Listen...); err != nil {
+		return configError(err)
 	}
 	for what, address := range map[string]string{controlPlane: c.Control, theProxy: c.Proxy, theMetadata: c.Metadata} {
 		if address == "" || address == "off" && what != theProxy {
 			continue
 		}
-		l, err := s.listen(what, address)
+		ports, err := listen.Open(s.sniffer, what, address)
 		if err != nil {
 			s.closeListeners()
-			return err
+			return configError(err)
 		}
-		s.own[what] = l[0]
+		s.own[what] = ports[0]
 	}
 	return nil
 }
@@ -180,7 +184,11 @@ func (s *Server) listenAll(c Config) (err error) {
 // serveAll gives every address what it serves.
 func (s *Server) serveAll(control bool) {
 	api := s.routes(control)
-	s.serve(s.newHTTP(api), append(s.listeners, s.tunnels)...)
+	listeners := []net.Listener{s.tunnels}
+	for _, p := range s.listeners {
+		listeners = append(listeners, p)
+	}
+	s.serve(s.newHTTP(api), listeners...)
 	others := map[string]http.Handler{controlPlane: s.controlOnly(), theMetadata: s.metadataOnly()}
 	others[theProxy] = s.proxy(api, others)
 	for what, handler := range others {
@@ -223,9 +231,7 @@ func (s *Server) open(data string) (err error) {
 		if err := s.db.OwnersAlone(); err != nil {
 			s.log.Warn("the data file is used as it is", "reason", err)
 		}
-		if err = s.authority.keep(data); s.authority.warning != "" {
-			s.log.Warn("the CA is used as it is", "reason", s.authority.warning)
-		}
+		err = s.ca.Keep(data)
 	}
 	if err := errors.Join(err, s.load()); err != nil {
 		return errors.Join(err, s.db.Close())
@@ -261,8 +267,8 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 		WriteTimeout:      2 * time.Minute,
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          stdlog.New(s.greeter, "", 0),
-		ConnState:         s.greeter.follow,
+		ErrorLog:          stdlog.New(s.sniffer, "", 0),
+		ConnState:         s.sniffer.Follow,
 	}
 }
 
@@ -270,7 +276,7 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 func (s *Server) Addrs() []string {
 	var addresses []string
 	for _, l := range s.listeners {
-		addresses = append(addresses, l.(*port).address())
+		addresses = append(addresses, l.Address())
 	}
 	return addresses
 }
@@ -284,7 +290,7 @@ func (s *Server) ownAddr(what string) string {
 	if s.own[what] == nil {
 		return ""
 	}
-	return s.own[what].(*port).address()
+	return s.own[what].Address()
 }
 
 // How long the end may take, all in all less than five seconds: requests in flight, then
@@ -319,7 +325,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, h := range s.servers {
 		_ = h.Close()
 	}
-	s.greeter.close()
+	s.sniffer.Close()
 	stopWorking()
 	ended := make(chan struct{})
 	go func() { worked.Wait(); close(ended) }()
@@ -336,7 +342,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // shutdown lets requests in flight finish, within reason.
 func (s *Server) shutdown() {
 	s.end()
-	s.greeter.close()
+	s.sniffer.Close()
 	waiting, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var all sync.WaitGroup
@@ -371,7 +377,9 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) closeListeners() {
-	s.greeter.close()
-	closeAll(append(slices.Collect(maps.Values(s.own)), s.listeners...))
+	s.sniffer.Close()
+	for _, p := range slices.Concat(slices.Collect(maps.Values(s.own)), s.listeners) {
+		_ = p.Close()
+	}
 	_ = s.tunnels.Close()
 }

@@ -3,7 +3,6 @@ package tc3
 import (
 	"crypto/subtle"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -222,18 +221,6 @@ func hosts(host, service string) []string {
 		host, WithoutPort(host), service + ".tencentcloudapi.com",
 		"http://" + host, "https://" + host, "http://" + host + "/", "https://" + host + "/",
 	}
-}
-
-// WithoutPort returns a host without its port, if it has one.
-func WithoutPort(host string) string {
-	i := strings.LastIndexByte(host, ':')
-	if i < 0 {
-		return host
-	}
-	if _, err := strconv.ParseUint(host[i+1:], 10, 16); err != nil {
-		return host
-	}
-	return host[:i]
 }
 
 func verifyV1(q *Request, c Claim, secretKey string) error {

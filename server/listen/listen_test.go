@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"crypto/tls"
@@ -16,7 +16,7 @@ import (
 // for.
 func TestAddressAsAName(t *testing.T) {
 	t.Parallel()
-	a, err := newAuthority(Config{TLSHosts: []string{"10.1.2.3", "emulator.corp"}}, new(clock.Clock))
+	a, err := NewCA(CAConfig{Domains: []string{"tencentcloudapi.com"}, Hosts: []string{"10.1.2.3", "emulator.corp"}}, new(clock.Clock), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,15 +43,15 @@ func TestAddressAsAName(t *testing.T) {
 func TestAddressesArePrintedAsGiven(t *testing.T) {
 	t.Parallel()
 	for _, given := range []string{"0.0.0.0:0", "127.0.0.1:0"} {
-		s, err := New(Config{Listen: []string{given}, Log: slog.New(slog.DiscardHandler)})
+		ports, err := Open(nil, "--listen", given)
 		if err != nil {
 			t.Fatal(err)
 		}
 		host := strings.TrimSuffix(given, "0")
-		if got := s.Addrs()[0]; !strings.HasPrefix(got, host) || got == given {
+		if got := ports[0].Address(); !strings.HasPrefix(got, host) || got == given {
 			t.Errorf("%s is printed as %s", given, got)
 		}
-		if err := s.Close(); err != nil {
+		if err := ports[0].Close(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -1,4 +1,7 @@
-package server
+// Package listen takes connections: plain HTTP and TLS on one port, with certificates of a
+// CA of its own. Each connection is looked at on a goroutine of its own until its first
+// request's head is there, so that a slow or silent one holds up nobody.
+package listen
 
 import (
 	"bytes"
@@ -16,19 +19,24 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// listen opens the addresses that a flag gives, all or none.
-func (s *Server) listen(flag string, addresses ...string) ([]net.Listener, error) {
-	var all []net.Listener
+// Open opens the addresses that a flag gives, all or none. An address that is wrong in
+// itself is a ConfigError.
+func Open(s *Sniffer, flag string, addresses ...string) (ports []*Port, err error) {
 	for _, address := range addresses {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
-			closeAll(all)
+			for _, p := range ports {
+				_ = p.Close()
+			}
 			return nil, cannotListen(flag, address, err)
 		}
-		all = append(all, &port{Listener: l, given: address, greeter: s.greeter, inlet: newInlet()})
+		ports = append(ports, &Port{Listener: l, given: address, sniffer: s, Queue: NewQueue()})
 	}
-	return all, nil
+	return ports, nil
 }
+
+// A ConfigError is a mistake in what the user has written, whatever there is on the machine.
+type ConfigError struct{ error }
 
 // cannotListen says why an address can't be listened on: because of how it is written, or because of what is there.
 func cannotListen(flag, address string, err error) error {
@@ -39,104 +47,99 @@ func cannotListen(flag, address string, err error) error {
 	var written *net.AddrError
 	var unknown *net.DNSError
 	if errors.As(err, &written) || errors.As(err, &unknown) {
-		return ConfigError{fmt.Errorf("cannot listen on %s: %w; %s takes HOST:PORT, such as %s", address, err, flag, DefaultListen)}
+		return ConfigError{fmt.Errorf("cannot listen on %s: %w; %s takes HOST:PORT, such as 127.0.0.1:9023", address, err, flag)}
 	}
 	return fmt.Errorf("cannot listen on %s: %w; stop what uses the address or choose another with %s", address, err, flag)
 }
 
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		_ = l.Close()
-	}
-}
-
-// A port is an address that takes plain HTTP and TLS alike: the first byte of a connection tells. Each connection is
-// looked at on a goroutine of its own, so that a slow or silent one holds up nobody.
-type port struct {
+// A Port is an address that takes plain HTTP and TLS alike: the first byte of a connection
+// says which.
+type Port struct {
 	net.Listener
 	given   string
-	greeter *greeter
+	sniffer *Sniffer
 	start   sync.Once
-	inlet
+	Queue
 }
 
-// inlet is where connections that were looked at wait for the server.
-type inlet struct {
+// A Queue is where connections that were looked at wait for the server.
+type Queue struct {
 	ready  chan net.Conn
 	closed chan struct{}
 	once   *sync.Once
 }
 
-func newInlet() inlet {
-	return inlet{ready: make(chan net.Conn), closed: make(chan struct{}), once: new(sync.Once)}
+// NewQueue returns an empty queue.
+func NewQueue() Queue {
+	return Queue{ready: make(chan net.Conn), closed: make(chan struct{}), once: new(sync.Once)}
 }
 
 // Accept returns the next connection that was looked at.
-func (i inlet) Accept() (net.Conn, error) {
+func (q Queue) Accept() (net.Conn, error) {
 	select {
-	case c := <-i.ready:
+	case c := <-q.ready:
 		return c, nil
-	case <-i.closed:
+	case <-q.closed:
 		return nil, net.ErrClosed
 	}
 }
 
 // Close ends the wait for connections.
-func (i inlet) Close() error {
-	i.once.Do(func() { close(i.closed) })
+func (q Queue) Close() error {
+	q.once.Do(func() { close(q.closed) })
 	return nil
 }
 
 // Addr is that of nothing: connections come in by hand.
-func (i inlet) Addr() net.Addr { return &net.TCPAddr{} }
+func (q Queue) Addr() net.Addr { return &net.TCPAddr{} }
 
-// take looks at a connection and lets it in.
-func (i inlet) take(c net.Conn, g *greeter) {
-	ready, err := g.greet(c)
+// Take looks at a connection and lets it in.
+func (q Queue) Take(c net.Conn, s *Sniffer) {
+	ready, err := s.sniff(c)
 	if err != nil {
 		_ = c.Close()
 		return
 	}
 	select {
-	case i.ready <- ready:
-	case <-i.closed:
+	case q.ready <- ready:
+	case <-q.closed:
 		_ = c.Close()
 	}
 }
 
 // Addr is the port's address.
-func (p *port) Addr() net.Addr { return p.Listener.Addr() }
+func (p *Port) Addr() net.Addr { return p.Listener.Addr() }
 
-// number is that of the port, in digits.
-func (p *port) number() string {
+// Number is that of the port, in digits.
+func (p *Port) Number() string {
 	_, number, _ := net.SplitHostPort(p.Addr().String())
 	return number
 }
 
-// address is the port's address as it was given, with the number of the port that was
+// Address is the port's address as it was given, with the number of the port that was
 // taken: Go calls 0.0.0.0 [::].
-func (p *port) address() string {
+func (p *Port) Address() string {
 	host, _, _ := net.SplitHostPort(p.given)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		return net.JoinHostPort(host, p.number())
+		return net.JoinHostPort(host, p.Number())
 	}
 	return p.Addr().String()
 }
 
 // Accept returns the next connection that was looked at.
-func (p *port) Accept() (net.Conn, error) {
+func (p *Port) Accept() (net.Conn, error) {
 	p.start.Do(func() { go p.run() })
-	return p.inlet.Accept()
+	return p.Queue.Accept()
 }
 
 // Close closes the address.
-func (p *port) Close() error {
-	_ = p.inlet.Close()
+func (p *Port) Close() error {
+	_ = p.Queue.Close()
 	return p.Listener.Close()
 }
 
-func (p *port) run() {
-	defer p.inlet.Close()
+func (p *Port) run() {
+	defer p.Queue.Close()
 	refused := 0
 	var logged time.Time
 	for {
@@ -145,13 +148,13 @@ func (p *port) run() {
 			return
 		}
 		if err == nil {
-			go p.take(c, p.greeter)
+			go p.Take(c, p.sniffer)
 			continue
 		}
 		// Too many open files, say: others may end.
-		if refused++; p.greeter.clock.Wall().Sub(logged) >= seldom {
-			p.greeter.log.Error("cannot take a connection", "error", err, "times", refused)
-			logged, refused = p.greeter.clock.Wall(), 0
+		if refused++; p.sniffer.clock.Wall().Sub(logged) >= seldom {
+			p.sniffer.log.Error("cannot take a connection", "error", err, "times", refused)
+			logged, refused = p.sniffer.clock.Wall(), 0
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -160,14 +163,14 @@ func (p *port) run() {
 // seldom is how often the log says that connections can't be taken.
 const seldom = 30 * time.Second
 
-// A greeter looks at the beginning of connections: it speaks TLS with those that want it, and puts right a Host header with
+// A Sniffer looks at the beginning of connections: it speaks TLS with those that want it, and puts right a Host header with
 // a scheme, such as "Host: http://127.0.0.1:9023", which is what tccli and the Python SDK send for an endpoint that is
 // written with one. net/http would answer it with 400.
-type greeter struct {
+type Sniffer struct {
 	tls   *tls.Config
 	clock *clock.Clock
 	log   *slog.Logger
-	// tooLong is the API's answer to a request whose line is too long.
+	// tooLong is the API's answer to a request whose line is too lons.
 	tooLong func() []byte
 
 	mu      sync.Mutex
@@ -175,65 +178,74 @@ type greeter struct {
 	closed  bool
 }
 
+// NewSniffer returns a sniffer. tooLong is the answer's body to a request whose line is longer
+// than any may be.
+func NewSniffer(ca *CA, c *clock.Clock, log *slog.Logger, tooLong func() []byte) *Sniffer {
+	return &Sniffer{tls: ca.config(), clock: c, log: log, tooLong: tooLong}
+}
+
+// Peeked is a connection of which the beginning was read already.
+func Peeked(c net.Conn, head []byte) net.Conn { return &prefixConn{c, head} }
+
 // firstWords is how long a connection may take until its first request's head is there, and TLS is agreed on.
 const firstWords = 30 * time.Second
 
 // tlsHandshake is the first byte of a client that speaks TLS.
 const tlsHandshake = 0x16
 
-func (g *greeter) greet(c net.Conn) (ready net.Conn, err error) {
-	if !g.hold(c) {
+func (s *Sniffer) sniff(c net.Conn) (ready net.Conn, err error) {
+	if !s.hold(c) {
 		return nil, net.ErrClosed
 	}
-	defer g.release(c)
-	_ = c.SetDeadline(g.clock.Wall().Add(firstWords))
+	defer s.release(c)
+	_ = c.SetDeadline(s.clock.Wall().Add(firstWords))
 	first, err := readSome(c)
 	if err != nil {
 		return nil, err
 	}
 	if first[0] != tlsHandshake {
-		return g.plain(c, first)
+		return s.plain(c, first)
 	}
-	t := tls.Server(&spoken{c, first}, g.tls)
+	t := tls.Server(&prefixConn{c, first}, s.tls)
 	if err := t.Handshake(); err != nil {
-		g.tell(t, err)
+		s.explain(t, err)
 		return nil, err
 	}
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		return t, c.SetDeadline(time.Time{})
 	}
 	if first, err = readSome(t); err != nil {
-		g.tell(t, err)
+		s.explain(t, err)
 		return nil, err
 	}
-	return g.plain(t, first)
+	return s.plain(t, first)
 }
 
-// tell says why a connection came to nothing, with what helps, for those mistakes that one can do something about.
-func (g *greeter) tell(t *tls.Conn, err error) {
+// explain says why a connection came to nothing, with what helps, for those mistakes that one can do something about.
+func (s *Sniffer) explain(t *tls.Conn, err error) {
 	var own certificateError
 	if errors.As(err, &own) {
-		g.log.Error("there is no certificate for a client", "name", t.ConnectionState().ServerName, "error", own)
+		s.log.Error("there is no certificate for a client", "name", t.ConnectionState().ServerName, "error", own)
 		return
 	}
 	text := fmt.Sprintf("TLS with %s for the name %q: %v", t.RemoteAddr(), t.ConnectionState().ServerName, err)
-	_, _ = g.Write([]byte(text))
+	_, _ = s.Write([]byte(text))
 }
 
 // Write takes what net/http says of connections, too: with TLS 1.3 a client's refusal comes after the handshake.
-func (g *greeter) Write(text []byte) (int, error) {
+func (s *Sniffer) Write(text []byte) (int, error) {
+	line := string(bytes.ToValidUTF8(bytes.TrimSpace(text[:min(len(text), maxFailure)]), nil))
 	for _, refusal := range []string{"unknown certificate authority", "certificate unknown", "unknown certificate", "bad certificate"} {
 		if bytes.Contains(text, []byte(refusal)) {
-			g.log.Warn("a client does not accept the certificate: ssmlocal ca --install-hint says how it trusts this emulator; a host name of one's own takes --tls-host",
-				"connection", clip(string(bytes.TrimSpace(text))))
+			s.log.Warn("a client does not accept the certificate: ssmlocal ca --install-hint says how it trusts this emulator; a host name of one's own takes --tls-host",
+				"connection", line)
 			return len(text), nil
 		}
 	}
-	line := clipTo(string(bytes.TrimSpace(text)), maxFailure)
 	if bytes.Contains(text, []byte("panic serving")) {
-		g.log.Error("internal error outside of a call", "error", line)
+		s.log.Error("internal error outside of a call", "error", line)
 	} else {
-		g.log.Debug("a connection failed", "connection", line)
+		s.log.Debug("a connection failed", "connection", line)
 	}
 	return len(text), nil
 }
@@ -241,44 +253,44 @@ func (g *greeter) Write(text []byte) (int, error) {
 // maxFailure bounds what is logged of a failed connection, in bytes: a panic's stack.
 const maxFailure = 8 << 10
 
-// hold notes a connection, so that close can end it; false if it is too late.
-func (g *greeter) hold(c net.Conn) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.waiting == nil {
-		g.waiting = map[net.Conn]struct{}{}
+// hold notes a connection, so that Close can end it; false if it is too late.
+func (s *Sniffer) hold(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == nil {
+		s.waiting = map[net.Conn]struct{}{}
 	}
-	if !g.closed {
-		g.waiting[c] = struct{}{}
+	if !s.closed {
+		s.waiting[c] = struct{}{}
 	}
-	return !g.closed
+	return !s.closed
 }
 
-func (g *greeter) release(c net.Conn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.waiting, c)
+func (s *Sniffer) release(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, c)
 }
 
-// follow goes on looking at connections that have agreed on HTTP/2 until they say something: net/http takes those that are
+// Follow goes on looking at connections that have agreed on HTTP/2 until they say something: net/http takes those that are
 // silent for busy.
-func (g *greeter) follow(c net.Conn, state http.ConnState) {
+func (s *Sniffer) Follow(c net.Conn, state http.ConnState) {
 	if _, silent := c.(*tls.Conn); !silent {
 		return
 	}
 	if state != http.StateNew {
-		g.release(c)
-	} else if !g.hold(c) {
+		s.release(c)
+	} else if !s.hold(c) {
 		_ = socket(c).Close()
 	}
 }
 
-// close ends the connections that are still looked at.
-func (g *greeter) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
-	for c := range g.waiting {
+// Close ends the connections that are still looked at.
+func (s *Sniffer) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.waiting {
 		_ = socket(c).Close()
 	}
 }
@@ -298,7 +310,7 @@ func readSome(c net.Conn) ([]byte, error) {
 
 // plain is a connection whose first bytes are those of HTTP/1.1, or of nothing known, which net/http answers. One that doesn't
 // come to the end of its first head in time is given up.
-func (g *greeter) plain(c net.Conn, first []byte) (net.Conn, error) {
+func (s *Sniffer) plain(c net.Conn, first []byte) (net.Conn, error) {
 	for unfinished(first) {
 		more, err := readSome(c)
 		first = append(first, more...)
@@ -310,33 +322,33 @@ func (g *greeter) plain(c net.Conn, first []byte) (net.Conn, error) {
 		}
 	}
 	if len(first) >= largestHead && bytes.IndexByte(first, '\n') < 0 {
-		g.refuseLine(c)
+		s.refuseLine(c)
 		return nil, errLongLine
 	}
-	return &spoken{c, withoutScheme(first)}, c.SetDeadline(time.Time{})
+	return &prefixConn{c, withoutScheme(first)}, c.SetDeadline(time.Time{})
 }
 
 var errLongLine = errors.New("the request line is too long")
 
 // refuseLine answers a request whose line is longer than any query may be, and lets the
 // client finish: one that is still sending would miss the answer.
-func (g *greeter) refuseLine(c net.Conn) {
-	body := g.tooLong()
-	_ = c.SetDeadline(g.clock.Wall().Add(5 * time.Second))
+func (s *Sniffer) refuseLine(c net.Conn) {
+	body := s.tooLong()
+	_ = c.SetDeadline(s.clock.Wall().Add(5 * time.Second))
 	_, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
 	if err == nil {
 		_, _ = io.CopyN(io.Discard, c, 16<<20)
 	}
 }
 
-// spoken is a connection of which the beginning was read already.
-type spoken struct {
+// prefixConn is a connection of which the beginning was read already.
+type prefixConn struct {
 	net.Conn
 	head []byte
 }
 
 // Read returns the beginning first.
-func (c *spoken) Read(p []byte) (int, error) {
+func (c *prefixConn) Read(p []byte) (int, error) {
 	if len(c.head) > 0 {
 		n := copy(p, c.head)
 		c.head = c.head[n:]
@@ -345,8 +357,8 @@ func (c *spoken) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// reset ends a connection without a goodbye, that of TLS included: the client sees a reset.
-func reset(c net.Conn) {
+// Reset ends a connection without a goodbye, that of TLS included: the client sees a reset.
+func Reset(c net.Conn) {
 	below := socket(c)
 	if l, ok := below.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(0)
@@ -358,7 +370,7 @@ func reset(c net.Conn) {
 func socket(c net.Conn) net.Conn {
 	for {
 		switch on := c.(type) {
-		case *spoken:
+		case *prefixConn:
 			c = on.Conn
 		case *tls.Conn:
 			c = on.NetConn()

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,22 +27,17 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// The emulator's own certificates: a CA that may vouch for the vendor's host names, this machine's and the user's, and for
-// nothing else, and a certificate for each host name that a client asks for.
-
-// vouched are the domains for which the CA vouches, besides those of --tls-host: whoever trusts it trusts it for no more.
-var vouched = []string{"localhost", "tencentcloudapi.com", "tencentyun.com"}
-
-// An authority makes certificates.
-type authority struct {
+// A CA makes the emulator's certificates: one for each host name that a client asks for. It
+// may vouch for the vendor's host names, this machine's and the user's, and for nothing else:
+// whoever trusts it trusts it for no more.
+type CA struct {
+	domains []string // that it may vouch for, with those of the user
 	hosts   []string // of the user
 	clock   *clock.Clock
+	log     *slog.Logger
 	ca      func() (*issuer, error)
 	given   *tls.Certificate // in place of all that is made here
 	pem     []byte           // what to trust for given
-	foreign string           // who issued given, if that is not in pem
-	expired bool             // given is not valid any more
-	warning string           // about the files of the CA
 
 	mu     sync.Mutex
 	leaves map[string]*tls.Certificate
@@ -63,31 +58,47 @@ const (
 // aHostName is one that a certificate can be for: other scripts are written as xn--….
 var aHostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 
-// newAuthority checks the configuration. Without files of the user, the CA is kept in a data directory, made there if need
-// be, or in memory, made when it is asked for first.
-func newAuthority(c Config, clock *clock.Clock) (*authority, error) {
-	a := &authority{clock: clock, leaves: map[string]*tls.Certificate{}}
+// A CAConfig says what a CA vouches for.
+type CAConfig struct {
+	// Domains are vouched for, with all names below them, besides localhost.
+	Domains []string
+	// Hosts are names and addresses of the user, as --tls-host gives them.
+	Hosts []string
+	// CertFile and KeyFile are a certificate of the user's own, in PEM, in place of all that
+	// the CA makes.
+	CertFile, KeyFile string
+}
+
+// NewCA checks the configuration; a mistake in it is a ConfigError. Without files of the user
+// the CA is made when it is asked for first, and kept in memory.
+func NewCA(c CAConfig, clock *clock.Clock, log *slog.Logger) (*CA, error) {
+	a := &CA{domains: append([]string{"localhost"}, c.Domains...), clock: clock, log: log, leaves: map[string]*tls.Certificate{}}
 	a.ca = sync.OnceValues(a.newCA)
-	for _, host := range c.TLSHosts {
+	for _, host := range c.Hosts {
 		name := strings.ToLower(host)
 		if net.ParseIP(host) == nil && (!aHostName.MatchString(name) || len(name) > 253) {
 			return nil, ConfigError{fmt.Errorf("--tls-host is %q, it must be a host name of letters, digits and hyphens, or an address, such as ssmlocal or 10.1.2.3", host)}
 		}
 		a.hosts = append(a.hosts, name)
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
+	if (c.CertFile == "") != (c.KeyFile == "") {
 		return nil, ConfigError{errors.New("--tls-cert and --tls-key go together")}
 	}
-	if c.TLSCert == "" {
+	if c.CertFile == "" {
 		return a, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
 		return nil, ConfigError{fmt.Errorf("--tls-cert and --tls-key: %w", err)}
 	}
 	a.given = &pair
-	a.expired = a.clock.Wall().After(pair.Leaf.NotAfter)
-	a.pem, a.foreign, err = toTrust(c.TLSCert)
+	if a.clock.Wall().After(pair.Leaf.NotAfter) {
+		log.Warn("the certificate of --tls-cert is not valid any more: clients will refuse it", "ended", pair.Leaf.NotAfter)
+	}
+	var foreign string
+	if a.pem, foreign, err = toTrust(c.CertFile); foreign != "" {
+		log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", foreign)
+	}
 	return a, err
 }
 
@@ -123,8 +134,9 @@ func toTrust(file string) (trusted []byte, foreign string, err error) {
 	return trusted, "", nil
 }
 
-// keep makes the CA one of the data directory.
-func (a *authority) keep(dir string) error {
+// Keep makes the CA that of a data directory: the one that an earlier start has made there, or
+// a new one.
+func (a *CA) Keep(dir string) error {
 	if a.given != nil {
 		return nil
 	}
@@ -139,7 +151,7 @@ func (a *authority) keep(dir string) error {
 }
 
 // PEM returns the certificate that clients must trust.
-func (a *authority) PEM() ([]byte, error) {
+func (a *CA) PEM() ([]byte, error) {
 	if a.given != nil {
 		return a.pem, nil
 	}
@@ -151,7 +163,7 @@ func (a *authority) PEM() ([]byte, error) {
 }
 
 // config is what TLS needs.
-func (a *authority) config() *tls.Config {
+func (a *CA) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: a.certificate}
 }
 
@@ -159,7 +171,7 @@ func (a *authority) config() *tls.Config {
 const mostLeaves = 256
 
 // certificate returns the certificate for the name that a client asks for.
-func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (a *CA) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if a.given != nil {
 		return a.given, nil
 	}
@@ -189,10 +201,10 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 type certificateError struct{ error }
 
 // vouches tells whether the CA may vouch for a name.
-func (a *authority) vouches(name string) bool { return within(name, vouched) || a.isUsers(name) }
+func (a *CA) vouches(name string) bool { return within(name, a.domains) || a.IsUsers(name) }
 
-// isUsers tells whether a name is one of --tls-host, or below it.
-func (a *authority) isUsers(name string) bool { return within(name, a.hosts) }
+// IsUsers reports whether a name is one of the user's hosts, or below it.
+func (a *CA) IsUsers(name string) bool { return within(name, a.hosts) }
 
 func within(name string, domains []string) bool {
 	return slices.ContainsFunc(domains, func(domain string) bool { return name == domain || strings.HasSuffix(name, "."+domain) })
@@ -204,7 +216,7 @@ const (
 	leafLife = 365 * 24 * time.Hour
 )
 
-func (a *authority) newCA() (*issuer, error) {
+func (a *CA) newCA() (*issuer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a CA: %w", err)
@@ -214,7 +226,7 @@ func (a *authority) newCA() (*issuer, error) {
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	t.PermittedDNSDomainsCritical = true
-	t.PermittedDNSDomains = slices.Clone(vouched)
+	t.PermittedDNSDomains = slices.Clone(a.domains)
 	for _, host := range a.hosts {
 		if net.ParseIP(host) == nil { // addresses are not constrained
 			t.PermittedDNSDomains = append(t.PermittedDNSDomains, host)
@@ -228,7 +240,7 @@ func (a *authority) newCA() (*issuer, error) {
 	return &issuer{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
 }
 
-func (a *authority) template(life time.Duration) *x509.Certificate {
+func (a *CA) template(life time.Duration) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) // never fails
 	serial.SetBit(serial, 126, 1)
 	now := a.clock.Wall()
@@ -236,7 +248,7 @@ func (a *authority) template(life time.Duration) *x509.Certificate {
 }
 
 // newLeaf makes the certificate of a host name, which also holds for this machine.
-func (a *authority) newLeaf(name, local string) (*tls.Certificate, error) {
+func (a *CA) newLeaf(name, local string) (*tls.Certificate, error) {
 	ca, err := a.ca()
 	if err != nil {
 		return nil, err
@@ -306,7 +318,7 @@ func writeFile(name string, text []byte) error {
 
 // load reads the CA of an earlier start. One that may not vouch for the user's hosts, or is not valid any more, is refused:
 // programs trust it, so it is not replaced behind their back.
-func (a *authority) load(dir string) (*issuer, error) {
+func (a *CA) load(dir string) (*issuer, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	text, err := os.ReadFile(certFile)
 	if err != nil {
@@ -321,7 +333,7 @@ func (a *authority) load(dir string) (*issuer, error) {
 	}
 	if info, err := os.Stat(keyFile); err == nil && info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(keyFile, 0o600); err != nil { // not the owner: it is used all the same
-			a.warning = "others may read the key of the CA, and this process can't change that: " + err.Error()
+			a.log.Warn("the CA is used as it is: others may read its key, and this process can't change that", "reason", err)
 		}
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
@@ -337,10 +349,4 @@ func (a *authority) load(dir string) (*issuer, error) {
 		}
 	}
 	return &issuer{pair.Leaf, key, text}, nil
-}
-
-// tellCA is the control plane's call for the certificate to trust.
-func (s *Server) tellCA(*http.Request) (http.Handler, error) {
-	text, err := s.authority.PEM()
-	return document{"application/x-pem-file", text}, err
 }

@@ -1,28 +1,9 @@
-package server
+package listen
 
 import (
 	"bytes"
-	"net/netip"
-	"slices"
 	"strings"
-
-	"ssmlocal/server/tc3"
 )
-
-// hostName is a host as it is compared: without its port and the root's dot, in lower case.
-func hostName(host string) string {
-	return strings.ToLower(strings.TrimSuffix(tc3.WithoutPort(host), "."))
-}
-
-// notPublic are the ends of names that nobody can register, so that no stranger lets them lead here (RFC 6761, 6762 and 8375, ICANN's
-// resolution of 2024 on .internal), with those of clusters.
-var notPublic = []string{".localhost", ".local", ".localdomain", ".internal", ".test", ".home.arpa", ".svc"}
-
-// isPublic tells whether a host is a name that public DNS may know, and no address.
-func isPublic(name string) bool {
-	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	return err != nil && strings.Contains(name, ".") && !slices.ContainsFunc(notPublic, func(end string) bool { return strings.HasSuffix(name, end) })
-}
 
 // A Host header with a scheme: found in the head of a request, and put right.
 
