@@ -346,7 +346,7 @@ func TestOfficialClients(t *testing.T) {
 				}
 				t.Skip(missing)
 			}
-			p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off", "--proxy", "127.0.0.1:0")
+			p := startProgram(t, "--listen", "127.0.0.1:0", "--limits", "off", "--proxy", "127.0.0.1:0", "--seed", "../../fixtures/clients/seed.yaml")
 			defer func() { _ = p.cmd.Process.Signal(os.Interrupt); _ = p.cmd.Wait() }()
 			line, _ := p.lines.ReadString('\n')
 			_, proxy, ok := strings.Cut(strings.TrimSpace(line), "is a proxy on ")
