@@ -2,12 +2,14 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +26,12 @@ func newHandler(t testing.TB, c Config) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { s.scheduler.Run(ctx, s.dueFailed) })
 	t.Cleanup(func() {
+		cancel()
+		background.Wait()
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
