@@ -26,6 +26,13 @@ func newHandler(t testing.TB, c Config) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	doWhatIsDue(t, s)
+	return s.servers[0].Handler
+}
+
+// doWhatIsDue does what Serve does in the background, without the serving, and closes the
+// server at the end.
+func doWhatIsDue(t testing.TB, s *Server) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { s.scheduler.Run(ctx, s.dueFailed) })
@@ -36,7 +43,6 @@ func newHandler(t testing.TB, c Config) http.Handler {
 			t.Error(err)
 		}
 	})
-	return s.servers[0].Handler
 }
 
 func signed(action, body string) *http.Request {
@@ -126,7 +132,7 @@ func BenchmarkYear(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
+	doWhatIsDue(b, s)
 	for i := range count {
 		begin := s.clock.Now().Add(time.Duration(i) * 4 * time.Minute).In(ssm.Zone).Format(time.DateTime)
 		do(b, s.servers[0].Handler, signed("CreateProductSecret", fmt.Sprintf(`{"SecretName":"db-%d","UserNamePrefix":"app",
