@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
@@ -32,10 +33,44 @@ func (s *Server) collect(ctx context.Context) {
 			return
 		case <-s.collector.wanted:
 		}
+		if !s.takeBackAtLast(ctx) {
+			return
+		}
 		err := s.collectOnce(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.log.Error("what belongs to an earlier state can't be removed; it takes room in the data file, and nobody sees it", "error", err)
 		}
+	}
+}
+
+// takeBackAtLast tries takeBack until it succeeds: before that, nothing may be removed. It
+// returns false if ctx ends before.
+func (s *Server) takeBackAtLast(ctx context.Context) bool {
+	for s.given.Load() != nil {
+		free, err := s.scheduler.Exclusive(ctx)
+		if err != nil {
+			return false
+		}
+		if err = s.takeBack(); err == nil {
+			s.staged.Store(0)
+		}
+		free()
+		if err != nil && !wait(ctx, 200*time.Millisecond) {
+			return false
+		}
+	}
+	return true
+}
+
+// wait waits, and returns false if ctx ends before.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

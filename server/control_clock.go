@@ -24,7 +24,7 @@ func (s *Server) clockNow() (ClockReply, error) {
 	wall := s.clock.Wall()
 	now := s.clock.At(wall)
 	reply := ClockReply{Mode: "running", Now: now.UTC(), Offset: now.Sub(wall).String()}
-	if s.clock.State().Frozen {
+	if s.scheduler.State().Frozen {
 		reply.Mode = "frozen"
 	}
 	return reply, nil

@@ -32,11 +32,14 @@ const toExpire = "expire"
 // findRole returns the role that keys are wanted for. An account for which the state has
 // no roles has every role, for its own callers; any of its roles may do everything.
 func findRole(tx *store.Tx, g *action.Generations, caller uint64, who action.Identity) (account.Role, error) {
-	all := rolesOf(tx, g, who.Uin)
+	all, unreadable := rolesOf(tx, g, who.Uin)
 	for _, r := range all {
 		if r.Name == who.Role || action.RoleID(r.Uin, r.Name) == who.Role {
 			return r, nil
 		}
+	}
+	if unreadable != nil { // it may be this one
+		return account.Role{}, unreadable
 	}
 	if len(all) > 0 || caller != who.Uin {
 		return account.Role{}, apierr.RoleNotFound.With(who.Role, who.Uin)

@@ -162,16 +162,20 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 // the first account that is known.
 func (s *Server) boundRoles() (bound []account.Role, err error) {
 	var all []account.Role
-	err = s.db.View(func(tx *store.Tx) error { all = rolesOf(tx, s.generations.Load(), 0); return nil })
+	err = s.db.View(func(tx *store.Tx) (err error) {
+		all, err = rolesOf(tx, s.generations.Load(), 0)
+		return err
+	})
+	s.warnUnreadable(err)
 	for _, r := range all {
 		if r.Bound {
 			bound = append(bound, r)
 		}
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && err == nil {
 		bound = []account.Role{{Uin: s.directory.FirstUin(), Name: boundRole, Bound: true}}
 	}
-	return bound, err
+	return bound, nil
 }
 
 // keysOf returns the keys of a role in JSON: the same until they come near their end.

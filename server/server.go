@@ -36,6 +36,7 @@ type Server struct {
 	stateLock   *stateLock
 	generations atomic.Pointer[action.Generations] // the present ones
 	staged      atomic.Uint32                      // the generation that is being written, 0 for none
+	given       atomic.Pointer[replacement]        // to the next start, and not taken; nil for none
 	shift       atomic.Int64                       // by how much replacements have moved the clock, in nanoseconds
 	collector   collector
 	works       works
@@ -246,7 +247,8 @@ func (s *Server) load() error {
 		return err
 	}
 	s.generations.Store(g)
-	return errors.Join(s.countStart(), s.restoreClock(), s.accounts.load(s.db, g), s.loadCredentials())
+	s.warnUnreadable(s.accounts.load(s.db, g))
+	return errors.Join(s.countStart(), s.restoreClock(), s.loadCredentials())
 }
 
 // maxHeader bounds a request's line and headers, in bytes: twice what any client sends. A

@@ -111,16 +111,23 @@ type accounts struct {
 }
 
 func (a *accounts) load(db *store.DB, g *action.Generations) error {
-	data, err := action.AllAccounts(db, g)
-	a.use(data)
-	return err
+	data, unreadable := action.AllAccounts(db, g)
+	a.use(0, data)
+	return unreadable
 }
 
-// use puts other data in place of all.
-func (a *accounts) use(data map[uint64]ssm.AccountData) {
+// use puts other data in place of that of an account, or with 0 of all.
+func (a *accounts) use(uin uint64, data map[uint64]ssm.AccountData) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.data = data
+	if uin == 0 {
+		a.data = data
+		return
+	}
+	delete(a.data, uin)
+	if own, has := data[uin]; has {
+		a.data[uin] = own
+	}
 }
 
 // all returns a copy of the data of all accounts that have any.

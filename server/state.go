@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"ssmlocal/server/account"
@@ -33,13 +34,13 @@ var (
 	shiftKey = []byte("shift")
 )
 
-// storedCredentials returns the credentials of the state, of every account but one.
+// storedCredentials returns the credentials of the state, of every account but one. Those that
+// can't be read are left out, and told with the error.
 func storedCredentials(tx *store.Tx, g *action.Generations, but uint64) (all []account.Credential, err error) {
-	err = credentials.Scan(tx, nil, func(key []byte, c *account.Credential) error {
+	err = credentials.Readable(tx, nil, func(key []byte, c *account.Credential) {
 		if _, generation := action.SplitIDKey(key); c.Uin != but && g.Live(c.Uin, generation) {
 			all = append(all, *c)
 		}
-		return nil
 	})
 	return all, err
 }
@@ -84,8 +85,10 @@ func (s *Server) applySeeds() error {
 	err := s.db.View(func(tx *store.Tx) error {
 		g := s.generations.Load()
 		stored, err := storedCredentials(tx, g, 0)
-		kept = action.Holds(tx, g) || len(stored) > 0 || len(rolesOf(tx, g, 0)) > 0 || !clocks.Empty(tx)
-		return err
+		roles, err2 := rolesOf(tx, g, 0)
+		unreadable := errors.Join(err, err2) != nil
+		kept = unreadable || action.Holds(tx, g) || len(stored)+len(roles) > 0 || !clocks.Empty(tx)
+		return nil
 	})
 	switch {
 	case err != nil:
@@ -128,11 +131,9 @@ func (s *Server) idTaken(uin uint64, secretID string) (taken bool, err error) {
 		if taken = k != nil && k.Uin != uin; taken || err != nil {
 			return err
 		}
-		return credentials.Scan(tx, []byte(secretID), func(key []byte, c *account.Credential) error {
-			id, generation := action.SplitIDKey(key)
-			taken = taken || id == secretID && c.Uin != uin && g.Live(c.Uin, generation)
-			return nil
-		})
+		c, err := action.FindID(tx, g, credentials, secretID, func(c *account.Credential) uint64 { return c.Uin })
+		taken = c != nil && c.Uin != uin
+		return err
 	})
 	return taken, err
 }
@@ -166,6 +167,9 @@ func (s *Server) replace(ctx context.Context, what string, sources []*seed.Sourc
 		return seed.Counts{}, err
 	}
 	defer free()
+	if err := s.takeBack(); err != nil {
+		return seed.Counts{}, err
+	}
 	work := s.works.begin(what, s.log)
 	defer work.end()
 	r := &replacement{s: s, uin: uin, random: random}
@@ -174,7 +178,9 @@ func (s *Server) replace(ctx context.Context, what string, sources []*seed.Sourc
 	}
 	s.staged.Store(r.stage.Generation)
 	defer func() {
-		s.staged.Store(0)
+		if s.given.Load() == nil {
+			s.staged.Store(0)
+		}
 		s.collector.wake() // for what was before, or what came to nothing
 	}()
 	r.state, err = s.build(ctx, sources, uin, func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
@@ -201,8 +207,8 @@ type replacement struct {
 
 	known       map[string]account.Credential
 	generations *action.Generations
-	accounts    map[uint64]ssm.AccountData
-	shift       int64 // of the clock
+	accounts    map[uint64]ssm.AccountData // of the new state
+	shift       int64                      // of the clock
 	faults      fault.Prepared
 }
 
@@ -213,10 +219,6 @@ func (r *replacement) prepare(ctx context.Context) error {
 	present := s.generations.Load()
 	r.generations = present.With(r.uin, generation)
 	r.accounts = map[uint64]ssm.AccountData{}
-	if r.uin != 0 {
-		r.accounts = s.accounts.all()
-		delete(r.accounts, r.uin)
-	}
 	for _, a := range r.state.Accounts {
 		if err := r.stage.Account(ctx, a); err != nil {
 			return err
@@ -245,9 +247,7 @@ func (r *replacement) prepare(ctx context.Context) error {
 	if r.uin != 0 {
 		var others []account.Credential
 		err := s.db.View(func(tx *store.Tx) (err error) { others, err = storedCredentials(tx, present, r.uin); return err })
-		if err != nil {
-			return err
-		}
+		s.warnUnreadable(err)
 		all = append(others, all...)
 	}
 	var err error
@@ -270,13 +270,29 @@ func (r *replacement) take(ctx context.Context) error {
 	if err := s.db.Update(func(tx *store.Tx) error { return r.keep(tx, r.generations, r.state.Clock, r.shift) }); err != nil {
 		return err
 	}
-	before := s.clock.State()
 	err := s.scheduler.Reset(ctx, func() error { return s.stateLock.replace(ctx, r.uin, r.swap) })
-	if err != nil { // nothing was taken: the next start is to find what is present
-		present := s.generations.Load()
-		err = errors.Join(err, s.db.Update(func(tx *store.Tx) error { return r.keep(tx, present, before, s.shift.Load()) }))
+	if err != nil {
+		s.given.Store(r)
+		err = errors.Join(err, s.takeBack())
 	}
 	return err
+}
+
+// takeBack lets the next start find what is present now, after a replacement that was written
+// for it and then not taken. The caller holds the scheduler's Exclusive.
+func (s *Server) takeBack() error {
+	r := s.given.Load()
+	if r == nil {
+		return nil
+	}
+	err := s.db.Update(func(tx *store.Tx) error {
+		return r.keep(tx, s.generations.Load(), s.clock.State(), s.shift.Load())
+	})
+	if err != nil {
+		return fmt.Errorf("the state that was not taken is the one of the next start for now, which is tried to mend: %w", err)
+	}
+	s.given.Store(nil)
+	return nil
 }
 
 // keep writes what says which state is the present one.
@@ -290,9 +306,11 @@ func (r *replacement) swap() {
 	s := r.s
 	s.generations.Store(r.generations)
 	s.shift.Store(r.shift)
-	s.accounts.use(r.accounts)
+	s.accounts.use(r.uin, r.accounts)
 	s.directory.Use(r.known)
-	s.clock.Restore(r.state.Clock)
+	if r.uin == 0 {
+		s.clock.Restore(r.state.Clock)
+	}
 	s.limiter.Forget(r.uin)
 	s.journal.Forget(r.uin)
 	s.due.Forget(r.uin)
@@ -305,20 +323,26 @@ func (r *replacement) swap() {
 	s.faults.Replace(r.uin, r.faults)
 }
 
-// rolesOf returns the roles of an account, or with 0 all, by account and name. One that
-// can't be read is left out.
-func rolesOf(tx *store.Tx, g *action.Generations, uin uint64) (all []account.Role) {
+// rolesOf returns the roles of an account, or with 0 all, by account and name. Those that
+// can't be read are left out, and told with the error.
+func rolesOf(tx *store.Tx, g *action.Generations, uin uint64) (all []account.Role, unreadable error) {
 	var prefix []byte
 	if uin != 0 {
 		prefix = action.AccountKey(uin, g.Of(uin))
 	}
-	_ = roles.Scan(tx, prefix, func(key []byte, r *account.Role) error {
+	unreadable = roles.Readable(tx, prefix, func(key []byte, r *account.Role) {
 		if g.Live(r.Uin, action.GenerationOf(key)) {
 			all = append(all, *r)
 		}
-		return nil
 	})
-	return all
+	return all, unreadable
+}
+
+// warnUnreadable tells of records that can't be read and are left out.
+func (s *Server) warnUnreadable(err error) {
+	if err != nil {
+		s.log.Error("a record can't be read and is left out; a backup may have it", "error", err)
+	}
 }
 
 // loadCredentials makes the credentials of the state known, at the start.
@@ -328,9 +352,7 @@ func (s *Server) loadCredentials() error {
 		stored, err = storedCredentials(tx, s.generations.Load(), 0)
 		return err
 	})
-	if err != nil {
-		return err
-	}
+	s.warnUnreadable(err)
 	known, err := s.directory.With(stored)
 	if err != nil {
 		return ConfigError{fmt.Errorf("--credential: %w; the other one is in the data file", err)}
@@ -367,30 +389,31 @@ func (s *Server) export(ctx context.Context, out *spool, uin uint64) error {
 }
 
 func (s *Server) exportOnce(ctx context.Context, out *spool, uin uint64, work *work) error {
-	s.stateLock.RLock()
 	s.scheduler.CatchUp(ctx, s.clock.Now())
-	g, virtual, faults := s.generations.Load(), s.clock.State(), s.faults.Rest(uin)
+	free, err := s.scheduler.Still(ctx)
+	if err != nil {
+		return err
+	}
+	s.stateLock.RLock()
+	unlock := sync.OnceFunc(func() { s.stateLock.RUnlock(); free() })
+	defer unlock()
+	g, virtual, faults := s.generations.Load(), s.scheduler.State(), s.faults.Rest(uin)
 	if uin != 0 {
 		virtual = clock.State{}
 	}
-	locked := true
-	unlock := func() {
-		if locked {
-			s.stateLock.RUnlock()
-		}
-		locked = false
-	}
-	defer unlock()
 	return s.db.View(func(tx *store.Tx) error {
 		unlock() // from here on the transaction has what is exported
 		stored, err := storedCredentials(tx, g, 0)
-		if err != nil {
-			return err
-		}
 		if uin != 0 {
 			stored = slices.DeleteFunc(stored, func(c account.Credential) bool { return c.Uin != uin })
+			s.warnUnreadable(err) // it may be another account's
+			err = nil
 		}
-		w := &counting{seed.NewWriter(out, virtual, stored, rolesOf(tx, g, uin), faults), ctx, work}
+		roles, err2 := rolesOf(tx, g, uin)
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		w := &counting{seed.NewWriter(out, virtual, stored, roles, faults), ctx, work}
 		if err := action.Read(tx, g, uin, w); err != nil {
 			return err
 		}

@@ -42,7 +42,8 @@ type write struct {
 //
 // An idle caller commits at once on its own goroutine. Callers that come while a commit is being written are committed
 // together by the first of them, with one sync: do may therefore run on another goroutine than its caller's, after
-// other writers in the same bbolt transaction, but never beside another writer.
+// other writers in the same bbolt transaction, but never beside another writer. It may run twice, if the first
+// transaction is taken back: what it sets outside must be right then, too.
 func (d *DB) Update(do func(*Tx) error) error {
 	w := &write{do: do, turn: make(chan bool, 1)}
 	d.mu.Lock()
@@ -69,7 +70,10 @@ func (d *DB) lead() {
 	err := d.commit(group)
 	if errors.Is(err, errAllFailed) && len(group) > 1 {
 		for _, w := range group { // one of them met a damaged page: the others may not
-			w.err = d.commit([]*write{w})
+			w.err, w.panics = nil, nil
+			if err := d.commit([]*write{w}); err != nil {
+				w.err = err
+			}
 		}
 	} else if err != nil {
 		for _, w := range group {

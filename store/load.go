@@ -28,8 +28,10 @@ type pair struct{ key, value []byte }
 const (
 	// heldBack bounds the records that wait for being sorted, in bytes.
 	heldBack = 16 << 20
-	// perCommit bounds what one transaction of a load writes: some milliseconds.
-	perCommit = 2000
+	// perCommit and bytesPerCommit bound what one transaction of a load writes: some
+	// milliseconds.
+	perCommit      = 2000
+	bytesPerCommit = 512 << 10
 )
 
 // Load begins a load into the table.
@@ -102,7 +104,14 @@ func (l *Load[T]) Finish(ctx context.Context) error {
 // write writes the records that are held back.
 func (l *Load[T]) write(ctx context.Context) error {
 	slices.SortFunc(l.held, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
-	for some := range slices.Chunk(l.held, perCommit) {
+	for rest := l.held; len(rest) > 0; {
+		n, size := 0, 0
+		for n < min(len(rest), perCommit) && size < bytesPerCommit {
+			size += len(rest[n].key) + len(rest[n].value)
+			n++
+		}
+		some := rest[:n]
+		rest = rest[n:]
 		err := l.db.inTurn(ctx, func(tx *Tx) error {
 			b := l.table.bucket(tx)
 			b.FillPercent = 0.9

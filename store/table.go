@@ -111,6 +111,21 @@ func (t *Table[T]) Scan(tx *Tx, prefix []byte, visit func(key []byte, record *T)
 	return nil
 }
 
+// Readable is Scan over a table with records that can't be read: it goes past them. The error
+// says so; it names the first of them.
+func (t *Table[T]) Readable(tx *Tx, prefix []byte, visit func(key []byte, record *T)) (unreadable error) {
+	c := t.bucket(tx).Cursor()
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		record, err := t.decode(k, v)
+		if err == nil {
+			visit(k, record)
+		} else if unreadable == nil {
+			unreadable = err
+		}
+	}
+	return unreadable
+}
+
 // Keys returns copies of all keys that start with prefix, in order.
 func (t *Table[T]) Keys(tx *Tx, prefix []byte) [][]byte {
 	return t.KeysFrom(tx, prefix, prefix, math.MaxInt)
@@ -138,12 +153,7 @@ func (t *Table[T]) From(tx *Tx, least []byte) []byte {
 	return bytes.Clone(k)
 }
 
-// Next returns the next number of the table's own sequence, from 1 on. Numbers
-// grow; one that was drawn by a write that failed is not drawn again while other
-// writes of its transaction are kept. A draw alone is not kept.
-func (t *Table[T]) Next(tx *Tx) (uint64, error) { return t.bucket(tx).NextSequence() }
-
-// Drawn returns the last number that Next returned, 0 for none.
+// Drawn returns the last number that a file of format 1 has drawn for the table, 0 for none.
 func (t *Table[T]) Drawn(tx *Tx) uint64 { return t.bucket(tx).Sequence() }
 
 // rekey gives the records of a file of format 1 the keys of this one.

@@ -80,14 +80,8 @@ func dropAccessKeys(tx *store.Tx, secret []byte) error {
 }
 
 // FindAccessKey returns the key with a SecretId, nil if no secret holds it.
-func FindAccessKey(tx *store.Tx, g *Generations, secretID string) (found *ssm.AccessKeyPair, err error) {
-	err = accessKeys.Scan(tx, []byte(secretID), func(key []byte, k *ssm.AccessKeyPair) error {
-		if id, generation := SplitIDKey(key); id == secretID && g.Live(k.Uin, generation) {
-			found = k
-		}
-		return nil
-	})
-	return found, err
+func FindAccessKey(tx *store.Tx, g *Generations, secretID string) (*ssm.AccessKeyPair, error) {
+	return FindID(tx, g, accessKeys, secretID, func(k *ssm.AccessKeyPair) uint64 { return k.Uin })
 }
 
 // NewAccessKeySecret makes a secret of the type API key for a user. Whether the user is one of the account is asked when

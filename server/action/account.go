@@ -8,15 +8,15 @@ import (
 // accounts is what is known of accounts besides their secrets, by Uin.
 var accounts = &store.Table[ssm.AccountData]{Name: "accounts"}
 
-// AllAccounts returns the data of every account that has any, by Uin.
+// AllAccounts returns the data of every account that has any, by Uin. What can't be read is
+// left out, and told with the error.
 func AllAccounts(db *store.DB, g *Generations) (map[uint64]ssm.AccountData, error) {
 	all := map[uint64]ssm.AccountData{}
 	err := db.View(func(tx *store.Tx) error {
-		return accounts.Scan(tx, nil, func(key []byte, data *ssm.AccountData) error {
+		return accounts.Readable(tx, nil, func(key []byte, data *ssm.AccountData) {
 			if uin, generation, _ := splitKey(key); g.Live(uin, generation) {
 				all[uin] = *data
 			}
-			return nil
 		})
 	})
 	return all, err

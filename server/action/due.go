@@ -55,6 +55,8 @@ type Aside struct {
 	Attempts   int       `json:"attempts"`
 	Reason     string    `json:"reason"`
 	Err        error     `json:"-"` // with the stack of a panic
+
+	entry dueItem
 }
 
 const (
@@ -108,15 +110,18 @@ func (k *dueKind) order(t time.Time) uint64 {
 // Step makes the first things happen that are due until a time, in order and each at
 // its own time, in one transaction of a few milliseconds. It returns what happened and
 // when more is due, the zero time for never. Within the transaction it calls keep with
-// the time up to which everything is done then.
+// the time of the last thing that was done, or with until if nothing more is due by then.
 func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) error) (events []Event, next time.Time, err error) {
+	var tried []attempt
 	err = d.DB.Update(func(tx *store.Tx) error {
-		events = nil
+		tried, next = nil, time.Time{}
 		g := d.Generations()
+		skip := d.skip(g, d.Wall())
+		items := dueItems(tx, until, atOnce, skip)
 		began := d.Wall()
-		skip := d.skip(g, began)
 		var made time.Time // the earliest that is due because of what was done
-		for i, item := range dueItems(tx, until, atOnce, skip) {
+		var last time.Time
+		for i, item := range items {
 			if i > 0 && d.Wall().Sub(began) > inOneGo || !made.IsZero() && made.Before(item.at) {
 				break
 			}
@@ -124,27 +129,77 @@ func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) e
 				continue // what was done before took it out of the list
 			}
 			c := &Call{Now: item.at, Random: d.Random, Tasks: d.Tasks, Generations: g, tx: tx, accountOf: d.Account}
-			if event, done := d.try(tx, c, &item); done {
-				events = append(events, event)
-			}
+			tried, last = append(tried, item.try(tx, c)), item.at
 			if !c.Due.IsZero() && (made.IsZero() || c.Due.Before(made)) {
 				made = c.Due
 			}
 		}
-		next = time.Time{}
-		if first := dueItems(tx, farAway, 1, skip); len(first) > 0 {
+		failed := failedOf(tried)
+		if first := dueItems(tx, farAway, 1, func(list string, key []byte) bool {
+			return failed[list+string(key)] || skip(list, key)
+		}); len(first) > 0 {
 			next = first[0].at
 		}
 		reached := until
 		if !next.IsZero() && !next.After(until) {
-			reached = next.Add(-1)
+			reached = last
 		}
 		return keep(tx, reached)
 	})
 	if err != nil {
 		return nil, next, err
 	}
-	return events, next, nil
+	return d.settle(tried), next, nil
+}
+
+// An attempt is a due item with what became of it.
+type attempt struct {
+	item  dueItem
+	event Event
+	err   error
+}
+
+// try does the item, or takes back what it did.
+func (item *dueItem) try(tx *store.Tx, c *Call) attempt {
+	a := attempt{item: *item}
+	a.err = tx.Try(func() (err error) {
+		a.event, err = item.do(c, item.Key)
+		return err
+	})
+	return a
+}
+
+func failedOf(tried []attempt) map[string]bool {
+	failed := map[string]bool{}
+	for _, a := range tried {
+		if a.err != nil {
+			failed[a.item.id()] = true
+		}
+	}
+	return failed
+}
+
+// id is a name of the item that no other has.
+func (item *dueItem) id() string { return item.list + string(item.Key) }
+
+// settle sets aside what could not be done, once the rest is on disk, and returns what
+// happened.
+func (d *Due) settle(tried []attempt) (events []Event) {
+	var failed []Aside
+	d.mu.Lock()
+	for _, a := range tried {
+		if a.err == nil {
+			delete(d.aside, a.item.id())
+			events = append(events, a.event)
+		} else {
+			failed = append(failed, d.setAside(a))
+		}
+	}
+	d.mu.Unlock()
+	for _, a := range failed {
+		d.Failed(a)
+	}
+	return events
 }
 
 // farAway is behind everything that can be due.
@@ -181,34 +236,22 @@ func (d *Due) skip(g *Generations, wall time.Time) func(list string, key []byte)
 	}
 }
 
-// try does one item, or sets it aside.
-func (d *Due) try(tx *store.Tx, c *Call, item *dueItem) (event Event, done bool) {
-	err := tx.Try(func() (err error) {
-		event, err = item.do(c, item.Key)
-		return err
-	})
-	at := item.list + string(item.Key)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err == nil {
-		delete(d.aside, at)
-		return event, true
-	}
-	a := d.aside[at]
+// setAside notes an item that could not be done. The lock must be held.
+func (d *Due) setAside(failed attempt) Aside {
+	a := d.aside[failed.item.id()]
 	if a == nil {
-		a = &Aside{What: item.what, DueAt: item.at.UTC(), Since: d.Wall().UTC()}
-		a.name(item)
+		a = &Aside{What: failed.item.what, DueAt: failed.item.at.UTC(), Since: d.Wall().UTC(), entry: failed.item}
+		a.name(&failed.item)
 		if d.aside == nil {
 			d.aside = map[string]*Aside{}
 		}
-		d.aside[at] = a
+		d.aside[failed.item.id()] = a
 	}
 	a.Attempts++
-	a.Err = err
-	a.Reason, _, _ = strings.Cut(err.Error(), "\n") // without the stack
+	a.Err = failed.err
+	a.Reason, _, _ = strings.Cut(failed.err.Error(), "\n") // without the stack
 	a.RetryAt = d.Wall().Add(min(firstRetry<<min(a.Attempts-1, 10), lastRetry)).UTC()
-	d.Failed(*a)
-	return Event{}, false
+	return *a
 }
 
 // name says what the item is about, as far as its key tells.
@@ -224,13 +267,35 @@ func (a *Aside) name(item *dueItem) {
 	a.Uin, a.Region, a.SecretName = o.Uin, o.Region, name
 }
 
-// Aside returns what is set aside, the longest first.
+// Aside returns what is set aside, the longest first. What is not due any more, as its
+// secret was deleted for one, is left out.
 func (d *Due) Aside() []Aside {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	all := []Aside{}
+	d.mu.Lock()
 	for _, a := range d.aside {
 		all = append(all, *a)
+	}
+	d.mu.Unlock()
+	if len(all) == 0 {
+		return all
+	}
+	var gone []string
+	err := d.DB.View(func(tx *store.Tx) error {
+		all = slices.DeleteFunc(all, func(a Aside) bool {
+			is := !a.entry.in(tx, a.entry.list, a.entry.Order, a.entry.Key)
+			if is {
+				gone = append(gone, a.entry.id())
+			}
+			return is
+		})
+		return nil
+	})
+	if err == nil {
+		d.mu.Lock()
+		for _, id := range gone {
+			delete(d.aside, id)
+		}
+		d.mu.Unlock()
 	}
 	slices.SortFunc(all, func(a, b Aside) int {
 		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.SecretName, b.SecretName))

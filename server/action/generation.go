@@ -170,10 +170,39 @@ func (g *Generations) Dead(table string, key []byte) bool {
 	switch table {
 	case accessKeys.Name: // whose account stands in the record: what is live has its entries, too
 		_, generation := SplitIDKey(key)
-		return generation != g.all && !slices.Contains(slices.Collect(maps.Values(g.own)), generation)
+		return !g.anybodys(generation)
 	case secrets.Name, tasks.Name:
 		uin, generation, _ := splitKey(key)
 		return !g.Live(uin, generation)
+	}
+	return false
+}
+
+// FindID returns the record of the present generation that a table whose keys are IDKeys
+// has for a SecretId, nil for none.
+func FindID[T any](tx *store.Tx, g *Generations, t *store.Table[T], secretID string, uinOf func(*T) uint64) (*T, error) {
+	keys := append(t.Keys(tx, append([]byte(secretID), 0)), []byte(secretID))
+	for _, key := range keys {
+		id, generation := SplitIDKey(key)
+		if id != secretID || !g.anybodys(generation) {
+			continue
+		}
+		if record, err := t.Get(tx, key); err != nil || record != nil && g.Live(uinOf(record), generation) {
+			return record, err
+		}
+	}
+	return nil, nil
+}
+
+// anybodys reports whether a generation is the present one of any account.
+func (g *Generations) anybodys(generation uint32) bool {
+	if generation == g.all {
+		return true
+	}
+	for _, own := range g.own {
+		if generation == own {
+			return true
+		}
 	}
 	return false
 }
@@ -195,9 +224,9 @@ func Collect(ctx context.Context, db *store.DB, keep Keep) error {
 }
 
 // CollectAccounts is Collect for a table whose keys start with AccountKey.
-func CollectAccounts[T any](ctx context.Context, db *store.DB, keep Keep, t *store.Table[T]) error {
+func CollectAccounts[T any](ctx context.Context, db *store.DB, keep Keep, t *store.Table[T]) (left error) {
 	var from []byte
-	for {
+	for ctx.Err() == nil {
 		var dead [][]byte
 		err := db.View(func(tx *store.Tx) error {
 			for key := t.From(tx, from); key != nil && dead == nil; key = t.From(tx, from) {
@@ -211,28 +240,30 @@ func CollectAccounts[T any](ctx context.Context, db *store.DB, keep Keep, t *sto
 			return nil
 		})
 		if err != nil || dead == nil {
-			return err
+			return errors.Join(left, err)
 		}
-		if err := deleteAll(ctx, db, t, dead); err != nil {
-			return err
+		if err := deleteAll(ctx, db, t, dead); left == nil {
+			left = err // the first is enough to say
 		}
 		from = append(dead[len(dead)-1], 0)
 	}
+	return ctx.Err()
 }
 
 // CollectIDs is Collect for a table whose keys are IDKeys.
 func CollectIDs[T any](ctx context.Context, db *store.DB, keep Keep, t *store.Table[T], uinOf func(*T) uint64) error {
 	var dead [][]byte
 	err := db.View(func(tx *store.Tx) error {
-		return t.Scan(tx, nil, func(key []byte, record *T) error {
+		return t.Readable(tx, nil, func(key []byte, record *T) {
 			if _, generation := SplitIDKey(key); !keep(uinOf(record), generation) {
 				dead = append(dead, slices.Clone(key))
 			}
-			return nil
 		})
 	})
 	for some := range slices.Chunk(dead, removedAtOnce) {
-		err = errors.Join(err, deleteAll(ctx, db, t, some))
+		if failed := deleteAll(ctx, db, t, some); err == nil {
+			err = failed
+		}
 	}
 	return err
 }

@@ -177,7 +177,6 @@ type Stage struct {
 	tasks      *store.Load[ssm.Task]
 	flowIDs    *store.Load[uint64]
 
-	keys     uint64            // how many access keys there are
 	creating []unfinished      // secrets that are Creating and name no task
 	begun    map[uint64]uint64 // the counters of flowIDs
 }
@@ -241,9 +240,8 @@ func (st *Stage) Secret(ctx context.Context, uin uint64, h *ssm.SecretSnapshot) 
 			return err
 		}
 	}
-	for _, k := range h.Keys {
-		st.keys++
-		k.Number = st.keys
+	for i, k := range h.Keys {
+		k.Number = uint64(i + 1)
 		if err := st.accessKeys.Put(ctx, IDKey(k.SecretID, st.Generation), &k.AccessKeyPair); err != nil {
 			return err
 		}
@@ -283,10 +281,15 @@ func (st *Stage) Finish(ctx context.Context) error {
 	return nil
 }
 
-// putKey stores an access key as the newest.
-func (c *Call) putKey(k *ssm.HeldKey) (err error) {
-	if k.Number, err = accessKeys.Next(c.tx); err != nil {
-		return err
+// putKey stores an access key as the newest of its secret.
+func (c *Call) putKey(k *ssm.HeldKey) error {
+	k.Number = 1
+	if held := accessKeys.All(c.tx, string(secretKey(c.Owner, k.SecretName))); len(held) > 0 {
+		newest, err := accessKeys.Get(c.tx, held[len(held)-1])
+		if err != nil {
+			return err
+		}
+		k.Number = newest.Number + 1
 	}
 	return accessKeys.Put(c.tx, IDKey(k.SecretID, c.Owner.Generation), &k.AccessKeyPair)
 }

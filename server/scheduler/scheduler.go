@@ -32,12 +32,13 @@ type Scheduler[E any] struct {
 	mu      sync.Mutex
 	noticed int64         // the earliest that Schedule was told during the present step
 	stepped chan struct{} // closed after each step
+	move    *move[E]      // that is under way
 }
 
 // A Step makes the first things happen that are due until a time, in order, for some
 // milliseconds at most. It returns what happened and when more is due, the zero time for
 // never. If keep is not nil, it stores, together with what it does, the clock's state
-// that keep returns for the time up to which everything is done.
+// that keep returns for the time of the last thing that was done.
 type Step[E any] func(until time.Time, keep func(reached time.Time) clock.State) (happened []E, next time.Time, err error)
 
 const never = math.MaxInt64
@@ -196,6 +197,9 @@ func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.
 	}
 	m := move[E]{s: s, frozen: s.clock.State().Frozen, each: each}
 	defer m.end()
+	s.mu.Lock()
+	s.move = &m
+	s.mu.Unlock()
 	planned := false
 	for !m.done {
 		if err := acquire(ctx, s.turn); err != nil {
@@ -225,20 +229,30 @@ type move[E any] struct {
 	to     time.Time
 	each   func([]E, time.Time)
 	done   bool
+	// reached is the time of the last thing that was done; there may be more to do at that
+	// time. The clock stands before it then, so that calls see nothing undone.
+	reached time.Time
 }
 
 // stepLocked makes one step. The turn must be held.
 func (m *move[E]) stepLocked() error {
 	s := m.s
+	var last time.Time
 	happened, err := s.stepLocked(m.to, func(reached time.Time) clock.State {
-		if !reached.Before(m.to) {
+		if last = reached; !last.Before(m.to) {
 			return m.target
 		}
-		return m.at(reached)
+		if now := s.clock.Now(); last.Before(now) {
+			last = now
+		}
+		return m.at(last)
 	})
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	m.reached = last
+	s.mu.Unlock()
 	next := s.next.Load()
 	if next > m.to.UnixNano() {
 		s.clock.Restore(m.target)
@@ -263,11 +277,46 @@ func (m *move[E]) at(t time.Time) clock.State {
 	return clock.State{Offset: int64(t.Sub(m.s.clock.Wall()))}
 }
 
-// end lets a clock go on that was moved a part of the way.
+// end lets a clock go on that was moved a part of the way: from the last thing that was done.
 func (m *move[E]) end() {
-	if !m.done && !m.frozen && m.s.clock.State().Frozen {
-		m.s.clock.Run()
+	s := m.s
+	s.mu.Lock()
+	s.move = nil
+	s.mu.Unlock()
+	if m.done || !s.clock.State().Frozen {
+		return
 	}
+	if m.reached.After(s.clock.Now()) {
+		s.clock.Restore(clock.State{Frozen: true, At: m.reached.UnixNano()})
+		s.look()
+	}
+	if !m.frozen {
+		s.clock.Run()
+	}
+}
+
+// State is the clock's state as it is, or would be if the move ended now that is under way.
+func (s *Scheduler[E]) State() clock.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, state := s.move, s.clock.State()
+	if m == nil || !state.Frozen {
+		return state
+	}
+	at := time.Unix(0, state.At)
+	if m.reached.After(at) {
+		at = m.reached
+	}
+	return m.at(at)
+}
+
+// Still keeps steps and Reset out until free is called. It returns ctx's error if that ends
+// before it is its turn.
+func (s *Scheduler[E]) Still(ctx context.Context) (free func(), err error) {
+	if err := acquire(ctx, s.turn); err != nil {
+		return nil, err
+	}
+	return func() { release(s.turn) }, nil
 }
 
 // finish does what is due now.
@@ -323,6 +372,7 @@ func (s *Scheduler[E]) Run(ctx context.Context, failed func(error)) {
 			continue
 		}
 		failures = 0
+		s.retry.Store(0)
 		timer.Reset(min(max(0, time.Duration(s.next.Load()-s.clock.Now().UnixNano())), longest))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -40,6 +41,10 @@ func (s *splitter) next() (text []byte, before int, err error) {
 		case isMarker(line, "---") && !isPreamble(text):
 			s.held, s.begun = line, true
 			return text, before, nil
+		case isMarker(line, "---") && hasMarker(text): // a document with nothing in it
+			text, before = nil, s.lines-bytes.Count(line, []byte("\n"))
+		case isPreamble(text) && version.Match(line): // of YAML, which makes no difference here
+			line = []byte("#\n")
 		case isMarker(line, "..."):
 			if text = append(text, line...); isPreamble(text) {
 				text = nil
@@ -75,6 +80,19 @@ func isMarker(line []byte, marker string) bool {
 	return is && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
 }
 
+// version is the line that says which version of YAML a document has.
+var version = regexp.MustCompile(`^%YAML\s+1\.[0-9]\s*$`)
+
+// hasMarker reports whether a preamble has the line that begins a document.
+func hasMarker(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if isMarker(line, "---") {
+			return true
+		}
+	}
+	return false
+}
+
 // isPreamble reports whether a text is nothing but comments, directives and the
 // beginning of a document.
 func isPreamble(text []byte) bool {
@@ -94,10 +112,17 @@ var odd = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-
 // fromJSON makes of a document in JSON the YAML that says the same, line by line.
 // Anything else it returns as it is.
 func fromJSON(text []byte) []byte {
-	if start := bytes.TrimLeft(text, " \t\r\n"); len(start) == 0 || start[0] != '{' || !json.Valid(text) {
+	begin := 0
+	for line := range bytes.Lines(text) {
+		if !isPreamble(line) {
+			break
+		}
+		begin += len(line)
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(text[begin:], " \t"), []byte("{")) || !json.Valid(text[begin:]) {
 		return text
 	}
-	return odd.ReplaceAllFunc(text, func(m []byte) []byte {
+	return slices.Concat(text[:begin], odd.ReplaceAllFunc(text[begin:], func(m []byte) []byte {
 		switch {
 		case len(m) == 12:
 			var high, low rune
@@ -108,7 +133,7 @@ func fromJSON(text []byte) []byte {
 		}
 		c, _ := utf8.DecodeRune(m)
 		return fmt.Appendf(nil, `\u%04x`, c)
-	})
+	}))
 }
 
 // lineEnds are characters that YAML 1.1 takes for the end of a line, as the library does,
