@@ -200,9 +200,52 @@ accounts:
 	if got := refusal(t, q); got != "" {
 		t.Errorf("a call of another secret: %s", got)
 	}
+	r, err := http.NewRequest(http.MethodPut, url+"/_ssmlocal/state?uin=100000000001", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply, body := send(t, r); reply.StatusCode != http.StatusOK {
+		t.Error(body)
+	}
+	if text := get("/setaside"); strings.TrimSpace(text) != "[]" {
+		t.Errorf("the secrets are gone, and still set aside: %s", text)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestExportDuringAMove exports again and again while the clock is moved over rotations at the
+// same moment: each export is of one moment, so that it can be imported.
+func TestExportDuringAMove(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})
+	var seed strings.Builder
+	seed.WriteString("accounts:\n  - uin: 5\n    secrets:\n")
+	for i := range 600 {
+		fmt.Fprintf(&seed, "      - {secretName: s%d, secretType: 1, productName: Mysql, resourceId: c, enableRotation: true}\n", i)
+	}
+	s.Import(seed.String())
+	moved := make(chan struct{})
+	go func() { defer close(moved); s.Advance(600 * 24 * time.Hour) }()
+	var exports []string
+	for under := true; under; {
+		select {
+		case <-moved:
+			under = false
+		default:
+			exports = append(exports, getState(t, s, ""))
+		}
+	}
+	other := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})
+	for _, text := range exports {
+		if strings.Contains(text[:min(len(text), 200)], "frozen") {
+			t.Errorf("the clock of an export stands still:\n%.200s", text)
+		}
+		if status, body := putState(t, other, "", text); status != http.StatusOK {
+			t.Fatalf("%s\n%.200s", body, text)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/servertest"
+	"ssmlocal/server/ssm"
 	"ssmlocal/store"
 )
 
@@ -372,7 +375,7 @@ clock: {now: 2030-01-01T00:00:00Z, frozen: true}
 accounts:
   - uin: 100000000001
     credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]
-    users: [{uin: 100000000101}]
+    users: [{uin: 100000000101}, {uin: 100000000102}]
     secrets:
       - {secretName: db, secretType: 1, productName: Mysql, resourceId: cdb-1}
       - {secretName: key, secretType: 3, targetUin: 100000000101}
@@ -425,6 +428,82 @@ accounts:
 	for _, part := range []string{"InternalError", `"Regions"`, "SSM_Rotate_20300101080000", "skey-"} {
 		if !strings.Contains(first, part) {
 			t.Errorf("the session has no %s:\n%s", part, first)
+		}
+	}
+}
+
+// TestAccountsSetDuringAnImport sets what is known of one account again and again while another
+// one is imported: nothing that was acknowledged is lost.
+func TestAccountsSetDuringAnImport(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 10000})
+	var seed strings.Builder
+	seed.WriteString("accounts:\n  - uin: 5\n    secrets:\n")
+	for i := range 3000 {
+		fmt.Fprintf(&seed, "      - {secretName: s%d, secretString: x}\n", i)
+	}
+	imported := make(chan struct{})
+	go func() {
+		defer close(imported)
+		if status, body := putState(t, s, "?uin=5", seed.String()); status != http.StatusOK {
+			t.Error(body)
+		}
+	}()
+	for n, under := 1, true; under; n++ {
+		select {
+		case <-imported:
+			under = false
+		default:
+		}
+		if status, body := ask(t, s, "PUT", "/accounts", fmt.Sprintf(`{"uin":7,"secretLimit":%d}`, n)); status != http.StatusOK {
+			t.Fatal(body)
+		}
+		if _, all := ask(t, s, "GET", "/accounts", ""); !strings.Contains(all, fmt.Sprintf(`"secretLimit": %d`, n)) {
+			t.Fatalf("%d was acknowledged, and there is %s", n, all)
+		}
+	}
+}
+
+// TestRotationsOfImportedAccessKeys rotates an API-key secret of a seed: the key before the
+// present one stays, the one before that goes, and what is exported can be imported.
+func TestRotationsOfImportedAccessKeys(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	s.Import(`
+accounts:
+  - uin: 100000000001
+    credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]
+    users: [{uin: 100000000101}, {uin: 100000000102}]
+    secrets:
+      - {secretName: a, secretType: 3, targetUin: 100000000101}
+      - {secretName: b, secretType: 3, targetUin: 100000000102}`)
+	present := func() account.Credential {
+		var reply struct{ SecretString string }
+		if err := s.Call("GetSecretValue", map[string]string{"SecretName": "b", "VersionId": ssm.CurrentVersion}, &reply); err != nil {
+			t.Fatal(err)
+		}
+		var key struct{ SecretId, SecretKey string }
+		if err := json.Unmarshal([]byte(reply.SecretString), &key); err != nil {
+			t.Fatal(err)
+		}
+		return account.Credential{SecretID: key.SecretId, SecretKey: key.SecretKey}
+	}
+	works := func(key account.Credential) bool {
+		return s.CallIn(ssm.DefaultRegion, key, "GetRegions", nil, nil) == nil
+	}
+	held := []account.Credential{present()}
+	for range 4 {
+		if err := s.Call("RotateProductSecret", map[string]string{"SecretName": "b"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, present())
+		for age, key := range slices.Backward(held) {
+			if want := age >= len(held)-2; works(key) != want {
+				t.Errorf("after %d rotations key %d works: %t", len(held)-1, age, !want)
+			}
+		}
+		if status, body := putState(t, s, "", getState(t, s, "")); status != http.StatusOK {
+			t.Fatal(body)
 		}
 	}
 }

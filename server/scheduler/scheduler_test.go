@@ -35,8 +35,8 @@ func (p *plan) step(until time.Time, keep func(time.Time) clock.State) (happened
 	p.done = append(p.done, happened...)
 	reached := until
 	if len(p.due) > 0 {
-		if next = p.due[0]; !next.After(until) {
-			reached = next.Add(-1)
+		if next = p.due[0]; !next.After(until) && len(happened) > 0 {
+			reached = happened[0]
 		}
 	}
 	if keep != nil {
@@ -201,6 +201,36 @@ func TestMoveEndsWithItsCaller(t *testing.T) {
 	}
 	if want := start.Add(11*time.Minute - 1); !c.Now().Equal(want) {
 		t.Errorf("the clock is %v, want %v, just before what is due next", c.Now(), want)
+	}
+}
+
+// TestMoveEndsWithinAMoment gives a move up when a part is done of what is due at one moment:
+// calls saw the time before it, and then the clock is not behind what is done.
+func TestMoveEndsWithinAMoment(t *testing.T) {
+	moment := start.Add(time.Hour)
+	p := &plan{due: []time.Time{moment, moment, moment}}
+	c := new(clock.Clock)
+	c.Restore(clock.State{Frozen: true, At: start.UnixNano()})
+	s := New(c, p.step)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.Move(ctx, func() (clock.State, time.Time, error) { return c.Ahead(time.Hour * 24) },
+		func([]time.Time, time.Time) {
+			cancel()
+			if !c.Now().Equal(moment.Add(-1)) {
+				t.Errorf("on the way the clock is %v", c.Now())
+			}
+			if at := time.Unix(0, s.State().At); !at.Equal(moment) {
+				t.Errorf("an export on the way has the clock %v", at)
+			}
+		})
+	if !errors.Is(err, context.Canceled) || p.count() != 1 {
+		t.Errorf("%v after %d", err, p.count())
+	}
+	if !c.Now().Equal(moment) {
+		t.Errorf("the clock is %v, want %v", c.Now(), moment)
+	}
+	if kept := p.kept[len(p.kept)-1]; kept.At != moment.UnixNano() {
+		t.Errorf("the clock that is kept is %v", time.Unix(0, kept.At))
 	}
 }
 

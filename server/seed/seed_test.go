@@ -442,6 +442,29 @@ func TestManyDocuments(t *testing.T) {
 	}
 }
 
+// TestDocumentsAreFound reads files as other programs write them.
+func TestDocumentsAreFound(t *testing.T) {
+	one, two := "accounts: [{uin: 1}]\n", "accounts: [{uin: 2}]\n"
+	for text, accounts := range map[string]int{
+		"---\n---\n" + one: 1,
+		"---\n# Source: chart/seed.yaml\n---\n" + one:  1,
+		one + "---\n---\n# nothing\n---\n" + two:       2,
+		"%YAML 1.2\n---\n" + one:                       1,
+		"%YAML 1.1\r\n---\r\n" + one:                   1,
+		one + "...\n%YAML 1.2\n---\n" + two:            2,
+		"--- # first\n" + one + "--- # second\n" + two: 2,
+		`{"accounts":[{"uin":1}]}` + "\n---\n" + `{"accounts":[{"uin":2,"secrets":[{"secretName":"\u0061","description":"\ud83d\ude00"}]}]}`: 2,
+	} {
+		state, _, err := buildAll(text)
+		if err != nil || len(state.Accounts) != accounts {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, _, err := buildAll("---\n# a\n---\n" + one + "---\nx: 1\n"); err == nil || !strings.Contains(err.Error(), ":6") && !strings.Contains(err.Error(), ":5") {
+		t.Errorf("the line of a mistake: %v", err)
+	}
+}
+
 // FuzzParse reads anything: it is a state or a mistake told in one line, and nothing panics.
 func FuzzParse(f *testing.F) {
 	for _, name := range fixtures.Seeds() {
