@@ -11,7 +11,7 @@ func (s *Server) access(c admitted, call *action.Call, rec *record, request any)
 	if len(c.caller.Policies)+len(c.caller.Also) == 0 {
 		return nil
 	}
-	name, err := c.action.FindSecret(s.db, call, request)
+	name, err := s.backend.FindSecret(call, c.action, request)
 	if err != nil {
 		return err
 	}
@@ -26,21 +26,6 @@ func (s *Server) access(c admitted, call *action.Call, rec *record, request any)
 	}
 	call.Denied = func(resource string) bool { return c.caller.Denied(c.action.Operation(), resource) }
 	return nil
-}
-
-// operations are all actions as CAM names them.
-func operations() []string { return namesOf((*action.Action).Operation) }
-
-// actionNames are all actions of whatever service.
-func actionNames() []string { return namesOf(func(a *action.Action) string { return a.Name }) }
-
-func namesOf(name func(*action.Action) string) (names []string) {
-	for _, set := range action.Sets() {
-		for _, a := range set.Actions {
-			names = append(names, name(a))
-		}
-	}
-	return names
 }
 
 func unauthorized(k *apierr.Kind, rec *record, a *action.Action, resource string) error {

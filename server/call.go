@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,8 +50,8 @@ const largestKept = 64 << 10
 func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
-	rec := &record{at: s.clock.Wall(), requestID: s.random.uuid()}
-	if s.faults.Any() { // one may hold the call up for longer than an answer may take
+	rec := &record{at: s.backend.Clock.Wall(), requestID: s.backend.UUID()}
+	if s.backend.Faults.Any() { // one may hold the call up for longer than an answer may take
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 
@@ -77,8 +76,8 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 // which mistakes are told.
 func (s *Server) answer(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, reply any, failure *apierr.Error) {
 	q, err := s.read(r, body, rec)
-	s.stateLock.RLock() // after the request has come whole: a slow sender holds nobody up
-	defer s.stateLock.RUnlock()
+	s.backend.Enter() // after the request has come whole: a slow sender holds nobody up
+	defer s.backend.Leave()
 	if err == nil {
 		reply, err = s.do(r.Context(), q, rec)
 	}
@@ -95,9 +94,9 @@ func (s *Server) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.
 		}
 	}()
 	defer catch(&err)
-	q, err = tc3.Read(r, body, s.directory.Unsigned())
+	q, err = tc3.Read(r, body, s.backend.Directory.Unsigned())
 	rec.action, rec.region, rec.client = clip(q.Action), clip(q.Region), clip(q.Client)
-	if err != nil && !q.Signed() && !s.directory.Unsigned() {
+	if err != nil && !q.Signed() && !s.backend.Directory.Unsigned() {
 		rec.hint = "the request has no signature: use an SDK, or start with --auth off"
 	}
 	return q, err
@@ -146,19 +145,19 @@ func (s *Server) admit(q *tc3.Request, rec *record) (c admitted, err error) {
 func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c admitted) (reply any, err error) {
 	request := c.action.NewRequest()
 	mistake := tc3.Decode(q, request)
-	call := s.newCall(c, s.clock.Wall()) // not its arrival: meanwhile the state may have been replaced, or the clock moved
+	call := s.backend.Call(&c.caller, c.region) // not its arrival: meanwhile the state may have been replaced, or the clock moved
 	rec.secretName = loggable(c.action.SecretName(request))
 	if c.action.Finds() && rec.secretName == "" && mistake == nil {
-		rec.secretName, _ = c.action.FindSecret(s.db, call, request) // told by the action
+		rec.secretName, _ = s.backend.FindSecret(call, c.action, request) // told by the action
 	}
 	checked := false
 	defer func() { rec.keepParameters(c.action, request, checked, len(q.Body)+len(q.Query)) }()
-	if s.faults.Any() {
+	if s.backend.Faults.Any() {
 		if err := s.provoke(ctx, rec, c.action, request); err != nil {
 			return nil, err
 		}
 		if rec.fault != nil { // it may have been held up
-			call = s.newCall(c, s.clock.Wall())
+			call = s.backend.Call(&c.caller, c.region)
 		}
 	}
 	if mistake != nil {
@@ -167,17 +166,14 @@ func (s *Server) perform(ctx context.Context, q *tc3.Request, rec *record, c adm
 	if err := s.access(c, call, rec, request); err != nil {
 		return nil, err
 	}
-	s.scheduler.CatchUp(ctx, call.Now)
-	reply, err = c.action.Run(s.db, call, request)
+	reply, err = s.backend.Do(ctx, call, c.action, request)
 	if err != nil && errors.Is(err, apierr.NotEncrypted.With("")) {
 		rec.hint = "a value that is encrypted for the caller is wanted: what the real service answers then is not documented, so it is refused"
 	}
 	if err != nil && errors.Is(err, apierr.RoleNotFound.With("", 0)) {
 		rec.hint = "a role is wanted that is not known: seed its account with it, or make its account the caller's (--credential ID:KEY:UIN)"
 	}
-	if checked = call.Checked; err == nil && !call.Due.IsZero() {
-		s.scheduler.Schedule(call.Due)
-	}
+	checked = call.Checked
 	return reply, err
 }
 
@@ -204,23 +200,6 @@ func loggable(name string) string {
 	return strings.Clone(name)
 }
 
-// newCall is what an action gets to know.
-func (s *Server) newCall(a admitted, wall time.Time) *action.Call {
-	caller, data, g := &a.caller, s.accounts.of(a.caller.Uin), s.generations.Load()
-	c := &action.Call{
-		Owner: g.Owner(caller.Uin, a.region), Generations: g, Now: s.clock.At(wall),
-		Random: s.random, SecretLimit: cmp.Or(data.SecretLimit, s.secretLimit), Tasks: &s.tasks, Account: data,
-		Identity: action.Identity{
-			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
-		},
-		Wall: wall,
-	}
-	if a.action != nil && a.action.Service != action.Service {
-		c.Issue = s.issuerFor(a.caller)
-	}
-	return c
-}
-
 // verify finds out who calls.
 func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.Caller, error) {
 	if a.Unsigned && q.Header.Get("Authorization") == "SKIP" {
@@ -228,11 +207,11 @@ func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.
 	}
 	claim, err := q.Claim()
 	rec.secretID = clip(claim.SecretID)
-	if s.directory.Unsigned() {
+	if s.backend.Directory.Unsigned() {
 		if err != nil || claim.SecretID == "" {
-			return s.directory.Anonymous(), nil
+			return s.backend.Directory.Anonymous(), nil
 		}
-		return s.directory.Find(claim.SecretID)
+		return s.backend.Directory.Find(claim.SecretID)
 	}
 	if err == nil {
 		err = s.checkScope(q)
@@ -243,22 +222,22 @@ func (s *Server) verify(q *tc3.Request, rec *record, a *action.Action) (account.
 	if err := s.checkFresh(q, rec); err != nil {
 		return account.Caller{}, err
 	}
-	caller, err := s.directory.Find(claim.SecretID)
+	caller, err := s.backend.Directory.Find(claim.SecretID)
 	switch {
 	case err != nil:
-		rec.hint = "the SecretId is not known: call with " + clip(s.directory.KnownIDs()) + ", or start with --credential or --auth any"
+		rec.hint = "the SecretId is not known: call with " + clip(s.backend.Directory.KnownIDs()) + ", or start with --credential or --auth any"
 		return caller, err
 	case !caller.Known:
 		return caller, nil
 	}
 	rec.uin = caller.Uin
-	if hint := tokenHint(&caller, q.Token, s.clock.At(rec.at)); hint != "" {
+	if hint := tokenHint(&caller, q.Token, s.backend.Clock.At(rec.at)); hint != "" {
 		rec.hint = hint
 		return caller, apierr.TokenFailure.With()
 	}
 	err = s.verifier.Verify(q, claim, caller.SecretKey)
 	if err != nil {
-		rec.mismatch = clipTo(tc3.Explain(q, claim, caller.SecretKey, s.directory.OtherKeys(claim.SecretID, mostOthers)), 2*maxKept)
+		rec.mismatch = clipTo(tc3.Explain(q, claim, caller.SecretKey, s.backend.Directory.OtherKeys(claim.SecretID, mostOthers)), 2*maxKept)
 	}
 	return caller, err
 }
@@ -269,7 +248,7 @@ func (s *Server) checkFresh(q *tc3.Request, rec *record) error {
 	if err != nil {
 		signed := time.Unix(q.Timestamp, 0).UTC()
 		rec.hint = fmt.Sprintf("the timestamp of the signature, %s, is more than %s from this machine's clock, %s: set the caller's clock right (the virtual clock, %s, doesn't matter here)",
-			signed.Format(time.RFC3339), tc3.MaxSkew, rec.at.UTC().Format(time.RFC3339), s.clock.At(rec.at).UTC().Format(time.RFC3339))
+			signed.Format(time.RFC3339), tc3.MaxSkew, rec.at.UTC().Format(time.RFC3339), s.backend.Clock.At(rec.at).UTC().Format(time.RFC3339))
 	}
 	return err
 }

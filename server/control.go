@@ -1,17 +1,13 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"encoding"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"path"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +18,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"ssmlocal/server/account"
+	"ssmlocal/server/backend"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/decode"
 	"ssmlocal/server/tc3"
 )
 
@@ -112,30 +110,13 @@ func takes[Q, R any](do func(*Server, *http.Request, *Q) (R, error)) func(*Serve
 			return nil, err
 		}
 		q := new(Q)
-		if err := json.Unmarshal(body, q, json.RejectUnknownMembers(true)); err != nil {
-			return nil, badBody(err, reflect.TypeFor[Q]())
+		if err := decode.JSON(body, q); err != nil {
+			return nil, refuse(http.StatusBadRequest, "%v", err)
 		}
-		if at := emptyText(body); at != "" {
-			return nil, refuse(http.StatusBadRequest, "the field %s is empty; leave it out, or give a value", at)
+		if err := decode.NotEmpty(body); err != nil {
+			return nil, refuse(http.StatusBadRequest, "%v", err)
 		}
 		return do(s, r, q)
-	}
-}
-
-// emptyText is where in a valid JSON text the first field stands whose value is an empty
-// text, "" for none: such as an unset variable of a shell, which is not to mean "any".
-func emptyText(text []byte) jsontext.Pointer {
-	d := jsontext.NewDecoder(bytes.NewReader(text))
-	for {
-		t, err := d.ReadToken()
-		if err != nil {
-			return ""
-		}
-		kind, n := d.StackIndex(d.StackDepth())
-		isValue := kind != '{' || n%2 == 0
-		if t.Kind() == '"' && t.String() == "" && isValue {
-			return d.StackPointer()
-		}
 	}
 }
 
@@ -180,106 +161,6 @@ func uinOf(r *http.Request) (uint64, error) {
 	return uin, nil
 }
 
-// badBody says where a body is wrong. The library's own words differ from run to run.
-func badBody(err error, want reflect.Type) error {
-	var field *json.SemanticError
-	var syntax *jsontext.SyntacticError
-	switch {
-	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &field):
-		in := typeAt(want, field.JSONPointer.Parent())
-		return refuse(http.StatusBadRequest, "there is no field %s; the fields are %s", field.JSONPointer, strings.Join(fieldsOf(in), ", "))
-	case errors.As(err, &field):
-		where := "the body"
-		if field.JSONPointer != "" {
-			where = "the field " + string(field.JSONPointer)
-		}
-		if own := field.Err; own != nil && field.GoType != nil && field.GoType != timeType && reflect.PointerTo(field.GoType).Implements(textual) {
-			return refuse(http.StatusBadRequest, "%s: %v", where, own)
-		}
-		return refuse(http.StatusBadRequest, "%s has a value of the wrong type or form; it must be %s", where, kindOf(field.GoType))
-	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return refuse(http.StatusBadRequest, "the field %s is given twice", syntax.JSONPointer)
-	}
-	return refuse(http.StatusBadRequest, "the body is not valid JSON; send an object such as {}")
-}
-
-var (
-	textual  = reflect.TypeFor[encoding.TextUnmarshaler]()
-	timeType = reflect.TypeFor[time.Time]()
-)
-
-// kindOf says what a Go type is in JSON.
-func kindOf(t reflect.Type) string {
-	if t == nil {
-		return "something else"
-	}
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t == timeType {
-		return "a time such as 2030-01-02T15:04:05Z"
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "a text"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Struct, reflect.Map:
-		if names := fieldsOf(t); len(names) > 0 {
-			return "an object with " + strings.Join(names, ", ")
-		}
-		return "an object"
-	}
-	return "a number"
-}
-
-// typeAt is the type of what stands under a pointer, or as near to it as can be told.
-func typeAt(t reflect.Type, at jsontext.Pointer) reflect.Type {
-	for token := range at.Tokens() {
-		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
-			t = t.Elem()
-		}
-		if t.Kind() != reflect.Struct {
-			continue
-		}
-		for f := range t.Fields() {
-			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name == token {
-				t = f.Type
-				break
-			}
-			if inner, ok := f.Type, f.Anonymous; ok {
-				if found := typeAt(inner, jsontext.Pointer("").AppendToken(token)); found != inner {
-					t = found
-					break
-				}
-			}
-		}
-	}
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
-		t = t.Elem()
-	}
-	return t
-}
-
-// fieldsOf lists the fields of an object.
-func fieldsOf(t reflect.Type) (names []string) {
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	for f := range t.Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous:
-			names = append(names, fieldsOf(f.Type)...)
-		case name != "":
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // refusal is an error of the control plane with its HTTP status.
 type refusal struct {
 	status  int
@@ -303,10 +184,9 @@ func (s *Server) controlRoutes(r chi.Router) {
 			// An advance over years takes its time, and its answer has to come all the same.
 			connection := http.NewResponseController(w)
 			_ = connection.SetWriteDeadline(time.Time{})
-			r.Body = steadyBody{r.Body, connection, s.clock}
-			ctx, cancel := context.WithCancel(r.Context())
+			r.Body = steadyBody{r.Body, connection, s.backend.Clock}
+			ctx, cancel := s.backend.While(r.Context())
 			defer cancel()
-			defer context.AfterFunc(s.lifetime, cancel)()
 			r = r.WithContext(ctx)
 			reply, err := c.answer(s, r)
 			if h, ok := reply.(http.Handler); ok && err == nil {
@@ -400,11 +280,19 @@ func (s *Server) isOurs(name string) bool {
 	return tc3.IsAddress(name) || name == "localhost" || strings.HasSuffix(name, ".localhost") || tc3.IsVendorHost(name) || s.ca.IsUsers(name)
 }
 
+// statuses are those of the backend's refusals.
+var statuses = map[backend.Kind]int{
+	backend.Invalid: http.StatusBadRequest, backend.Conflict: http.StatusConflict, backend.Busy: http.StatusServiceUnavailable,
+}
+
 func writeControl(w http.ResponseWriter, reply any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if err != nil {
 		r := refusal{http.StatusInternalServerError, err.Error()}
+		if no := (backend.Refusal{}); errors.As(err, &no) {
+			r = refusal{statuses[no.Kind], no.Message}
+		}
 		errors.As(err, &r)
 		w.WriteHeader(r.status)
 		reply = struct {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"ssmlocal/server/account"
-	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
@@ -34,7 +33,7 @@ type UserInfo struct {
 }
 
 func (s *Server) allAccounts() ([]AccountReply, error) {
-	data := s.accounts.all()
+	data := s.backend.Accounts()
 	all := []AccountReply{}
 	for _, uin := range slices.Sorted(maps.Keys(data)) {
 		all = append(all, describeAccount(uin, data[uin]))
@@ -86,9 +85,7 @@ func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
 	if err := data.Check(); err != nil {
 		return AccountReply{}, refuse(http.StatusBadRequest, "%v", err)
 	}
-	s.stateLock.RLock()
-	defer s.stateLock.RUnlock()
-	return describeAccount(q.Uin, data), s.accounts.put(s.db, s.generations.Load().Owner(q.Uin, ""), data)
+	return describeAccount(q.Uin, data), s.backend.SetAccount(q.Uin, data)
 }
 
 type accessKeySecretRequest struct {
@@ -107,12 +104,7 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 	if q.Uin > seed.LargestUin || q.TargetUin > seed.LargestUin {
 		return nil, refuse(http.StatusBadRequest, "uin and targetUin can be %d at most", uint64(seed.LargestUin))
 	}
-	s.stateLock.RLock()
-	defer s.stateLock.RUnlock()
-	caller := account.Caller{Credential: account.Credential{Uin: q.Uin}}
-	c := s.newCall(admitted{caller: caller, region: q.Region}, s.clock.Wall())
-	s.scheduler.CatchUp(s.lifetime, c.Now)
-	err := action.NewAccessKeySecret(s.db, c, q.SecretName, q.TargetUin)
+	err := s.backend.NewAccessKeySecret(q.Uin, q.Region, q.SecretName, q.TargetUin)
 	var failure *apierr.Error
 	if errors.As(err, &failure) {
 		return nil, refuse(http.StatusBadRequest, "%v", failure)

@@ -43,7 +43,7 @@ func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
 	}
 	if since := q.Get("since"); since != "" {
 		if ago, err := clock.ParseDuration(since); err == nil {
-			f.Since = s.clock.Wall().Add(-ago)
+			f.Since = s.backend.Clock.Wall().Add(-ago)
 		} else if f.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {
 			return f, refuse(http.StatusBadRequest, "since is %q, it must be a time such as 2030-01-02T15:04:05Z, or a duration such as 5m", since)
 		}
@@ -55,7 +55,7 @@ func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
 // would prove nothing.
 func (s *Server) knownToJournal(f journal.Filter) error {
 	seen := func(f journal.Filter) bool { _, n := s.journal.Find(f, 1); return n > 0 }
-	if names := actionNames(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
+	if names := action.Names(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
 		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(names, ", "))
 	}
 	codes := append(apierr.Codes(), journal.OK, journal.NoAnswer)
@@ -131,7 +131,7 @@ func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-x.s.lifetime.Done():
+		case <-x.s.backend.Stopping():
 			return
 		case <-ticker.C:
 			_, err = fmt.Fprint(w, ":\n\n")
@@ -194,7 +194,7 @@ type Served struct {
 }
 
 func (s *Server) listActions() (out []Served, err error) {
-	known, err := s.documented()
+	known, err := s.backend.Documented()
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
 			out = append(out, Served{set.Service, set.Version, a.Name, a.Rate, s.rates[a.Name], known.Actions[a.Name].Errors})

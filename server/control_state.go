@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"ssmlocal/server/backend"
 	"ssmlocal/server/seed"
 	"ssmlocal/store"
 )
@@ -30,8 +31,8 @@ func (s *Server) exportState(r *http.Request) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &spool{dir: s.data}
-	if err := s.export(r.Context(), out, uin); err != nil {
+	out := s.backend.NewSpool()
+	if err := s.backend.Export(r.Context(), out, uin); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
 	return exported{out}, nil
@@ -39,7 +40,7 @@ func (s *Server) exportState(r *http.Request) (http.Handler, error) {
 
 // exported sends an export, which was written whole before: a slow reader holds nobody
 // up.
-type exported struct{ *spool }
+type exported struct{ *backend.Spool }
 
 // ServeHTTP sends it.
 func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -50,7 +51,7 @@ func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/yaml")
-	w.Header().Set("Content-Length", strconv.FormatInt(e.size, 10))
+	w.Header().Set("Content-Length", strconv.FormatInt(e.Size(), 10))
 	_, _ = io.Copy(w, from)
 }
 
@@ -68,37 +69,20 @@ func (s *Server) importState(r *http.Request) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
-	body := &spool{dir: s.data}
+	body := s.backend.NewSpool()
 	defer body.Close()
 	if _, err := io.Copy(body, r.Body); err != nil {
 		return Counts{}, refuse(http.StatusBadRequest, "the body can't be read to its end or kept (%v); nothing was changed", err)
 	}
-	if body.size == 0 {
+	if body.Size() == 0 {
 		return Counts{}, refuse(http.StatusBadRequest, "there is no body; send a seed (curl -T FILE), or {} for a state with nothing in it")
 	}
-	counts, err := s.replace(r.Context(), "import", []*seed.Source{seed.Bytes("body", body.Open)}, uin, s.random)
-	return counts, refusedState(err)
+	return s.backend.Import(r.Context(), seed.Bytes("body", body.Open), uin)
 }
 
 // Import puts a seed in place of the whole state, or with a Uin of that account.
 func (s *Server) Import(text []byte, uin uint64) (Counts, error) {
-	counts, err := s.replace(s.lifetime, "import", []*seed.Source{seed.Text("body", text)}, uin, s.random)
-	return counts, refusedState(err)
-}
-
-// refusedState is a mistake in a state, as the control plane answers it.
-func refusedState(err error) error {
-	var wrong *seed.PositionError
-	if errors.As(err, &wrong) {
-		return refuse(http.StatusBadRequest, "%v; nothing was changed", err)
-	}
-	if unread := (unreadSeed{}); errors.As(err, &unread) {
-		return refuse(http.StatusConflict, "%v; nothing was changed", err)
-	}
-	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) {
-		return refuse(http.StatusServiceUnavailable, "%v; nothing was changed", err)
-	}
-	return err
+	return s.backend.Import(context.Background(), seed.Text("body", text), uin)
 }
 
 func (s *Server) resetState(r *http.Request) (Counts, error) {
@@ -106,15 +90,13 @@ func (s *Server) resetState(r *http.Request) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
-	counts, err := s.reset(r.Context(), uin)
-	return counts, refusedState(err)
+	return s.backend.Reset(r.Context(), uin)
 }
 
 // Reset returns to the seeds of the configuration, the whole state, or with a Uin that
 // account. Files that have changed since the start are taken as they are now.
 func (s *Server) Reset(uin uint64) (Counts, error) {
-	counts, err := s.reset(s.lifetime, uin)
-	return counts, refusedState(err)
+	return s.backend.Reset(context.Background(), uin)
 }
 
 // backup streams a copy of the data file.
@@ -122,9 +104,7 @@ type backup struct{ s *Server }
 
 // ServeHTTP sends it. The copy is made first, so that a slow reader holds nobody up.
 func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	work := b.s.works.begin("backup", b.s.log)
-	f, remove, err := b.s.db.Copy(r.Context())
-	work.end()
+	f, remove, err := b.s.backend.Backup(r.Context())
 	if err != nil {
 		writeControl(w, nil, err)
 		return

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
 	"ssmlocal/fixtures"
@@ -15,7 +14,6 @@ import (
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/listen"
-	"ssmlocal/server/ssm"
 )
 
 // Provoked failures: what a rule's effect does to a call.
@@ -25,14 +23,14 @@ var errNoAnswer = errors.New("a fault takes the answer away")
 
 // provoke lets a fault hit a call, if there is one for it. The error is what the call ends with.
 func (s *Server) provoke(ctx context.Context, rec *record, a *action.Action, request any) error {
-	plan := s.faults.Pick(fault.Call{
+	plan := s.backend.Faults.Pick(fault.Call{
 		Action: a.Name, SecretName: rec.secretName, SecretID: rec.secretID, Region: rec.region, Uin: rec.uin,
 	})
 	if plan == nil || plan.Effect == (fault.Effect{}) {
 		return nil
 	}
 	rec.fault = plan
-	if rec.cut = s.stateLock.sleep(ctx, plan.Wait, rec.uin, s.lifetime.Done()); rec.cut != "" {
+	if rec.cut = s.backend.Sleep(ctx, plan.Wait, rec.uin); rec.cut != "" {
 		return errNoAnswer
 	}
 	switch {
@@ -90,26 +88,9 @@ func (h half) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// knownToFaults is what rules may name.
-func (s *Server) knownToFaults() (fault.Known, error) {
-	api, err := s.documented()
-	k := fault.Known{Regions: ssm.Regions(), Actions: actionNames()}
-	k.Codes = func(name string) []string {
-		documented, ok := api.Actions[name]
-		if !ok {
-			return apierr.Codes()
-		}
-		codes := append(slices.Clone(documented.Errors), api.Common...)
-		slices.Sort(codes)
-		return slices.Compact(codes)
-	}
-	k.Has = func(code string) bool { return slices.Contains(apierr.Codes(), code) }
-	return k, err
-}
-
 // The control plane's calls.
 
-func (s *Server) listFaults() ([]fault.Report, error) { return s.faults.List(), nil }
+func (s *Server) listFaults() ([]fault.Report, error) { return s.backend.Faults.List(), nil }
 
 func (s *Server) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) {
 	strict := r.URL.Query().Get("strict")
@@ -124,20 +105,7 @@ func (s *Server) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) 
 }
 
 // AddFault adds a rule. One that names what is not there is refused.
-func (s *Server) AddFault(r fault.Rule) (fault.Report, error) {
-	known, err := s.knownToFaults()
-	if err != nil {
-		return fault.Report{}, err
-	}
-	if err := r.Check(known); err != nil {
-		return fault.Report{}, refuse(http.StatusBadRequest, "%v", err)
-	}
-	report, err := s.faults.Add(r)
-	if err != nil {
-		return fault.Report{}, refuse(http.StatusConflict, "%v", err)
-	}
-	return report, nil
-}
+func (s *Server) AddFault(r fault.Rule) (fault.Report, error) { return s.backend.AddFault(r) }
 
 // Removed tells how many of something were removed.
 type Removed struct {
@@ -149,14 +117,14 @@ func (s *Server) removeFaults(r *http.Request) (Removed, error) {
 	if err != nil {
 		return Removed{}, err
 	}
-	return Removed{s.faults.Clear(uin)}, nil
+	return Removed{s.backend.Faults.Clear(uin)}, nil
 }
 
 func (s *Server) removeFault(r *http.Request) (Removed, error) {
 	id := r.PathValue("id")
-	if !s.faults.Remove(id) {
+	if !s.backend.Faults.Remove(id) {
 		var ids []string
-		for _, f := range s.faults.List() {
+		for _, f := range s.backend.Faults.List() {
 			ids = append(ids, f.ID)
 		}
 		return Removed{}, refuse(http.StatusNotFound, "there is no fault %q; there are: %s", id, cmp.Or(strings.Join(ids, ", "), "none"))

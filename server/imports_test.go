@@ -17,10 +17,14 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/fault", "server/ssm"},
 	"server": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/fault", "server/journal", "server/limit", "server/listen", "server/seed", "server/ssm",
-		"server/tc3", "server/scheduler", "store",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/clock", "server/decode", "server/fault", "server/journal", "server/limit", "server/listen", "server/seed", "server/ssm",
+		"server/tc3", "store",
 	},
-	"server/listen":     {"server/clock"},
+	"server/listen": {"server/clock"},
+	"server/backend": {
+		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/decode", "server/fault", "server/scheduler", "server/seed", "server/ssm", "store",
+	},
+	"server/decode":     {},
 	"server/action":     {"server/apierr", "server/ssm", "store"},
 	"server/account":    {"server/apierr"},
 	"server/fault":      {},
@@ -66,6 +70,9 @@ func TestImports(t *testing.T) {
 		}
 		for _, i := range f.Imports {
 			name, _ := strconv.Unquote(i.Path.Value)
+			if name == "net/http" && folder == "server/backend" {
+				t.Errorf("%s imports net/http: the backend is the service without HTTP", file)
+			}
 			if own, ok := strings.CutPrefix(name, "ssmlocal/"); ok && !slices.Contains(allowed, own) {
 				t.Errorf("%s imports %s, which its package may not", file, own)
 			}

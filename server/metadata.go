@@ -1,49 +1,24 @@
 package server
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"ssmlocal/server/account"
-	"ssmlocal/server/action"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
-	"ssmlocal/store"
 )
 
 // The instance metadata: what a program on a CVM instance asks http://metadata.tencentyun.com, in the forms that the official
 // SDKs read (Go cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js, Java CvmRoleCredential.java).
-
-// boundRole is the role of the instance where the state has no roles.
-const boundRole = "ssmlocal"
-
-// boundKeys remembers the keys of the instance's roles: Java's SDK asks for id, key and token one by one, so that they must not
-// change from call to call.
-type boundKeys struct {
-	random *random // its own: the keys outlive a reset, after which all else is drawn again
-
-	mu  sync.Mutex
-	ids map[string]string // SecretIds by role
-}
-
-const (
-	boundLife  = 2 * time.Hour
-	boundSpare = 15 * time.Minute // at most so long before its end, a key is replaced: no SDK asks earlier than ten minutes before
-	// leastSpare is what keys have left at least, with some time for the way: with 30 seconds or less Node's SDK
-	// (cvm_role_credential.js) asks again, at once and without end.
-	leastSpare = 35 * time.Second
-)
 
 // isMetadata tells whether a request is for the metadata, on a port that is for other things too.
 func isMetadata(r *http.Request) bool {
@@ -131,14 +106,12 @@ type roleReply struct {
 
 // roleMetadata returns the name of the instance's role, or its keys.
 func (s *Server) roleMetadata(name string) (status int, text string) {
-	s.stateLock.RLock()
-	defer s.stateLock.RUnlock()
-	bound, err := s.boundRoles()
-	if err == nil && name == "" && len(bound) > 0 {
+	bound := s.backend.BoundRoles()
+	if name == "" && len(bound) > 0 {
 		return http.StatusOK, bound[0].Name // one: Go's SDK takes the whole body for a name
 	}
 	at := slices.IndexFunc(bound, func(r account.Role) bool { return r.Name == name })
-	if err == nil && at < 0 {
+	if at < 0 {
 		var names []string
 		for _, r := range bound {
 			names = append(names, r.Name)
@@ -147,69 +120,19 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 			"role", clip(name), "bound", strings.Join(names, ", "))
 		return http.StatusNotFound, ""
 	}
-	var keys []byte
+	keys, ends, err := s.backend.BoundKeys(bound[at])
+	var reply []byte
 	if err == nil {
-		keys, err = s.keysOf(bound[at])
+		reply, err = json.Marshal(roleReply{
+			TmpSecretId: keys.SecretID, TmpSecretKey: keys.SecretKey, Token: keys.Token, Code: "Success",
+			ExpiredTime: ends.Unix(), Expiration: ends.UTC().Format(time.RFC3339),
+		})
 	}
 	if err != nil {
 		s.log.Error("cannot make keys for the role of the instance", "role", clip(name), "error", err)
 		return http.StatusInternalServerError, ""
 	}
-	return http.StatusOK, string(keys)
-}
-
-// boundRoles returns the roles of the instance: those of the state that are bound; where the state has no roles at all, one of
-// the first account that is known.
-func (s *Server) boundRoles() (bound []account.Role, err error) {
-	var all []account.Role
-	err = s.db.View(func(tx *store.Tx) (err error) {
-		all, err = rolesOf(tx, s.generations.Load(), 0)
-		return err
-	})
-	s.warnUnreadable(err)
-	for _, r := range all {
-		if r.Bound {
-			bound = append(bound, r)
-		}
-	}
-	if len(all) == 0 && err == nil {
-		bound = []account.Role{{Uin: s.directory.FirstUin(), Name: boundRole, Bound: true}}
-	}
-	return bound, nil
-}
-
-// keysOf returns the keys of a role in JSON: the same until they come near their end.
-func (s *Server) keysOf(r account.Role) ([]byte, error) {
-	s.bound.mu.Lock()
-	defer s.bound.mu.Unlock()
-	wall := s.clock.Wall()
-	now := s.clock.At(wall)
-	key := fmt.Sprint(r.Uin, " ", r.Name)
-	c, err := s.findIssued(s.bound.ids[key])
-	if err != nil {
-		return nil, err
-	}
-	life := cmp.Or(time.Duration(r.Seconds)*time.Second, boundLife)
-	if c == nil || c.ExpiresAt > now.Add(life).UnixNano() || c.Expired(now.Add(min(boundSpare, max(leastSpare, life/8)))) {
-		c = &account.Credential{Uin: r.Uin, Role: r.Name, Name: "ins-ssmlocal", Policies: r.Policies}
-		ends := now.Add(life)
-		var keys action.Keys
-		err := s.db.Update(func(tx *store.Tx) (err error) {
-			keys, err = issue(tx, s.bound.random, *c, now, ends, s.shift.Load())
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		c.SecretID, c.SecretKey, c.Token, c.ExpiresAt = keys.SecretID, keys.SecretKey, keys.Token, ends.UnixNano()
-		s.bound.ids[key] = c.SecretID
-	}
-	// The SDKs compare with wall time: what is left of the keys' virtual life is counted from there.
-	ends := wall.Add(time.Unix(0, c.ExpiresAt).Sub(now)).UTC()
-	return json.Marshal(roleReply{
-		TmpSecretId: c.SecretID, TmpSecretKey: c.SecretKey, Token: c.Token, Code: "Success",
-		ExpiredTime: ends.Unix(), Expiration: ends.Format(time.RFC3339),
-	})
+	return http.StatusOK, string(reply)
 }
 
 // metadataOnly is every URL of the metadata's own address.

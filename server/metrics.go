@@ -59,13 +59,13 @@ func (s *Server) newMetrics() *metrics {
 	add("")
 	m.registry.MustRegister(m.calls, m.refusals, m.faults, m.metadata, durations,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_set_aside", Help: "Things that are due and could not be done."},
-			func() float64 { return float64(len(s.due.Aside())) }),
+			func() float64 { return float64(len(s.backend.Aside())) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ssmlocal_log_lines_dropped_total", Help: "Lines of the log that could not be written."},
 			func() float64 { return float64(s.lostLines()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_store_bytes", Help: "Size of the data file."},
-			func() float64 { return float64(s.db.Size()) }),
+			func() float64 { return float64(s.backend.Size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_clock_offset_seconds", Help: "How far the virtual clock is ahead of wall time."},
-			func() float64 { wall := s.clock.Wall(); return s.clock.At(wall).Sub(wall).Seconds() }),
+			func() float64 { wall := s.backend.Clock.Wall(); return s.backend.Clock.At(wall).Sub(wall).Seconds() }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"ssmlocal/server/action"
+	"ssmlocal/server/backend"
 	"ssmlocal/server/journal"
 )
 
@@ -14,10 +15,10 @@ import (
 
 // finish tells of a call that is done, except for its answer's way to the client.
 func (s *Server) finish(rec *record) {
-	rec.took = s.clock.Wall().Sub(rec.at)
+	rec.took = s.backend.Clock.Wall().Sub(rec.at)
 	s.tell(rec)
 	s.metrics.count(rec)
-	if rec.cut != cutByReplacement { // it belongs to a state whose journal is gone
+	if rec.cut != backend.Replaced { // it belongs to a state whose journal is gone
 		s.journal.Add(rec)
 	}
 }

@@ -93,7 +93,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 		in, what, found := s.destination(to, r)
 		switch {
 		case !found:
-			s.leaks.note(to, s.clock.Wall())
+			s.leaks.note(to, s.backend.Clock.Wall())
 			s.log.Warn("the proxy refused what was meant for elsewhere", "host", to, "method", r.Method)
 			http.Error(w, "ssmlocal refuses "+to+": its proxy serves host names of Tencent Cloud only; take the host out of the proxy's way with no_proxy if it is meant to be reached", http.StatusForbidden)
 		case r.Method == http.MethodConnect:

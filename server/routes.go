@@ -73,12 +73,12 @@ func health(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.Status
 // ready answers 200 if calls can be served: the data file is opened and seeded before that.
 // It says so if something due is set aside, and answers 503 if nothing can be written.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	if err := s.db.Usable(); err != nil {
+	if err := s.backend.Usable(); err != nil {
 		writeStatus(w, http.StatusServiceUnavailable, "not ready", err.Error())
 		return
 	}
 	detail := ""
-	if n := len(s.due.Aside()); n > 0 {
+	if n := len(s.backend.Aside()); n > 0 {
 		detail = fmt.Sprintf("%d due things are set aside as they can't be done: GET /_ssmlocal/setaside lists them", n)
 	}
 	writeStatus(w, http.StatusOK, "ready", detail)

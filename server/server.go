@@ -16,66 +16,35 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ssmlocal/fixtures"
-	"ssmlocal/server/account"
-	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
-	"ssmlocal/server/clock"
-	"ssmlocal/server/fault"
+	"ssmlocal/server/backend"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
 	"ssmlocal/server/listen"
-	"ssmlocal/server/scheduler"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
-	"ssmlocal/store"
 )
 
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
-	stateLock   *stateLock
-	generations atomic.Pointer[action.Generations] // the present ones
-	staged      atomic.Uint32                      // the generation that is being written, 0 for none
-	given       atomic.Pointer[replacement]        // to the next start, and not taken; nil for none
-	shift       atomic.Int64                       // by how much replacements have moved the clock, in nanoseconds
-	collector   collector
-	works       works
-
+	backend     *backend.Backend
 	listeners   []*listen.Port
 	own         map[string]*listen.Port // of what has an address of its own: the control plane, the proxy, the metadata
 	tunnels     listen.Queue            // connections out of the proxy's tunnels
-	db          *store.DB
-	directory   *account.Directory
 	services    map[string]*service
 	rates       map[string]int // calls a second, by action; an action that isn't there has no limit
-	secretLimit uint64
 	limiter     *limit.Limiter
 	verifier    tc3.Verifier
-	clock       *clock.Clock
-	scheduler   *scheduler.Scheduler[action.Event]
-	due         *action.Due
-	tasks       taskSettings
-	accounts    accounts
-	random      *random
-	faults      *fault.Set
-	seedNames   []string
-	// seededFaults are those of the seeds, for a state that keeps all the rest.
-	seededFaults []fault.Rule
-	journal      *journal.Journal
-	metrics      *metrics
-	version      string
-	metadataOff  bool
-	lostLines    func() uint64
-	data         string                       // the data directory, "" of a temporary state
-	documented   func() (fixtures.API, error) // read when it is asked for first
-	lifetime     context.Context              // ends when the server is told to stop
-	end          context.CancelFunc
-	log          *slog.Logger
-	servers      []serving
-	leaks        leaks
-	ca           *listen.CA
-	bound        boundKeys
-	sniffer      *listen.Sniffer
+	journal     *journal.Journal
+	metrics     *metrics
+	version     string
+	metadataOff bool
+	lostLines   func() uint64
+	log         *slog.Logger
+	servers     []serving
+	leaks       leaks
+	ca          *listen.CA
+	sniffer     *listen.Sniffer
 }
 
 const defaultJournal = 1000
@@ -85,22 +54,14 @@ const defaultJournal = 1000
 func New(c Config) (*Server, error) {
 	s := assemble(c)
 	if err := s.configure(c); err != nil {
-		return nil, err
+		return nil, configError(err)
 	}
 	if err := s.listenAll(c); err != nil {
-		return nil, err
+		return nil, configError(err)
 	}
 	if err := s.open(c.Data); err != nil {
 		s.closeListeners()
-		return nil, err
-	}
-	s.due = &action.Due{
-		DB: s.db, Random: s.random, Tasks: &s.tasks, Account: s.accounts.of, Generations: s.generations.Load,
-		Wall: s.clock.Wall, Failed: s.reportAside,
-	}
-	s.scheduler = scheduler.New(s.clock, s.stepDue)
-	if err := s.applySeeds(); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, configError(err)
 	}
 	s.metrics = s.newMetrics()
 	s.serveAll(c.Control == "")
@@ -110,15 +71,10 @@ func New(c Config) (*Server, error) {
 // assemble puts together what needs no check.
 func assemble(c Config) *Server {
 	s := &Server{
-		services: newServices(), limiter: limit.New(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
-		clock: c.Clock, random: newRandom(c.RandomSeed), log: c.Log, version: c.Version, data: c.Data, metadataOff: c.Metadata == "off", lostLines: c.LostLines,
-		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))), documented: sync.OnceValues(fixtures.Facts),
-		stateLock: newStateLock(), collector: newCollector(), own: map[string]*listen.Port{}, tunnels: listen.NewQueue(),
-		tasks: taskSettings{first: c.TaskPace, pace: c.TaskPace},
-		bound: boundKeys{random: newRandom(c.RandomSeed), ids: map[string]string{}},
-	}
-	if s.clock == nil {
-		s.clock = new(clock.Clock)
+		services: newServices(), limiter: limit.New(), log: c.Log, version: c.Version,
+		metadataOff: c.Metadata == "off", lostLines: c.LostLines,
+		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))),
+		own:     map[string]*listen.Port{}, tunnels: listen.NewQueue(),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -126,10 +82,6 @@ func assemble(c Config) *Server {
 	if s.lostLines == nil {
 		s.lostLines = func() uint64 { return 0 }
 	}
-	s.lifetime, s.end = context.WithCancel(context.Background())
-	s.works.clock = s.clock
-	s.faults = fault.New(s.random)
-	s.bound.random = s.bound.random.atStart(boundStart)
 	return s
 }
 
@@ -138,23 +90,29 @@ func (s *Server) configure(c Config) (err error) {
 	if s.rates, err = rates(c); err != nil {
 		return err
 	}
-	if s.directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
-		return ConfigError{err}
-	}
-	if err := s.loadSeeds(c.Seeds); err != nil {
+	s.backend, err = backend.New(backend.Config{
+		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, RandomSeed: c.RandomSeed,
+		SecretLimit: c.SecretLimit, Clock: c.Clock, TaskPace: c.TaskPace, Log: s.log,
+	})
+	if err != nil {
 		return err
 	}
+	s.backend.OnReplace(func(uin uint64) {
+		s.limiter.Forget(uin)
+		s.journal.Forget(uin)
+	})
 	s.ca, err = listen.NewCA(listen.CAConfig{
 		Domains: tc3.VendorDomains, Hosts: c.TLSHosts, CertFile: c.TLSCert, KeyFile: c.TLSKey,
-	}, s.clock, s.log)
-	s.sniffer = listen.NewSniffer(s.ca, s.clock, s.log, s.tooLong)
-	return configError(err)
+	}, s.backend.Clock, s.log)
+	s.sniffer = listen.NewSniffer(s.ca, s.backend.Clock, s.log, s.tooLong)
+	return err
 }
 
 // configError makes a mistake in the configuration of one in what a room was given.
 func configError(err error) error {
-	var wrong listen.ConfigError
-	if errors.As(err, &wrong) {
+	var listening listen.ConfigError
+	var behind backend.ConfigError
+	if errors.As(err, &listening) || errors.As(err, &behind) {
 		return ConfigError{err}
 	}
 	return err
@@ -166,7 +124,7 @@ func (s *Server) listenAll(c Config) (err error) {
 		c.Listen = []string{DefaultListen}
 	}
 	if s.listeners, err = listen.Open(s.sniffer, "--listen", c.Listen...); err != nil {
-		return configError(err)
+		return err
 	}
 	for what, address := range map[string]string{controlPlane: c.Control, theProxy: c.Proxy, theMetadata: c.Metadata} {
 		if address == "" || address == "off" && what != theProxy {
@@ -175,7 +133,7 @@ func (s *Server) listenAll(c Config) (err error) {
 		ports, err := listen.Open(s.sniffer, what, address)
 		if err != nil {
 			s.closeListeners()
-			return configError(err)
+			return err
 		}
 		s.own[what] = ports[0]
 	}
@@ -216,39 +174,18 @@ func (s *Server) serve(h *http.Server, listeners ...net.Listener) {
 	s.servers = append(s.servers, serving{h, listeners})
 }
 
-// open opens the data file and sets the clock as the last start left it.
-func (s *Server) open(data string) (err error) {
-	tables := append(action.Tables(), clocks, credentials, issued, roles, shifts, starts)
-	if data == "" {
-		s.db, err = store.OpenTemp(tables...)
-	} else {
-		s.db, err = store.OpenDir(data, tables...)
-	}
-	if err != nil {
+// open opens the data file, and keeps the CA beside it.
+func (s *Server) open(data string) error {
+	if err := s.backend.Open(); err != nil {
 		return err
 	}
-	s.directory.More = s.generatedCredential
-	if data != "" {
-		if err := s.db.OwnersAlone(); err != nil {
-			s.log.Warn("the data file is used as it is", "reason", err)
-		}
-		err = s.ca.Keep(data)
+	if data == "" {
+		return nil
 	}
-	if err := errors.Join(err, s.load()); err != nil {
-		return errors.Join(err, s.db.Close())
+	if err := s.ca.Keep(data); err != nil {
+		return errors.Join(err, s.backend.Close())
 	}
 	return nil
-}
-
-// load reads what the last start has left.
-func (s *Server) load() error {
-	g, err := action.ReadGenerations(s.db)
-	if err != nil {
-		return err
-	}
-	s.generations.Store(g)
-	s.warnUnreadable(s.accounts.load(s.db, g))
-	return errors.Join(s.countStart(), s.restoreClock(), s.loadCredentials())
 }
 
 // maxHeader bounds a request's line and headers, in bytes: twice what any client sends. A
@@ -258,7 +195,7 @@ const maxHeader = 64<<10 + tc3.MaxQuery
 // tooLong is the answer to a request whose line is too long to be read.
 func (s *Server) tooLong() []byte {
 	s.log.Debug("a request line of more than 64 KB was refused")
-	return tc3.Refusal(s.random.uuid(), apierr.RequestTooLarge.With())
+	return tc3.Refusal(s.backend.UUID(), apierr.RequestTooLarge.With())
 }
 
 func (s *Server) newHTTP(handler http.Handler) *http.Server {
@@ -308,8 +245,7 @@ const (
 func (s *Server) Serve(ctx context.Context) error {
 	working, stopWorking := context.WithCancel(context.Background())
 	var worked sync.WaitGroup
-	worked.Go(func() { s.scheduler.Run(working, s.dueFailed) })
-	worked.Go(func() { s.collect(working) })
+	worked.Go(func() { s.backend.Run(working) })
 	failed := make(chan error, 16+len(s.listeners))
 	for _, h := range s.servers {
 		for _, l := range h.listeners {
@@ -322,7 +258,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		s.shutdown()
 	case err = <-failed:
-		s.end()
+		s.backend.Stop()
 	}
 	for _, h := range s.servers {
 		_ = h.Close()
@@ -343,7 +279,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // shutdown lets requests in flight finish, within reason.
 func (s *Server) shutdown() {
-	s.end()
+	s.backend.Stop()
 	s.sniffer.Close()
 	waiting, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -363,19 +299,17 @@ func (s *Server) shutdown() {
 
 // ReadValue reads a version of a secret from the store, past signatures, rates and statuses; nil if there is none.
 func (s *Server) ReadValue(uin uint64, region, secretName, versionID string) (*ssm.Version, error) {
-	return action.ReadValue(s.db, s.generations.Load().Owner(uin, region), secretName, versionID)
+	return s.backend.ReadValue(uin, region, secretName, versionID)
 }
 
 // Check walks the whole store and returns what is wrong with it. It costs as much as
 // reading everything.
-func (s *Server) Check() error {
-	return s.db.Check(func(table string, key []byte) bool { return s.generations.Load().Dead(table, key) })
-}
+func (s *Server) Check() error { return s.backend.Check() }
 
 // Close closes the listeners and the data file of a server that doesn't serve.
 func (s *Server) Close() error {
 	s.closeListeners()
-	return s.db.Close()
+	return s.backend.Close()
 }
 
 func (s *Server) closeListeners() {

@@ -265,14 +265,3 @@ type DryRunnable struct{ DryRun bool }
 type dryRunner interface{ dryRun() bool }
 
 func (d *DryRunnable) dryRun() bool { return d.DryRun }
-
-// All returns the table: every action of the API's version, in alphabetical order.
-func All() []*Action {
-	return []*Action{
-		createProductSecret, createSSHKeyPairSecret, createSecret, deleteSecret, deleteSecretVersion,
-		describeAsyncRequestInfo, describeRotationDetail, describeRotationHistory, describeSecret,
-		describeSupportedProducts, disableSecret, enableSecret, getRegions, getSSHKeyPairValue, getSecretValue,
-		getServiceStatus, listSecretVersionIds, listSecrets, putSecretValue, restoreSecret, rotateProductSecret,
-		updateDescription, updateRotationStatus, updateSecret,
-	}
-}

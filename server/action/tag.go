@@ -285,19 +285,4 @@ func matchesTags(tags []ssm.Tag, filters []TagFilter) bool {
 	return true
 }
 
-// A Set is the actions of one service in one version.
-type Set struct {
-	Service, Version string
-	Actions          []*Action
-}
-
-// Sets returns the services that there are: Secrets Manager first.
-func Sets() []Set {
-	return []Set{
-		{Service, Version, All()},
-		{tagService, TagVersion, []*Action{describeResourceTagsByResourceIds, getResources, modifyResourceTags, tagResources, unTagResources}},
-		{stsService, STSVersion, []*Action{assumeRole, assumeRoleWithWebIdentity, getCallerIdentity, getFederationToken}},
-	}
-}
-
 const tagService = "tag"

@@ -1,12 +1,16 @@
-package server
+package backend
 
 import (
 	crand "crypto/rand"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"sync"
 
 	"github.com/google/uuid"
+
+	"ssmlocal/server/action"
+	"ssmlocal/store"
 )
 
 // random is the one source of everything that is drawn: request ids, ids of resources, passwords. It is safe for
@@ -71,4 +75,31 @@ func (r *random) text(n int) string {
 		b[i] = letters[int(b[i])%len(letters)]
 	}
 	return string(b)
+}
+
+// starts counts, under one key, the starts with a source of random numbers that repeats.
+var (
+	starts   = &store.Table[uint64]{Name: "starts"}
+	startKey = []byte("starts")
+)
+
+// countStart makes a random source that repeats go on otherwise than at the start before,
+// where a data file has been used.
+func (b *Backend) countStart() error {
+	if !b.random.fixed {
+		return nil
+	}
+	return b.db.Update(func(tx *store.Tx) error {
+		if clocks.Empty(tx) && !action.Holds(tx, b.generations.Load()) {
+			return nil
+		}
+		n := clocks.Drawn(tx) // a file of format 1 counted so
+		before, err := starts.Get(tx, startKey)
+		if before != nil {
+			n = *before
+		}
+		n++
+		b.random.become(b.random.atStart(n))
+		return errors.Join(err, starts.Put(tx, startKey, &n))
+	})
 }

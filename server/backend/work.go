@@ -1,4 +1,4 @@
-package server
+package backend
 
 import (
 	"cmp"
@@ -97,4 +97,5 @@ func (w *works) list() []Work {
 	return out
 }
 
-func (s *Server) listWork() ([]Work, error) { return s.works.list(), nil }
+// Works returns the work that is under way, the oldest first.
+func (b *Backend) Works() []Work { return b.works.list() }

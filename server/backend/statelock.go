@@ -1,4 +1,4 @@
-package server
+package backend
 
 import (
 	"context"
@@ -91,9 +91,9 @@ func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
 	return nil
 }
 
-// cutByReplacement is why a call came to nothing when the state for which it was let in
-// was replaced.
-const cutByReplacement = "the state was replaced"
+// Replaced is why a call has come to nothing if the state for which it was let in was
+// replaced while it slept.
+const Replaced = "the state was replaced"
 
 // sleep holds a call of an account up, which gives the lock back meanwhile. It returns why
 // the call has come to nothing by then, "" if it has not.
@@ -126,7 +126,7 @@ func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stop
 	}
 	l.RLock()
 	if now, _ := look(); now != before {
-		return cutByReplacement
+		return Replaced
 	}
 	return cut
 }

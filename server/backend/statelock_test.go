@@ -1,4 +1,4 @@
-package server
+package backend
 
 import (
 	"context"
@@ -83,7 +83,7 @@ func TestSleepIsCut(t *testing.T) {
 	}
 	close(stopping)
 	ended.Wait()
-	if cuts[1] != cutByReplacement || cuts[2] != "the server stops" {
+	if cuts[1] != Replaced || cuts[2] != "the server stops" {
 		t.Errorf("%q", cuts)
 	}
 	l.RLock()

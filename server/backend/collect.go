@@ -1,4 +1,4 @@
-package server
+package backend
 
 import (
 	"context"
@@ -25,34 +25,34 @@ func (c *collector) wake() {
 }
 
 // collect removes until ctx ends.
-func (s *Server) collect(ctx context.Context) {
-	s.collector.wake() // for what the process before has left
+func (b *Backend) collect(ctx context.Context) {
+	b.collector.wake() // for what the process before has left
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.collector.wanted:
+		case <-b.collector.wanted:
 		}
-		if !s.takeBackAtLast(ctx) {
+		if !b.takeBackAtLast(ctx) {
 			return
 		}
-		err := s.collectOnce(ctx)
+		err := b.collectOnce(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Error("what belongs to an earlier state can't be removed; it takes room in the data file, and nobody sees it", "error", err)
+			b.log.Error("what belongs to an earlier state can't be removed; it takes room in the data file, and nobody sees it", "error", err)
 		}
 	}
 }
 
 // takeBackAtLast tries takeBack until it succeeds: before that, nothing may be removed. It
 // returns false if ctx ends before.
-func (s *Server) takeBackAtLast(ctx context.Context) bool {
-	for s.given.Load() != nil {
-		free, err := s.scheduler.Exclusive(ctx)
+func (b *Backend) takeBackAtLast(ctx context.Context) bool {
+	for b.given.Load() != nil {
+		free, err := b.scheduler.Exclusive(ctx)
 		if err != nil {
 			return false
 		}
-		if err = s.takeBack(); err == nil {
-			s.staged.Store(0)
+		if err = b.takeBack(); err == nil {
+			b.staged.Store(0)
 		}
 		free()
 		if err != nil && !wait(ctx, 200*time.Millisecond) {
@@ -75,14 +75,14 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // collectOnce removes what there is now.
-func (s *Server) collectOnce(ctx context.Context) (err error) {
+func (b *Backend) collectOnce(ctx context.Context) (err error) {
 	defer catch(&err)
 	keep := func(uin uint64, generation uint32) bool {
 		// In this order: what was being written may be the present state by now.
-		return generation == s.staged.Load() || s.generations.Load().Live(uin, generation)
+		return generation == b.staged.Load() || b.generations.Load().Live(uin, generation)
 	}
 	return errors.Join(
-		action.Collect(ctx, s.db, keep), action.CollectAccounts(ctx, s.db, keep, roles),
-		action.CollectIDs(ctx, s.db, keep, credentials, func(c *account.Credential) uint64 { return c.Uin }),
+		action.Collect(ctx, b.db, keep), action.CollectAccounts(ctx, b.db, keep, roles),
+		action.CollectIDs(ctx, b.db, keep, credentials, func(c *account.Credential) uint64 { return c.Uin }),
 	)
 }

@@ -1,4 +1,4 @@
-package server
+package backend
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"os"
 )
 
-// A spool holds what comes in or goes out whole, in memory if it is small and else in a
+// A Spool holds what comes in or goes out whole, in memory if it is small and else in a
 // file that has no name any more: so that nobody waits for who sends or reads slowly.
-type spool struct {
+type Spool struct {
 	dir    string // of the file, "" for that of temporary files
 	memory bytes.Buffer
 	file   *os.File
@@ -18,11 +18,11 @@ type spool struct {
 	size   int64
 }
 
-// inMemory is how much a spool keeps in memory, in bytes.
+// inMemory is how much a Spool keeps in memory, in bytes.
 const inMemory = 1 << 20
 
 // Write adds to the end.
-func (s *spool) Write(p []byte) (int, error) {
+func (s *Spool) Write(p []byte) (int, error) {
 	s.size += int64(len(p))
 	if s.file == nil && s.memory.Len()+len(p) <= inMemory {
 		return s.memory.Write(p)
@@ -36,7 +36,7 @@ func (s *spool) Write(p []byte) (int, error) {
 }
 
 // spill goes on in a file.
-func (s *spool) spill() error {
+func (s *Spool) spill() error {
 	f, err := os.CreateTemp(s.dir, "spool-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("cannot make a temporary file: %w; without --data, TMPDIR says where", err)
@@ -50,7 +50,7 @@ func (s *spool) spill() error {
 }
 
 // Open reads from the beginning; it can be called again and again.
-func (s *spool) Open() (io.ReadCloser, error) {
+func (s *Spool) Open() (io.ReadCloser, error) {
 	if s.file == nil {
 		return io.NopCloser(bytes.NewReader(s.memory.Bytes())), nil
 	}
@@ -58,14 +58,17 @@ func (s *spool) Open() (io.ReadCloser, error) {
 }
 
 // Reset forgets what was written.
-func (s *spool) Reset() error {
+func (s *Spool) Reset() error {
 	err := s.Close()
-	*s = spool{dir: s.dir}
+	*s = Spool{dir: s.dir}
 	return err
 }
 
+// Size is how much was written, in bytes.
+func (s *Spool) Size() int64 { return s.size }
+
 // Close removes the spool.
-func (s *spool) Close() (err error) {
+func (s *Spool) Close() (err error) {
 	if s.file != nil {
 		err = s.file.Close()
 	}

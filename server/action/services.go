@@ -1,0 +1,45 @@
+package action
+
+// The table of all actions, which everything else reads: dispatch, rates, policies, metrics,
+// the README, the comparison with the documented facts.
+
+// A Set is the actions of one service in one version.
+type Set struct {
+	Service, Version string
+	Actions          []*Action
+}
+
+// Sets returns the services that there are: Secrets Manager first.
+func Sets() []Set {
+	return []Set{
+		{Service, Version, All()},
+		{tagService, TagVersion, []*Action{describeResourceTagsByResourceIds, getResources, modifyResourceTags, tagResources, unTagResources}},
+		{stsService, STSVersion, []*Action{assumeRole, assumeRoleWithWebIdentity, getCallerIdentity, getFederationToken}},
+	}
+}
+
+// All returns the table: every action of the API's version, in alphabetical order.
+func All() []*Action {
+	return []*Action{
+		createProductSecret, createSSHKeyPairSecret, createSecret, deleteSecret, deleteSecretVersion,
+		describeAsyncRequestInfo, describeRotationDetail, describeRotationHistory, describeSecret,
+		describeSupportedProducts, disableSecret, enableSecret, getRegions, getSSHKeyPairValue, getSecretValue,
+		getServiceStatus, listSecretVersionIds, listSecrets, putSecretValue, restoreSecret, rotateProductSecret,
+		updateDescription, updateRotationStatus, updateSecret,
+	}
+}
+
+// Names returns the names of all actions, of whatever service.
+func Names() []string { return namesOf(func(a *Action) string { return a.Name }) }
+
+// Operations returns all actions as CAM names them.
+func Operations() []string { return namesOf((*Action).Operation) }
+
+func namesOf(name func(*Action) string) (names []string) {
+	for _, set := range Sets() {
+		for _, a := range set.Actions {
+			names = append(names, name(a))
+		}
+	}
+	return names
+}

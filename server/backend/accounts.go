@@ -1,0 +1,90 @@
+package backend
+
+import (
+	"maps"
+	"sync"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// Accounts: what they have bought, their KMS keys, their users.
+
+// accounts is what is known of accounts, as the store has it.
+type accounts struct {
+	// writing orders those who change the store and data. It is held while they wait for
+	// the store; mu never is, as those who have the store read data.
+	writing sync.Mutex
+	mu      sync.RWMutex
+	data    map[uint64]ssm.AccountData
+}
+
+func (a *accounts) load(db *store.DB, g *action.Generations) error {
+	data, unreadable := action.AllAccounts(db, g)
+	a.use(0, data)
+	return unreadable
+}
+
+// use puts other data in place of that of an account, or with 0 of all.
+func (a *accounts) use(uin uint64, data map[uint64]ssm.AccountData) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if uin == 0 {
+		a.data = data
+		return
+	}
+	delete(a.data, uin)
+	if own, has := data[uin]; has {
+		a.data[uin] = own
+	}
+}
+
+// all returns a copy of the data of all accounts that have any.
+func (a *accounts) all() map[uint64]ssm.AccountData {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return maps.Clone(a.data)
+}
+
+// of returns the data of an account, the zero data for one that has none.
+func (a *accounts) of(uin uint64) ssm.AccountData {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.data[uin]
+}
+
+// put writes the data of an account. The caller holds the state lock.
+func (a *accounts) put(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	if err := action.PutAccount(db, o, data); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.data[o.Uin] = data
+	return nil
+}
+
+// Accounts returns what is known of accounts besides their secrets, by Uin.
+func (b *Backend) Accounts() map[uint64]ssm.AccountData { return b.accounts.all() }
+
+// SetAccount replaces what is known of an account besides its secrets. The caller has checked
+// the data.
+func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
+	b.stateLock.RLock()
+	defer b.stateLock.RUnlock()
+	return b.accounts.put(b.db, b.generations.Load().Owner(uin, ""), data)
+}
+
+// NewAccessKeySecret makes a secret of the type API key, which no public action does. A wrong
+// parameter is the API's error.
+func (b *Backend) NewAccessKeySecret(uin uint64, region, secretName string, targetUin uint64) error {
+	b.stateLock.RLock()
+	defer b.stateLock.RUnlock()
+	c := b.Call(&account.Caller{Credential: account.Credential{Uin: uin}}, region)
+	b.scheduler.CatchUp(b.lifetime, c.Now)
+	return action.NewAccessKeySecret(b.db, c, secretName, targetUin)
+}

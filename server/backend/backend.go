@@ -1,0 +1,255 @@
+// Package backend is the emulated service without HTTP: the secrets and all that belongs to
+// them, the virtual clock and what it makes due, who may call, which calls shall fail, and the
+// state as a whole: seeded, exported, imported, reset. The gateway, the control plane and Go
+// tests call it alike.
+//
+// The promise: a call sees all of one state or all of another. Nobody waits for a disk, a
+// client or another account while somebody holds the state lock.
+package backend
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/scheduler"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// A Config says how a backend behaves. Its zero value works: signatures are verified, and the
+// state is temporary.
+type Config struct {
+	// Data is the directory of the data file; without one the state is temporary.
+	Data string
+	// Auth is which callers are let in; "" is account.Verify.
+	Auth account.Mode
+	// Credentials are the known key pairs; none is account.Default.
+	Credentials []account.Credential
+	// Seeds are what the state begins with: names of built-in seeds, files, directories.
+	Seeds []string
+	// RandomSeed makes everything that is drawn repeat from start to start; nil draws anew.
+	RandomSeed *uint64
+	// SecretLimit is how many secrets a region of an account may hold; 0 is the documented 1,000.
+	SecretLimit uint64
+	// Clock, if not nil, is a clock that the caller moves too.
+	Clock *clock.Clock
+	// TaskPace says when tasks end; the zero Pace is at once.
+	TaskPace ssm.Pace
+	// Log gets what needs attention; nil is slog.Default().
+	Log *slog.Logger
+}
+
+// A ConfigError is a mistake in a Config itself, whatever there is on the machine.
+type ConfigError struct{ error }
+
+// A Backend is the emulated service. It is safe for concurrent use once Open has returned.
+type Backend struct {
+	// Clock has the wall's time and the virtual one; Faults are the rules of calls that shall
+	// fail; Directory knows who may call; Tasks says how tasks go.
+	Clock     *clock.Clock
+	Faults    *fault.Set
+	Directory *account.Directory
+	Tasks     *TaskSettings
+
+	db          *store.DB
+	data        string // the data directory, "" of a temporary state
+	stateLock   *stateLock
+	generations atomic.Pointer[action.Generations] // the present ones
+	staged      atomic.Uint32                      // the generation that is being written, 0 for none
+	given       atomic.Pointer[replacement]        // to the next start, and not taken; nil for none
+	shift       atomic.Int64                       // by how much replacements have moved the clock, in nanoseconds
+	scheduler   *scheduler.Scheduler[action.Event]
+	due         *action.Due
+	collector   collector
+	works       works
+	accounts    accounts
+	secretLimit uint64
+	random      *random
+	bound       boundKeys
+	seeds       seeds
+	onReplace   []func(uin uint64)
+	lifetime    context.Context // ends with Stop
+	end         context.CancelFunc
+	log         *slog.Logger
+}
+
+// New checks a configuration, and touches nothing yet. A mistake is a ConfigError.
+func New(c Config) (*Backend, error) {
+	b := &Backend{
+		Clock: c.Clock, Tasks: &TaskSettings{first: c.TaskPace, pace: c.TaskPace},
+		data: c.Data, stateLock: newStateLock(), collector: newCollector(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
+		random: newRandom(c.RandomSeed), bound: boundKeys{ids: map[string]string{}}, log: c.Log,
+	}
+	if b.Clock == nil {
+		b.Clock = new(clock.Clock)
+	}
+	if b.log == nil {
+		b.log = slog.Default()
+	}
+	b.lifetime, b.end = context.WithCancel(context.Background())
+	b.works.clock = b.Clock
+	b.Faults = fault.New(b.random)
+	b.bound.random = newRandom(c.RandomSeed).atStart(boundStart)
+	var err error
+	if b.Directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
+		return nil, ConfigError{err}
+	}
+	b.Directory.More = b.generatedCredential
+	return b, b.checkSeeds(c.Seeds)
+}
+
+// Open opens the data file, goes on from where the last start has left it, and applies the
+// seeds to an empty state.
+func (b *Backend) Open() (err error) {
+	tables := append(action.Tables(), clocks, credentials, issued, roles, shifts, starts)
+	if b.data == "" {
+		b.db, err = store.OpenTemp(tables...)
+	} else {
+		b.db, err = store.OpenDir(b.data, tables...)
+	}
+	if err != nil {
+		return err
+	}
+	if b.data != "" {
+		if err := b.db.OwnersAlone(); err != nil {
+			b.log.Warn("the data file is used as it is", "reason", err)
+		}
+	}
+	if err := b.load(); err != nil {
+		return errors.Join(err, b.db.Close())
+	}
+	b.due = &action.Due{
+		DB: b.db, Random: b.random, Tasks: b.Tasks, Account: b.accounts.of, Generations: b.generations.Load,
+		Wall: b.Clock.Wall, Failed: b.reportAside,
+	}
+	b.scheduler = scheduler.New(b.Clock, b.stepDue)
+	if err := b.applySeeds(); err != nil {
+		return errors.Join(err, b.db.Close())
+	}
+	return nil
+}
+
+// load reads what the last start has left.
+func (b *Backend) load() error {
+	g, err := action.ReadGenerations(b.db)
+	if err != nil {
+		return err
+	}
+	b.generations.Store(g)
+	b.warnUnreadable(b.accounts.load(b.db, g))
+	return errors.Join(b.countStart(), b.restoreClock(), b.loadCredentials())
+}
+
+// Run does in the background what time makes due, and removes what belongs to states that are
+// no more, until ctx ends.
+func (b *Backend) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { b.scheduler.Run(ctx, b.dueFailed) })
+	all.Go(func() { b.collect(ctx) })
+	all.Wait()
+}
+
+// Stop ends what takes long and is under way, and calls that sleep. Stopping is closed then.
+func (b *Backend) Stop() { b.end() }
+
+// Stopping is closed once Stop was called.
+func (b *Backend) Stopping() <-chan struct{} { return b.lifetime.Done() }
+
+// While returns a context that ends with another one, or when the backend is stopped. The
+// caller calls cancel.
+func (b *Backend) While(ctx context.Context) (_ context.Context, cancel func()) {
+	ctx, end := context.WithCancel(ctx)
+	stop := context.AfterFunc(b.lifetime, end)
+	return ctx, func() { stop(); end() }
+}
+
+// Close closes the data file.
+func (b *Backend) Close() error {
+	b.end()
+	return b.db.Close()
+}
+
+// OnReplace registers what is to be forgotten of an account, or with 0 of all, when its state
+// is replaced. It is called while no call is served, and must not wait for anything.
+func (b *Backend) OnReplace(forget func(uin uint64)) { b.onReplace = append(b.onReplace, forget) }
+
+// Enter begins a call: no state is replaced until Leave ends it.
+func (b *Backend) Enter() { b.stateLock.RLock() }
+
+// Leave ends a call.
+func (b *Backend) Leave() { b.stateLock.RUnlock() }
+
+// Sleep holds up a call of an account that has entered, and returns why it has come to nothing
+// meanwhile, "" if it has not.
+func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut string) {
+	return b.stateLock.sleep(ctx, d, uin, b.Stopping())
+}
+
+// UUID draws a version 4 UUID, for a RequestId.
+func (b *Backend) UUID() string { return b.random.uuid() }
+
+// Call returns what an action gets to know of a caller's call for a region, as of now.
+func (b *Backend) Call(caller *account.Caller, region string) *action.Call {
+	wall := b.Clock.Wall()
+	data, g := b.accounts.of(caller.Uin), b.generations.Load()
+	return &action.Call{
+		Owner: g.Owner(caller.Uin, region), Generations: g, Now: b.Clock.At(wall),
+		Random: b.random, SecretLimit: cmp.Or(data.SecretLimit, b.secretLimit), Tasks: b.Tasks, Account: data,
+		Identity: action.Identity{
+			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
+		},
+		Wall: wall, Issue: b.issuerFor(caller),
+	}
+}
+
+// FindSecret returns the secret that a request means, "" if none, also where the request
+// names it by something else.
+func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (string, error) {
+	return a.FindSecret(b.db, c, request)
+}
+
+// Do does an action, once everything is done that is due before it. An API error is an
+// *apierr.Error.
+func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, request any) (reply any, err error) {
+	b.scheduler.CatchUp(ctx, c.Now)
+	if reply, err = a.Run(b.db, c, request); err == nil && !c.Due.IsZero() {
+		b.scheduler.Schedule(c.Due)
+	}
+	return reply, err
+}
+
+// ReadValue reads a version of a secret from the store, past signatures, rates and statuses;
+// nil if there is none.
+func (b *Backend) ReadValue(uin uint64, region, secretName, versionID string) (*ssm.Version, error) {
+	return action.ReadValue(b.db, b.generations.Load().Owner(uin, region), secretName, versionID)
+}
+
+// Check walks the whole store and returns what is wrong with it. It costs as much as reading
+// everything.
+func (b *Backend) Check() error {
+	return b.db.Check(func(table string, key []byte) bool { return b.generations.Load().Dead(table, key) })
+}
+
+// Usable returns why nothing can be written any more, nil if it can.
+func (b *Backend) Usable() error { return b.db.Usable() }
+
+// Size is the size of the data file in bytes.
+func (b *Backend) Size() int64 { return b.db.Size() }
+
+// catch makes an error of a panic.
+func catch(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
+}

@@ -1,0 +1,37 @@
+package backend
+
+import (
+	"time"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/clock"
+	"ssmlocal/store"
+)
+
+// What time makes due.
+
+// stepDue is the scheduler's step. With keep, the clock's state is stored together with
+// what is done.
+func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) ([]action.Event, time.Time, error) {
+	return b.due.Step(until, func(tx *store.Tx, reached time.Time) error {
+		if keep == nil {
+			return nil
+		}
+		state := keep(reached)
+		return clocks.Put(tx, clockKey, &state)
+	})
+}
+
+// dueFailed is called when nothing could be done at all.
+func (b *Backend) dueFailed(err error) {
+	b.log.Error("what is due can't be done now and is tried again; calls go on", "error", err)
+}
+
+// reportAside is called with each thing that is set aside.
+func (b *Backend) reportAside(a action.Aside) {
+	b.log.Error("something due can't be done and is set aside: GET /_ssmlocal/setaside lists it", "what", a.What, "uin", a.Uin,
+		"region", a.Region, "secretName", a.SecretName, "flowId", a.FlowID, "dueAt", a.DueAt, "retryAt", a.RetryAt, "error", a.Err)
+}
+
+// Aside returns what is due and could not be done.
+func (b *Backend) Aside() []action.Aside { return b.due.Aside() }

@@ -1,0 +1,51 @@
+package backend
+
+import (
+	"slices"
+	"sync"
+
+	"ssmlocal/fixtures"
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/ssm"
+)
+
+// documented are the documented facts, read when they are asked for first.
+var documented = sync.OnceValues(fixtures.Facts)
+
+// Documented returns the documented facts of the API.
+func (b *Backend) Documented() (fixtures.API, error) { return documented() }
+
+// AddFault adds a rule of calls that shall fail. One that names what is not there is a Refusal.
+func (b *Backend) AddFault(r fault.Rule) (fault.Report, error) {
+	known, err := knownToFaults()
+	if err != nil {
+		return fault.Report{}, err
+	}
+	if err := r.Check(known); err != nil {
+		return fault.Report{}, Refusal{Invalid, err.Error()}
+	}
+	report, err := b.Faults.Add(r)
+	if err != nil {
+		return fault.Report{}, Refusal{Conflict, err.Error()}
+	}
+	return report, nil
+}
+
+// knownToFaults is what rules may name.
+func knownToFaults() (fault.Known, error) {
+	api, err := documented()
+	k := fault.Known{Regions: ssm.Regions(), Actions: action.Names()}
+	k.Codes = func(name string) []string {
+		documented, ok := api.Actions[name]
+		if !ok {
+			return apierr.Codes()
+		}
+		codes := append(slices.Clone(documented.Errors), api.Common...)
+		slices.Sort(codes)
+		return slices.Compact(codes)
+	}
+	k.Has = func(code string) bool { return slices.Contains(apierr.Codes(), code) }
+	return k, err
+}

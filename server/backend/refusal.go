@@ -1,0 +1,40 @@
+package backend
+
+import (
+	"context"
+	"errors"
+
+	"ssmlocal/server/seed"
+)
+
+// A Refusal is why something was not done that was asked for, in words for who has asked.
+// Nothing was changed.
+type Refusal struct {
+	Kind    Kind
+	Message string
+}
+
+// Error returns the message.
+func (r Refusal) Error() string { return r.Message }
+
+// A Kind says whose fault a Refusal is.
+type Kind int
+
+// The kinds.
+const (
+	Invalid  Kind = iota + 1 // what was asked for is wrong in itself
+	Conflict                 // it doesn't go with what there is
+	Busy                     // it can't be done now
+)
+
+// refusedState makes a Refusal of a mistake in a state that was to be taken.
+func refusedState(err error) error {
+	var wrong *seed.PositionError
+	switch {
+	case errors.As(err, &wrong):
+		return Refusal{Invalid, err.Error() + "; nothing was changed"}
+	case errors.Is(err, errBusy), errors.Is(err, context.Canceled):
+		return Refusal{Busy, err.Error() + "; nothing was changed"}
+	}
+	return err
+}

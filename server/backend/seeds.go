@@ -1,0 +1,100 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/seed"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// What a state begins with, and what a reset returns to.
+
+// seeds are what a state begins with, and returns to.
+type seeds struct {
+	names []string
+	// faults are the rules of the seeds, for a state that keeps all the rest.
+	faults []fault.Rule
+}
+
+// checkSeeds finds the files of the seeds, and holds them to the model.
+func (b *Backend) checkSeeds(names []string) error {
+	b.seeds.names = names
+	sources, err := b.seeds.load()
+	if err != nil {
+		return ConfigError{fmt.Errorf("--seed: %w", err)}
+	}
+	if len(sources) == 0 {
+		return nil
+	}
+	state, err := b.build(b.lifetime, sources, 0, func(time.Time, uint64, *ssm.SecretSnapshot) error { return nil })
+	if err != nil {
+		return ConfigError{fmt.Errorf("--seed: %w", err)}
+	}
+	b.seeds.faults = state.Faults
+	return nil
+}
+
+// load finds the files of the seeds, as they are now.
+func (s *seeds) load() (sources []*seed.Source, err error) {
+	for _, name := range s.names {
+		some, err := seed.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, some...)
+	}
+	return sources, nil
+}
+
+// applySeeds puts the seeds into an empty state. One that is not empty gets their faults
+// only, which no file keeps.
+func (b *Backend) applySeeds() error {
+	if len(b.seeds.names) == 0 {
+		return nil
+	}
+	kept := false
+	err := b.db.View(func(tx *store.Tx) error {
+		g := b.generations.Load()
+		stored, err := storedCredentials(tx, g, 0)
+		roles, err2 := rolesOf(tx, g, 0)
+		unreadable := errors.Join(err, err2) != nil
+		kept = unreadable || action.Holds(tx, g) || len(stored)+len(roles) > 0 || !clocks.Empty(tx)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case kept:
+		b.log.Info("the data file has been used already, so the seeds are not applied, save for their faults; ssmlocal reset returns to the seeds")
+		faults, err := fault.Prepare(b.random, b.seeds.faults)
+		b.Faults.Replace(0, faults)
+		return err
+	}
+	if _, err := b.Reset(b.lifetime, 0); err != nil {
+		return ConfigError{fmt.Errorf("--seed: %w", err)}
+	}
+	b.log.Info("the state was empty and is seeded")
+	return nil
+}
+
+// Reset returns to the seeds, all of the state or with a Uin that of one account. A source
+// of random numbers that repeats begins anew with the whole.
+func (b *Backend) Reset(ctx context.Context, uin uint64) (seed.Counts, error) {
+	sources, err := b.seeds.load()
+	if err != nil {
+		return seed.Counts{}, Refusal{Conflict, err.Error() + "; nothing was changed"}
+	}
+	random := b.random
+	if uin == 0 {
+		random = b.random.atStart(0)
+	} else {
+		sources = seed.Of(uin, sources)
+	}
+	return b.replace(ctx, "reset", sources, uin, random)
+}
