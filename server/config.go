@@ -1,13 +1,9 @@
 package server
 
 import (
-	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 
 	"ssmlocal/server/account"
-	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/ssm"
 )
@@ -67,27 +63,3 @@ type Config struct {
 
 // A ConfigError is a mistake in a Config itself, whatever there is on the machine.
 type ConfigError struct{ error }
-
-// rates returns the calls a second that each limited action may have, of whatever service.
-func rates(c Config) (map[string]int, error) {
-	rates := map[string]int{}
-	var names []string
-	for _, set := range action.Sets() {
-		for _, a := range set.Actions {
-			names = append(names, a.Name)
-			if !c.Unlimited {
-				rates[a.Name] = a.Rate
-			}
-		}
-	}
-	for name, perSecond := range c.Rates {
-		switch {
-		case !slices.Contains(names, name):
-			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names, ", "))}
-		case perSecond < 1:
-			return nil, ConfigError{fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
-		}
-		rates[name] = perSecond
-	}
-	return rates, nil
-}

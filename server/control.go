@@ -21,6 +21,7 @@ import (
 	"ssmlocal/server/backend"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/decode"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/tc3"
 )
 
@@ -245,7 +246,7 @@ func (s *Server) fromHere(r *http.Request) error {
 		return err
 	}
 	if name := tc3.HostName(r.Host); tc3.IsPublicName(name) && !s.isOurs(name) {
-		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", clip(name))
+		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", journal.Clip(name))
 	}
 	return nil
 }
@@ -257,7 +258,7 @@ func (s *Server) notFromPage(r *http.Request) error {
 	if len(sites)+len(origins) == 0 {
 		return nil
 	}
-	from := clip(cmp.Or(strings.Join(origins, ", "), strings.Join(sites, ", ")))
+	from := journal.Clip(cmp.Or(strings.Join(origins, ", "), strings.Join(sites, ", ")))
 	for _, site := range sites {
 		if site != "same-origin" && site != "none" {
 			return refuse(http.StatusForbidden, "a page of another site (%s) may not call this emulator; call from a program or from a page of its own", from)
@@ -269,7 +270,7 @@ func (s *Server) notFromPage(r *http.Request) error {
 		}
 	}
 	if name := tc3.HostName(r.Host); !s.isOurs(name) {
-		return refuse(http.StatusForbidden, "a browser calls under the host name %s, which others may have led here; open this emulator by address or as localhost, or start with --tls-host %[1]s", clip(name))
+		return refuse(http.StatusForbidden, "a browser calls under the host name %s, which others may have led here; open this emulator by address or as localhost, or start with --tls-host %[1]s", journal.Clip(name))
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 
 // Calls returns the last calls that a filter lets through, oldest first.
 func (s *Server) Calls(f journal.Filter) []journal.Entry {
-	found, _ := s.journal.Find(f, 0)
+	found, _ := s.gateway.Journal.Find(f, 0)
 	return found
 }
 
@@ -54,7 +54,7 @@ func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
 // knownToJournal refuses to look for an action or a code that there is not, unless a call had it: that it was never called
 // would prove nothing.
 func (s *Server) knownToJournal(f journal.Filter) error {
-	seen := func(f journal.Filter) bool { _, n := s.journal.Find(f, 1); return n > 0 }
+	seen := func(f journal.Filter) bool { _, n := s.gateway.Journal.Find(f, 1); return n > 0 }
 	if names := action.Names(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
 		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(names, ", "))
 	}
@@ -76,7 +76,7 @@ func (s *Server) readJournal(r *http.Request) ([]journal.Entry, error) {
 			return nil, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 on", text)
 		}
 	}
-	found, _ := s.journal.Find(f, limit)
+	found, _ := s.gateway.Journal.Find(f, limit)
 	return found, nil
 }
 
@@ -92,8 +92,8 @@ func (s *Server) countJournal(r *http.Request) (Count, error) {
 	if err != nil {
 		return Count{}, err
 	}
-	_, n := s.journal.Find(f, 0)
-	return Count{n, s.journal.Dropped()}, nil
+	_, n := s.gateway.Journal.Find(f, 0)
+	return Count{n, s.gateway.Journal.Dropped()}, nil
 }
 
 func (s *Server) clearJournal(r *http.Request) (Removed, error) {
@@ -101,7 +101,7 @@ func (s *Server) clearJournal(r *http.Request) (Removed, error) {
 	if err != nil {
 		return Removed{}, err
 	}
-	return Removed{s.journal.Forget(uin)}, nil
+	return Removed{s.gateway.Journal.Forget(uin)}, nil
 }
 
 // stream tells of calls as server-sent events until the client goes, or the server.
@@ -120,8 +120,8 @@ const pulse = 15 * time.Second
 
 // ServeHTTP sends an event for each call; its id is the call's number, its data the entry in JSON.
 func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	reader := x.s.journal.Follow(x.filter)
-	defer x.s.journal.Unfollow(reader)
+	reader := x.s.gateway.Journal.Follow(x.filter)
+	defer x.s.gateway.Journal.Unfollow(reader)
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	_, err := fmt.Fprint(w, ": calls follow\n\n")
@@ -162,7 +162,7 @@ func (s *Server) readLimits(r *http.Request) ([]Budget, error) {
 		return nil, err
 	}
 	out := []Budget{}
-	for _, u := range s.limiter.Uses() {
+	for _, u := range s.gateway.Uses() {
 		if uin == 0 || uin == u.Uin {
 			out = append(out, s.budget(u))
 		}
@@ -172,13 +172,11 @@ func (s *Server) readLimits(r *http.Request) ([]Budget, error) {
 
 func (s *Server) budget(u limit.Use) Budget {
 	b := Budget{
-		Uin: u.Uin, Region: u.Region, Action: u.Action, Limit: s.rates[u.Action], Highest: u.Highest,
+		Uin: u.Uin, Region: u.Region, Action: u.Action, Limit: s.gateway.Rate(u.Action), Highest: u.Highest,
 		HighestAt: time.Unix(u.Second, 0).UTC(), Refused: u.Refused,
 	}
-	for _, of := range s.services {
-		if a := of.actions[u.Action]; a != nil {
-			b.Documented = a.Rate
-		}
+	if a := action.Named(u.Action); a != nil {
+		b.Documented = a.Rate
 	}
 	return b
 }
@@ -197,7 +195,7 @@ func (s *Server) listActions() (out []Served, err error) {
 	known, err := s.backend.Documented()
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
-			out = append(out, Served{set.Service, set.Version, a.Name, a.Rate, s.rates[a.Name], known.Actions[a.Name].Errors})
+			out = append(out, Served{set.Service, set.Version, a.Name, a.Rate, s.gateway.Rate(a.Name), known.Actions[a.Name].Errors})
 		}
 	}
 	return out, err
@@ -209,3 +207,5 @@ type Version struct {
 }
 
 func (s *Server) tellVersion() (Version, error) { return Version{s.version}, nil }
+
+func (s *Server) readMetrics(*http.Request) (http.Handler, error) { return s.gateway.Metrics(), nil }

@@ -9,7 +9,6 @@ import (
 
 	"ssmlocal/server/backend"
 	"ssmlocal/server/seed"
-	"ssmlocal/store"
 )
 
 // The control plane's calls about the whole state.
@@ -115,7 +114,7 @@ func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.FormatInt(info.Size(), 10))
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+store.FileName+`"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+backend.FileName+`"`)
 	_, _ = f.WriteTo(w)
 }
 

@@ -17,8 +17,11 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/fault", "server/ssm"},
 	"server": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/clock", "server/decode", "server/fault", "server/journal", "server/limit", "server/listen", "server/seed", "server/ssm",
-		"server/tc3", "store",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/clock", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
+		"server/listen", "server/seed", "server/ssm", "server/tc3",
+	},
+	"server/gateway": {
+		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/ssm", "server/tc3",
 	},
 	"server/listen": {"server/clock"},
 	"server/backend": {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"ssmlocal/server/account"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
 )
@@ -41,8 +42,8 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		status, text = s.metadata(r.URL.Path)
 	}
-	s.log.Debug("instance metadata", "path", clip(r.URL.Path), "status", status)
-	s.metrics.metadata.WithLabelValues(strconv.Itoa(status)).Inc()
+	s.log.Debug("instance metadata", "path", journal.Clip(r.URL.Path), "status", status)
+	s.metadataAnswers.WithLabelValues(strconv.Itoa(status)).Inc()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if strings.HasPrefix(text, "{") {
 		w.Header().Set("Content-Type", "application/json")
@@ -117,7 +118,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 			names = append(names, r.Name)
 		}
 		s.log.Warn("the instance metadata is asked for a role that is not bound to the instance: bind it in the seed (bound: true)",
-			"role", clip(name), "bound", strings.Join(names, ", "))
+			"role", journal.Clip(name), "bound", strings.Join(names, ", "))
 		return http.StatusNotFound, ""
 	}
 	keys, ends, err := s.backend.BoundKeys(bound[at])
@@ -129,7 +130,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 		})
 	}
 	if err != nil {
-		s.log.Error("cannot make keys for the role of the instance", "role", clip(name), "error", err)
+		s.log.Error("cannot make keys for the role of the instance", "role", journal.Clip(name), "error", err)
 		return http.StatusInternalServerError, ""
 	}
 	return http.StatusOK, string(reply)

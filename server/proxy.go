@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"ssmlocal/server/journal"
 	"ssmlocal/server/listen"
 	"ssmlocal/server/tc3"
 )
@@ -89,7 +90,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 			http.Error(w, "this is ssmlocal's forward proxy: set it as http_proxy or https_proxy; the emulator itself is at "+s.Addrs()[0], http.StatusBadRequest)
 			return
 		}
-		to := withPort(clip(cmp.Or(r.URL.Host, r.Host)), r.URL.Scheme) // a CONNECT has no scheme
+		to := withPort(journal.Clip(cmp.Or(r.URL.Host, r.Host)), r.URL.Scheme) // a CONNECT has no scheme
 		in, what, found := s.destination(to, r)
 		switch {
 		case !found:

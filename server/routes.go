@@ -19,9 +19,9 @@ func (s *Server) routes(control bool) http.Handler {
 	} else {
 		r.HandleFunc("/_ssmlocal/*", http.NotFound)
 	}
-	r.HandleFunc("/", s.call)
-	r.NotFound(s.call)
-	r.MethodNotAllowed(s.call)
+	r.HandleFunc("/", s.gateway.ServeHTTP)
+	r.NotFound(s.gateway.ServeHTTP)
+	r.MethodNotAllowed(s.gateway.ServeHTTP)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ProtoMajor == 2 {
 			growStack(len(q.URL.Path))

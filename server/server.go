@@ -16,10 +16,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/backend"
-	"ssmlocal/server/journal"
-	"ssmlocal/server/limit"
+	"ssmlocal/server/gateway"
 	"ssmlocal/server/listen"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
@@ -27,27 +28,20 @@ import (
 
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
-	backend     *backend.Backend
-	listeners   []*listen.Port
-	own         map[string]*listen.Port // of what has an address of its own: the control plane, the proxy, the metadata
-	tunnels     listen.Queue            // connections out of the proxy's tunnels
-	services    map[string]*service
-	rates       map[string]int // calls a second, by action; an action that isn't there has no limit
-	limiter     *limit.Limiter
-	verifier    tc3.Verifier
-	journal     *journal.Journal
-	metrics     *metrics
-	version     string
-	metadataOff bool
-	lostLines   func() uint64
-	log         *slog.Logger
-	servers     []serving
-	leaks       leaks
-	ca          *listen.CA
-	sniffer     *listen.Sniffer
+	backend         *backend.Backend
+	listeners       []*listen.Port
+	own             map[string]*listen.Port // of what has an address of its own: the control plane, the proxy, the metadata
+	tunnels         listen.Queue            // connections out of the proxy's tunnels
+	gateway         *gateway.Gateway
+	version         string
+	metadataOff     bool
+	metadataAnswers *prometheus.CounterVec // by HTTP status
+	log             *slog.Logger
+	servers         []serving
+	leaks           leaks
+	ca              *listen.CA
+	sniffer         *listen.Sniffer
 }
-
-const defaultJournal = 1000
 
 // New checks the configuration, listens, and opens the data file, in this order: if one fails, nothing of the next is
 // touched.
@@ -63,33 +57,21 @@ func New(c Config) (*Server, error) {
 		s.closeListeners()
 		return nil, configError(err)
 	}
-	s.metrics = s.newMetrics()
+	s.register(c)
 	s.serveAll(c.Control == "")
 	return s, nil
 }
 
 // assemble puts together what needs no check.
 func assemble(c Config) *Server {
-	s := &Server{
-		services: newServices(), limiter: limit.New(), log: c.Log, version: c.Version,
-		metadataOff: c.Metadata == "off", lostLines: c.LostLines,
-		journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))),
-		own:     map[string]*listen.Port{}, tunnels: listen.NewQueue(),
+	return &Server{
+		log: cmp.Or(c.Log, slog.Default()), version: c.Version, metadataOff: c.Metadata == "off",
+		own: map[string]*listen.Port{}, tunnels: listen.NewQueue(),
 	}
-	if s.log == nil {
-		s.log = slog.Default()
-	}
-	if s.lostLines == nil {
-		s.lostLines = func() uint64 { return 0 }
-	}
-	return s
 }
 
 // configure checks what a configuration can have wrong.
 func (s *Server) configure(c Config) (err error) {
-	if s.rates, err = rates(c); err != nil {
-		return err
-	}
 	s.backend, err = backend.New(backend.Config{
 		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, RandomSeed: c.RandomSeed,
 		SecretLimit: c.SecretLimit, Clock: c.Clock, TaskPace: c.TaskPace, Log: s.log,
@@ -97,10 +79,12 @@ func (s *Server) configure(c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	s.backend.OnReplace(func(uin uint64) {
-		s.limiter.Forget(uin)
-		s.journal.Forget(uin)
+	s.gateway, err = gateway.New(s.backend, gateway.Config{
+		Unlimited: c.Unlimited, Rates: c.Rates, Journal: c.Journal, Log: s.log,
 	})
+	if err != nil {
+		return err
+	}
 	s.ca, err = listen.NewCA(listen.CAConfig{
 		Domains: tc3.VendorDomains, Hosts: c.TLSHosts, CertFile: c.TLSCert, KeyFile: c.TLSKey,
 	}, s.backend.Clock, s.log)
@@ -112,10 +96,25 @@ func (s *Server) configure(c Config) (err error) {
 func configError(err error) error {
 	var listening listen.ConfigError
 	var behind backend.ConfigError
-	if errors.As(err, &listening) || errors.As(err, &behind) {
+	var before gateway.ConfigError
+	if errors.As(err, &listening) || errors.As(err, &behind) || errors.As(err, &before) {
 		return ConfigError{err}
 	}
 	return err
+}
+
+// register adds the metrics of what is neither the gateway's nor the backend's.
+func (s *Server) register(c Config) {
+	lost := c.LostLines
+	if lost == nil {
+		lost = func() uint64 { return 0 }
+	}
+	s.metadataAnswers = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ssmlocal_metadata_requests_total", Help: "Requests for the instance metadata, by HTTP status.",
+	}, []string{"status"})
+	s.gateway.Register(s.metadataAnswers, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "ssmlocal_log_lines_dropped_total", Help: "Lines of the log that could not be written.",
+	}, func() float64 { return float64(lost()) }))
 }
 
 // listenAll opens every address, or none.

@@ -32,6 +32,18 @@ func All() []*Action {
 // Names returns the names of all actions, of whatever service.
 func Names() []string { return namesOf(func(a *Action) string { return a.Name }) }
 
+// Named returns the action with a name, of whatever service; nil for none.
+func Named(name string) *Action {
+	for _, set := range Sets() {
+		for _, a := range set.Actions {
+			if a.Name == name {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
 // Operations returns all actions as CAM names them.
 func Operations() []string { return namesOf((*Action).Operation) }
 

@@ -247,8 +247,8 @@ func (b *Backend) Usable() error { return b.db.Usable() }
 // Size is the size of the data file in bytes.
 func (b *Backend) Size() int64 { return b.db.Size() }
 
-// catch makes an error of a panic.
-func catch(err *error) {
+// Catch makes an error of a panic; it is deferred.
+func Catch(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 	}

@@ -76,7 +76,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // collectOnce removes what there is now.
 func (b *Backend) collectOnce(ctx context.Context) (err error) {
-	defer catch(&err)
+	defer Catch(&err)
 	keep := func(uin uint64, generation uint32) bool {
 		// In this order: what was being written may be the present state by now.
 		return generation == b.staged.Load() || b.generations.Load().Live(uin, generation)

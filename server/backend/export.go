@@ -91,6 +91,9 @@ func (c *counting) Secret(uin uint64, h *ssm.SecretSnapshot) error {
 	return c.Writer.Secret(uin, h)
 }
 
+// FileName is the data file's name in the data directory.
+const FileName = store.FileName
+
 // Backup returns a consistent copy of the data file, while writes go on. The caller closes it
 // and calls remove.
 func (b *Backend) Backup(ctx context.Context) (f *os.File, remove func(), err error) {

@@ -5,6 +5,7 @@ package journal
 import (
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -192,4 +193,19 @@ func (r *Reader) tell(e *Entry) {
 	case r.c <- *e:
 	default:
 	}
+}
+
+// MaxClip is how much is kept of what a client may send at any length, in bytes.
+const MaxClip = 256
+
+// Clip is the one way for something that a client has sent into what is kept: the
+// journal, the log, the metrics. The result has a bound and memory of its own.
+func Clip(s string) string { return ClipTo(s, MaxClip) }
+
+// ClipTo is Clip to another length, in bytes.
+func ClipTo(s string, most int) string {
+	if len(s) <= most {
+		return strings.Clone(s)
+	}
+	return strings.ToValidUTF8(strings.Clone(s[:most]), "") + "…"
 }

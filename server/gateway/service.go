@@ -1,10 +1,11 @@
-package server
+package gateway
 
 import (
 	"strings"
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/tc3"
 )
 
@@ -27,11 +28,11 @@ func newServices() map[string]*service {
 }
 
 // find returns the action that a request names, of the service that it means.
-func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
-	name := s.serviceOf(q)
-	of, ok := s.services[name]
+func (g *Gateway) find(q *tc3.Request, rec *record) (*action.Action, error) {
+	name := g.serviceOf(q)
+	of, ok := g.services[name]
 	if !ok {
-		rec.hint = "a call for the service " + clip(name) + " came here: only ssm, tag and sts are emulated, so point that client elsewhere"
+		rec.hint = "a call for the service " + journal.Clip(name) + " came here: only ssm, tag and sts are emulated, so point that client elsewhere"
 		return nil, apierr.NoSuchProduct.With()
 	}
 	if q.Version != of.version {
@@ -48,16 +49,16 @@ func (s *Server) find(q *tc3.Request, rec *record) (*action.Action, error) {
 // serviceOf works out which service a request is for: by the host's first label, else by the service of its credential
 // scope, else by its action and version. SDKs that derive the service from a custom endpoint sign for 127 or localhost,
 // which says nothing.
-func (s *Server) serviceOf(q *tc3.Request) string {
+func (g *Gateway) serviceOf(q *tc3.Request) string {
 	label, rest := firstLabel(q.Host)
-	if s.isService(label) && rest != "" || strings.HasSuffix(rest, "tencentcloudapi.com") {
+	if g.isService(label) && rest != "" || strings.HasSuffix(rest, "tencentcloudapi.com") {
 		return label
 	}
-	if scope := q.Scope(); s.isService(scope) {
+	if scope := q.Scope(); g.isService(scope) {
 		return scope
 	}
 	if q.Version == action.TagVersion {
-		if strings.HasPrefix(q.Action, "AssumeRole") || s.services["sts"].actions[q.Action] != nil {
+		if strings.HasPrefix(q.Action, "AssumeRole") || g.services["sts"].actions[q.Action] != nil {
 			return "sts"
 		}
 		return "tag"
@@ -75,16 +76,16 @@ func firstLabel(host string) (label, rest string) {
 // checkScope refuses a signature for one of the services here at the host of another, as
 // the gateway does (sdk-go#89). SDKs that derive the service from a custom endpoint sign for
 // what is none.
-func (s *Server) checkScope(q *tc3.Request) error {
+func (g *Gateway) checkScope(q *tc3.Request) error {
 	label, rest := firstLabel(q.Host)
 	scope := q.Scope()
-	if rest != "" && s.services[label] != nil && s.services[scope] != nil && scope != label {
+	if rest != "" && g.services[label] != nil && g.services[scope] != nil && scope != label {
 		return apierr.InvalidAuthorization.With("`Service` in Credential")
 	}
 	return nil
 }
 
-func (s *Server) isService(name string) bool { return s.services[name] != nil || otherServices[name] }
+func (g *Gateway) isService(name string) bool { return g.services[name] != nil || otherServices[name] }
 
 // otherServices are products of the cloud whose calls a program may send here by mistake, with the names by which the
 // vendor's SDKs know them.

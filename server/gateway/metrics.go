@@ -1,4 +1,4 @@
-package server
+package gateway
 
 import (
 	"net/http"
@@ -9,6 +9,7 @@ import (
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/backend"
 	"ssmlocal/server/journal"
 )
 
@@ -18,7 +19,6 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	faults   *prometheus.CounterVec
-	metadata *prometheus.CounterVec
 	actions  map[string]actionMetrics // "" for those that are none
 }
 
@@ -28,7 +28,7 @@ type actionMetrics struct {
 	ok       prometheus.Counter
 }
 
-func (s *Server) newMetrics() *metrics {
+func newMetrics(b *backend.Backend) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), actions: map[string]actionMetrics{}}
 	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ssmlocal_calls_total", Help: "Calls, by action (\"\" for one that is none) and code (OK for success, NoAnswer where a fault took the answer away).",
@@ -39,9 +39,6 @@ func (s *Server) newMetrics() *metrics {
 	m.faults = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ssmlocal_faults_total", Help: "Calls that a fault hit, by action.",
 	}, []string{"action"})
-	m.metadata = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ssmlocal_metadata_requests_total", Help: "Requests for the instance metadata, by HTTP status.",
-	}, []string{"status"})
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "ssmlocal_call_duration_seconds", Help: "From a call's arrival to its answer, by action.",
 		Buckets: []float64{.00003, .0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
@@ -57,15 +54,13 @@ func (s *Server) newMetrics() *metrics {
 		}
 	}
 	add("")
-	m.registry.MustRegister(m.calls, m.refusals, m.faults, m.metadata, durations,
+	m.registry.MustRegister(m.calls, m.refusals, m.faults, durations,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_set_aside", Help: "Things that are due and could not be done."},
-			func() float64 { return float64(len(s.backend.Aside())) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ssmlocal_log_lines_dropped_total", Help: "Lines of the log that could not be written."},
-			func() float64 { return float64(s.lostLines()) }),
+			func() float64 { return float64(len(b.Aside())) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_store_bytes", Help: "Size of the data file."},
-			func() float64 { return float64(s.backend.Size()) }),
+			func() float64 { return float64(b.Size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ssmlocal_clock_offset_seconds", Help: "How far the virtual clock is ahead of wall time."},
-			func() float64 { wall := s.backend.Clock.Wall(); return s.backend.Clock.At(wall).Sub(wall).Seconds() }),
+			func() float64 { wall := b.Clock.Wall(); return b.Clock.At(wall).Sub(wall).Seconds() }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -90,6 +85,10 @@ func (m *metrics) count(rec *record) {
 	}
 }
 
-func (s *Server) readMetrics(*http.Request) (http.Handler, error) {
-	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}), nil
+// Metrics serves them.
+func (g *Gateway) Metrics() http.Handler {
+	return promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{})
 }
+
+// Register adds metrics of who uses the gateway.
+func (g *Gateway) Register(m ...prometheus.Collector) { g.metrics.registry.MustRegister(m...) }

@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/backend"
+	"ssmlocal/server/journal"
+	"ssmlocal/server/limit"
+	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
+)
+
+import ()
+
+// ServeHTTP answers one API request, whatever becomes of it.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body := bodies.Get().(*bytes.Buffer)
+	body.Reset()
+	rec := &record{at: g.backend.Clock.Wall(), requestID: g.backend.UUID()}
+	if g.backend.Faults.Any() { // one may hold the call up for longer than an answer may take
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
+	q, err := g.read(r, body, rec)
+	reply, failure := g.answer(r.Context(), q, rec, err)
+	g.write(w, q, rec, reply, failure)
+	if body.Cap() <= largestKept {
+		bodies.Put(body)
+	}
+}
+
+// serve is the straight line: find, authenticate, region, limit, decode, inject, authorize, do.
+// The order of its lines is the order in which mistakes are told.
+func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply any, err error) {
+	defer backend.Catch(&err)
+	a, err := g.find(q, rec)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := g.authenticate(q, rec, a)
+	if err != nil {
+		return nil, err
+	}
+	region, err := checkRegion(q)
+	if err != nil {
+		return nil, err
+	}
+	rec.uin, rec.region = caller.Uin, region
+	if err := g.limiter.Check(limit.Key{Uin: caller.Uin, Region: region, Action: a.Name}, g.rates[a.Name], rec.at); err != nil {
+		return nil, err
+	}
+	request := a.NewRequest()
+	mistake := tc3.Decode(q, request) // told behind the faults, which hit such calls, too
+	rec.asks(a, request, len(q.Body)+len(q.Query))
+	if a.Finds() && mistake == nil {
+		g.nameSecret(rec, &caller)
+	}
+	if err := g.inject(ctx, rec); err != nil {
+		return nil, err
+	}
+	if mistake != nil {
+		return nil, mistake
+	}
+	call := g.backend.Call(&caller, region) // as of now: a fault may have held it up
+	if err := g.authorize(call, &caller, rec); err != nil {
+		return nil, err
+	}
+	reply, err = g.backend.Do(ctx, call, a, request)
+	rec.checked = call.Checked
+	return reply, err
+}
+
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// largestKept is the capacity up to which a body's memory is kept for the next call.
+const largestKept = 64 << 10
+
+// read reads the request. It is not nil, whatever went wrong: an answer needs its language.
+func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, err error) {
+	defer func() {
+		if q == nil {
+			q = new(tc3.Request)
+		}
+	}()
+	defer backend.Catch(&err)
+	q, err = tc3.Read(r, body, g.backend.Directory.Unsigned())
+	rec.action, rec.region, rec.client = journal.Clip(q.Action), journal.Clip(q.Region), journal.Clip(q.Client)
+	if err != nil && !q.Signed() && !g.backend.Directory.Unsigned() {
+		rec.hint = "the request has no signature: use an SDK, or start with --auth off"
+	}
+	return q, err
+}
+
+// answer serves a call that was read, and tells of it. Nothing replaces the state meanwhile:
+// the call belongs into the journal of the state that it saw. The request has come whole by
+// then, so that a slow sender holds nobody up.
+func (g *Gateway) answer(ctx context.Context, q *tc3.Request, rec *record, err error) (reply any, failure *apierr.Error) {
+	g.backend.Enter()
+	defer g.backend.Leave()
+	if err == nil {
+		reply, err = g.serve(ctx, q, rec)
+	}
+	failure = rec.fail(err)
+	g.finish(rec)
+	return reply, failure
+}
+
+// write sends the answer, if no fault takes it away.
+func (g *Gateway) write(w http.ResponseWriter, q *tc3.Request, rec *record, reply any, failure *apierr.Error) {
+	if rec.unanswered {
+		withoutAnswer(w, rec.fault)
+		return
+	}
+	if rec.fault != nil && rec.fault.Truncate {
+		w = half{w}
+	}
+	if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
+		g.log.Error("an answer can't be encoded", "action", rec.action, "error", err, "requestId", rec.requestID)
+		_ = tc3.Write(w, q, rec.requestID, nil, apierr.InternalError.With())
+	}
+}
+
+// checkRegion returns the region that a call is for.
+func checkRegion(q *tc3.Request) (string, error) {
+	if !q.RegionGiven {
+		return ssm.DefaultRegion, nil
+	}
+	exists, offers := ssm.FindRegion(q.Region)
+	switch {
+	case !exists:
+		return "", apierr.CommonValue.With(q.Name("Region"))
+	case !offers:
+		return "", apierr.UnsupportedRegion.With()
+	}
+	return strings.Clone(q.Region), nil // the limiter keeps it
+}

@@ -1,0 +1,103 @@
+// Package gateway serves the API: one call from the request to the answer, in one straight line
+// (call.go). It finds out which action is meant and who calls, holds callers to the documented
+// rates, lets faults hit, asks policies, and has the backend do the rest. Every call is told of
+// in the log, the journal and the metrics, all from one record, which never has a secret's value.
+//
+// The promise: whatever is sent gets an answer in the API's form, with the documented code of
+// the first thing that is wrong with it, and costs nobody else anything.
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/backend"
+	"ssmlocal/server/journal"
+	"ssmlocal/server/limit"
+	"ssmlocal/server/tc3"
+)
+
+import ()
+
+// A Config says how a gateway behaves. Its zero value works: the documented rates hold.
+type Config struct {
+	// Unlimited lifts the documented request rates.
+	Unlimited bool
+	// Rates sets the calls a second of single actions, by name, documented or not, also if
+	// Unlimited.
+	Rates map[string]int
+	// Journal is how many calls the journal keeps; 0 is 1,000, and less than 0 none.
+	Journal int
+	// Log gets a line for each call at debug level, and what needs attention above that.
+	Log *slog.Logger
+}
+
+// A ConfigError is a mistake in a Config itself.
+type ConfigError struct{ error }
+
+const defaultJournal = 1000
+
+// A Gateway serves the API over a backend.
+type Gateway struct {
+	// Journal has the last calls.
+	Journal *journal.Journal
+
+	backend  *backend.Backend
+	services map[string]*service
+	rates    map[string]int // calls a second, by action; an action that isn't there has no limit
+	limiter  *limit.Limiter
+	verifier tc3.Verifier
+	metrics  *metrics
+	log      *slog.Logger
+}
+
+// New returns a gateway. A mistake in the configuration is a ConfigError.
+func New(b *backend.Backend, c Config) (*Gateway, error) {
+	rates, err := rates(c)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		Journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))),
+		backend: b, services: newServices(), rates: rates, limiter: limit.New(), metrics: newMetrics(b), log: c.Log,
+	}
+	b.OnReplace(func(uin uint64) {
+		g.limiter.Forget(uin)
+		g.Journal.Forget(uin)
+	})
+	return g, nil
+}
+
+// Rate returns the calls a second that an action may have here, 0 for no limit.
+func (g *Gateway) Rate(name string) int { return g.rates[name] }
+
+// Uses returns how much of each rate was used.
+func (g *Gateway) Uses() []limit.Use { return g.limiter.Uses() }
+
+// rates returns the calls a second that each limited action may have, of whatever service.
+func rates(c Config) (map[string]int, error) {
+	rates := map[string]int{}
+	var names []string
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			names = append(names, a.Name)
+			if !c.Unlimited {
+				rates[a.Name] = a.Rate
+			}
+		}
+	}
+	for name, perSecond := range c.Rates {
+		switch {
+		case !slices.Contains(names, name):
+			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names, ", "))}
+		case perSecond < 1:
+			return nil, ConfigError{fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
+		}
+		rates[name] = perSecond
+	}
+	return rates, nil
+}

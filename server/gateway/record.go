@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/backend"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/journal"
+	"ssmlocal/server/ssm"
+)
+
+// What is told of calls: the log, the journal, the metrics, all from one record.
+
+// A record is all that can be said about one call. It never holds a secret's value.
+type record struct {
+	at         time.Time // wall time
+	took       time.Duration
+	requestID  string
+	action     string
+	region     string
+	uin        uint64
+	secretID   string
+	secretName string
+	client     string // RequestClient
+	code       string // "" for success
+	mismatch   string // which part of a signature was wrong
+	hint       string // what a caller who gets no further than its key can do
+	err        error  // what is behind an InternalError
+	fault      *fault.Plan
+	cut        string // why a call that a fault held up came to nothing
+	unanswered bool   // a fault took the answer away, and nothing was done
+
+	does    *action.Action // what is called
+	request any            // its parameters; without values once the call is over, or nil
+	size    int            // of the parameters as they came, in bytes
+	checked bool           // whether the action has found them in order
+}
+
+// asks notes what is called.
+func (r *record) asks(a *action.Action, request any, size int) {
+	r.does, r.request, r.size = a, request, size
+	r.secretName = loggable(a.SecretName(request))
+}
+
+// fail makes an API error of any error. What isn't one becomes InternalError, and its cause goes
+// to the log.
+func (r *record) fail(err error) *apierr.Error {
+	if r.unanswered = err == errNoAnswer; err == nil || r.unanswered {
+		return nil
+	}
+	var failure *apierr.Error
+	if !errors.As(err, &failure) {
+		r.err = err
+		failure = apierr.InternalError.With()
+	}
+	r.code = failure.Kind.Code
+	switch failure.Kind {
+	case apierr.NotEncrypted:
+		r.hint = "a value that is encrypted for the caller is wanted: what the real service answers then is not documented, so it is refused"
+	case apierr.RoleNotFound:
+		r.hint = "a role is wanted that is not known: seed its account with it, or make its account the caller's (--credential ID:KEY:UIN)"
+	}
+	return failure
+}
+
+// finish tells of a call that is done, except for its answer's way to the client.
+func (g *Gateway) finish(rec *record) {
+	rec.took = g.backend.Clock.Wall().Sub(rec.at)
+	rec.keepParameters()
+	g.tell(rec)
+	g.metrics.count(rec)
+	if rec.cut != backend.Replaced { // it belongs to a state whose journal is gone
+		g.Journal.Add(rec)
+	}
+}
+
+// loggable is a secret's name as it can be told of: also one that is wrong, unless it may be anything, such as a value in
+// the wrong place.
+func loggable(name string) string {
+	if ssm.CheckName(strings.ReplaceAll(name, "/", "-")) != nil {
+		return ""
+	}
+	return strings.Clone(name)
+}
+
+// outcome is the code of the call, also where it has none.
+func (r *record) outcome() string {
+	switch {
+	case r.code != "":
+		return r.code
+	case r.unanswered:
+		return journal.NoAnswer
+	}
+	return journal.OK
+}
+
+// Entry is what the journal tells of the call.
+func (r *record) Entry() journal.Entry {
+	e := journal.Entry{
+		Time: r.at.UTC(), Action: r.action, Region: r.region, Uin: r.uin, SecretID: r.secretID, SecretName: r.secretName,
+		RequestID: r.requestID, Code: r.outcome(), Duration: journal.Duration(r.took), Client: r.client, Mismatch: r.mismatch,
+	}
+	if r.fault != nil {
+		e.Fault = r.fault.RuleID + ": " + r.effect()
+	}
+	if r.request != nil {
+		e.Parameters = parameters{r.request}
+	}
+	return e
+}
+
+// effect is what the fault that hit the call did to it.
+func (r *record) effect() string {
+	if r.cut != "" {
+		return r.fault.String() + ", meanwhile " + r.cut
+	}
+	return r.fault.String()
+}
+
+// longestKept is how long the parameters of a call can be, in bytes, for the journal to keep them.
+const longestKept = 16 << 10
+
+// keepParameters keeps the parameters of a call that is done, without the values of secrets.
+// Those that are not in order are not kept: they may have a value in the wrong place.
+func (r *record) keepParameters() {
+	if r.request == nil {
+		return
+	}
+	if !r.checked && r.does.Check(r.request) != nil || r.size-action.Redact(r.does, r.request) > longestKept {
+		r.request = nil
+	}
+}
+
+// parameters writes the parameters of an action when somebody asks for them, which is seldom.
+type parameters struct{ request any }
+
+// MarshalJSON leaves out what was not given.
+func (p parameters) MarshalJSON() ([]byte, error) {
+	return jsonv2.Marshal(p.request, jsonv2.OmitZeroStructFields(true))
+}
+
+// tell writes the log line of a call.
+func (g *Gateway) tell(rec *record) {
+	level, message := slog.LevelDebug, "call"
+	switch {
+	case rec.err != nil:
+		level, message = slog.LevelError, "internal error"
+	case rec.mismatch != "":
+		level, message = slog.LevelWarn, "the signature is wrong"
+	case rec.hint != "":
+		level, message = slog.LevelWarn, rec.hint
+	case rec.fault != nil:
+		level, message = slog.LevelWarn, "a fault hit"
+	}
+	if !g.log.Enabled(context.Background(), level) {
+		return
+	}
+	var attrs []slog.Attr
+	if rec.fault != nil {
+		attrs = append(attrs, slog.String("fault", rec.fault.RuleID), slog.String("effect", rec.effect()))
+	}
+	for _, a := range []slog.Attr{
+		slog.String("mismatch", rec.mismatch), slog.String("action", rec.action), slog.String("code", rec.code),
+		slog.String("secretName", rec.secretName), slog.String("region", rec.region), slog.String("secretId", rec.secretID),
+		slog.String("client", rec.client),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if rec.uin != 0 {
+		attrs = append(attrs, slog.Uint64("uin", rec.uin))
+	}
+	attrs = append(attrs, slog.Duration("took", rec.took), slog.String("requestId", rec.requestID))
+	if rec.err != nil {
+		attrs = append(attrs, slog.Any("error", rec.err))
+	}
+	g.log.LogAttrs(context.Background(), level, message, attrs...)
+}
