@@ -35,7 +35,7 @@ func newHandler(t testing.TB, c Config) http.Handler {
 func doWhatIsDue(t testing.TB, s *Server) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() { s.backend.Run(ctx) })
+	background.Go(func() { s.Backend.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		background.Wait()
@@ -134,7 +134,7 @@ func BenchmarkYear(b *testing.B) {
 	}
 	doWhatIsDue(b, s)
 	for i := range count {
-		begin := s.backend.Clock.Now().Add(time.Duration(i) * 4 * time.Minute).In(ssm.Zone).Format(time.DateTime)
+		begin := s.Backend.Clock.Now().Add(time.Duration(i) * 4 * time.Minute).In(ssm.Zone).Format(time.DateTime)
 		do(b, s.servers[0].Handler, signed("CreateProductSecret", fmt.Sprintf(`{"SecretName":"db-%d","UserNamePrefix":"app",
 			"ProductName":"Mysql","InstanceID":"cdb-1","Domains":["%%"],"PrivilegesList":[{"PrivilegeName":"GlobalPrivileges",
 			"Privileges":["SELECT"]}],"EnableRotation":true,"RotationBeginTime":%q,"RotationFrequency":30}`, i, begin)))
@@ -142,7 +142,7 @@ func BenchmarkYear(b *testing.B) {
 	rotations := 0
 	b.ResetTimer()
 	for b.Loop() {
-		reply, err := s.Advance(365 * 24 * time.Hour)
+		_, reply, err := s.Backend.Advance(b.Context(), 365*24*time.Hour)
 		if err != nil {
 			b.Fatal(err)
 		}

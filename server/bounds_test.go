@@ -15,6 +15,7 @@ import (
 	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/seed"
 	"ssmlocal/server/servertest"
 	"ssmlocal/server/tc3"
 )
@@ -224,12 +225,12 @@ func TestStoppedServerEndsWork(t *testing.T) {
 	for i := range 500 {
 		fmt.Fprintf(&b, "      - {secretName: p%d, secretType: 1, productName: Mysql, resourceId: c, enableRotation: true}\n", i)
 	}
-	if _, err := emulator.Import([]byte(b.String()), 0); err != nil {
+	if _, err := emulator.Backend.Import(t.Context(), seed.Text("body", []byte(b.String())), 0); err != nil {
 		t.Fatal(err)
 	}
 	moved := make(chan error, 1)
 	go func() {
-		_, err := emulator.Advance(60_000 * 24 * time.Hour)
+		_, _, err := emulator.Backend.Advance(context.Background(), 60_000*24*time.Hour)
 		moved <- err
 	}()
 	stop()

@@ -22,6 +22,7 @@ import (
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/control"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/servertest"
 )
@@ -527,7 +528,7 @@ func TestProxy(t *testing.T) {
 		}
 		answer.Body.Close()
 	}
-	var leaks server.LeaksReply
+	var leaks control.LeaksReply
 	if err := json.Unmarshal([]byte(getControl(t, s, "/leaks")), &leaks); err != nil || leaks.Total != 5 {
 		t.Errorf("%+v %v", leaks, err)
 	}
@@ -600,7 +601,7 @@ func TestProxyAndTheEmulator(t *testing.T) {
 		}
 		answer.Body.Close()
 	}
-	leaks := func() (l server.LeaksReply) {
+	leaks := func() (l control.LeaksReply) {
 		if err := json.Unmarshal([]byte(getControl(t, s, "/leaks")), &l); err != nil {
 			t.Fatal(err)
 		}

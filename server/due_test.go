@@ -165,7 +165,7 @@ accounts:
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- emulator.Serve(ctx) }()
-	reply, err := emulator.Advance(40 * 24 * time.Hour)
+	_, reply, err := emulator.Backend.Advance(t.Context(), 40*24*time.Hour)
 	if err != nil || len(reply.Happened) != 3 {
 		t.Errorf("%v happened, %v", reply.Happened, err)
 	}

@@ -15,10 +15,13 @@ import (
 
 // mayImport says which packages of this module each package may import; tests may import any.
 var mayImport = map[string][]string{
-	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/fault", "server/ssm"},
+	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/control", "server/fault", "server/ssm"},
 	"server": {
+		"server/account", "server/apierr", "server/backend", "server/clock", "server/control", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
+	},
+	"server/control": {
 		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/clock", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
-		"server/listen", "server/seed", "server/ssm", "server/tc3",
+		"server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
 		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/ssm", "server/tc3",
@@ -39,7 +42,7 @@ var mayImport = map[string][]string{
 	"server/apierr":     {},
 	"server/clock":      {},
 	"server/scheduler":  {"server/clock"},
-	"server/servertest": {"server", "server/account", "server/action", "server/clock", "server/fault", "server/journal", "server/tc3"},
+	"server/servertest": {"server", "server/account", "server/action", "server/clock", "server/fault", "server/journal", "server/seed", "server/tc3"},
 	"store":             {},
 	"store/storetest":   {"store"},
 	"fixtures":          {},

@@ -107,7 +107,7 @@ type roleReply struct {
 
 // roleMetadata returns the name of the instance's role, or its keys.
 func (s *Server) roleMetadata(name string) (status int, text string) {
-	bound := s.backend.BoundRoles()
+	bound := s.Backend.BoundRoles()
 	if name == "" && len(bound) > 0 {
 		return http.StatusOK, bound[0].Name // one: Go's SDK takes the whole body for a name
 	}
@@ -121,7 +121,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 			"role", journal.Clip(name), "bound", strings.Join(names, ", "))
 		return http.StatusNotFound, ""
 	}
-	keys, ends, err := s.backend.BoundKeys(bound[at])
+	keys, ends, err := s.Backend.BoundKeys(bound[at])
 	var reply []byte
 	if err == nil {
 		reply, err = json.Marshal(roleReply{
@@ -141,7 +141,7 @@ func (s *Server) metadataOnly() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.fromHere(r); err != nil {
+		if err := s.control.FromHere(r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"ssmlocal/server/journal"
@@ -18,69 +17,6 @@ import (
 
 // The forward proxy, for programs whose host is compiled in: what they send for the vendor's host names ends in this
 // emulator, and nothing goes anywhere else.
-
-// Leak is a destination that was refused, with how often.
-type Leak struct {
-	Host  string    `json:"host"` // as host:port
-	Count int       `json:"count"`
-	First time.Time `json:"first"` // wall time
-	Last  time.Time `json:"last"`
-}
-
-// leaks counts what was refused.
-type leaks struct {
-	mu    sync.Mutex
-	hosts map[string]*Leak
-	more  int // refusals of hosts beyond mostLeaks
-}
-
-// mostLeaks bounds how many destinations are told apart.
-const mostLeaks = 1000
-
-func (l *leaks) note(host string, at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.hosts == nil {
-		l.hosts = map[string]*Leak{}
-	}
-	leak := l.hosts[host]
-	if leak == nil {
-		if len(l.hosts) >= mostLeaks {
-			l.more++
-			return
-		}
-		leak = &Leak{Host: host, First: at.UTC()}
-		l.hosts[host] = leak
-	}
-	leak.Count++
-	leak.Last = at.UTC()
-}
-
-// LeaksReply tells what programs tried to reach elsewhere. None of it got there.
-type LeaksReply struct {
-	Total   int    `json:"total"`
-	Refused []Leak `json:"refused"` // by host
-}
-
-func (s *Server) listLeaks() (LeaksReply, error) {
-	s.leaks.mu.Lock()
-	defer s.leaks.mu.Unlock()
-	reply := LeaksReply{Total: s.leaks.more, Refused: []Leak{}}
-	for _, l := range s.leaks.hosts {
-		reply.Refused = append(reply.Refused, *l)
-		reply.Total += l.Count
-	}
-	slices.SortFunc(reply.Refused, func(a, b Leak) int { return strings.Compare(a.Host, b.Host) })
-	return reply, nil
-}
-
-func (s *Server) forgetLeaks() (Removed, error) {
-	s.leaks.mu.Lock()
-	defer s.leaks.mu.Unlock()
-	n := len(s.leaks.hosts)
-	s.leaks.hosts, s.leaks.more = nil, 0
-	return Removed{n}, nil
-}
 
 // proxy takes absolute-form requests and CONNECT for the vendor's host names, and for the emulator's own addresses, of which
 // others has those that are not the API's.
@@ -94,7 +30,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 		in, what, found := s.destination(to, r)
 		switch {
 		case !found:
-			s.leaks.note(to, s.backend.Clock.Wall())
+			s.control.Leaks.Note(to, s.Backend.Clock.Wall())
 			s.log.Warn("the proxy refused what was meant for elsewhere", "host", to, "method", r.Method)
 			http.Error(w, "ssmlocal refuses "+to+": its proxy serves host names of Tencent Cloud only; take the host out of the proxy's way with no_proxy if it is meant to be reached", http.StatusForbidden)
 		case r.Method == http.MethodConnect:

@@ -7,27 +7,29 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
+
+	"ssmlocal/server/control"
 )
 
 // routes is every URL of the API's addresses. The API answers on any path and any method, as its errors have to come out
 // in its own envelope; what is not the API lives under /_ssmlocal/, or, the instance metadata, under a host name of its own.
-func (s *Server) routes(control bool) http.Handler {
+func (s *Server) routes(withControl bool) http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
-	if control {
-		s.controlRoutes(r)
+	if withControl {
+		s.control.Mount(r)
 	} else {
 		r.HandleFunc("/_ssmlocal/*", http.NotFound)
 	}
-	r.HandleFunc("/", s.gateway.ServeHTTP)
-	r.NotFound(s.gateway.ServeHTTP)
-	r.MethodNotAllowed(s.gateway.ServeHTTP)
+	r.HandleFunc("/", s.Gateway.ServeHTTP)
+	r.NotFound(s.Gateway.ServeHTTP)
+	r.MethodNotAllowed(s.Gateway.ServeHTTP)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ProtoMajor == 2 {
 			growStack(len(q.URL.Path))
 		}
-		if err := s.notFromPage(q); err != nil {
-			writeControl(w, nil, err)
+		if err := s.control.NotFromPage(q); err != nil {
+			control.Write(w, nil, err)
 			return
 		}
 		switch {
@@ -56,7 +58,7 @@ func growStack(n int) byte {
 func (s *Server) controlOnly() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
-	s.controlRoutes(r)
+	s.control.Mount(r)
 	return r
 }
 
@@ -73,12 +75,12 @@ func health(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.Status
 // ready answers 200 if calls can be served: the data file is opened and seeded before that.
 // It says so if something due is set aside, and answers 503 if nothing can be written.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	if err := s.backend.Usable(); err != nil {
+	if err := s.Backend.Usable(); err != nil {
 		writeStatus(w, http.StatusServiceUnavailable, "not ready", err.Error())
 		return
 	}
 	detail := ""
-	if n := len(s.backend.Aside()); n > 0 {
+	if n := len(s.Backend.Aside()); n > 0 {
 		detail = fmt.Sprintf("%d due things are set aside as they can't be done: GET /_ssmlocal/setaside lists them", n)
 	}
 	writeStatus(w, http.StatusOK, "ready", detail)

@@ -20,25 +20,26 @@ import (
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/backend"
+	"ssmlocal/server/control"
 	"ssmlocal/server/gateway"
 	"ssmlocal/server/listen"
-	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
 )
 
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
-	backend         *backend.Backend
+	// Backend is what is emulated, without HTTP; Gateway has the calls of the API.
+	Backend *backend.Backend
+	Gateway *gateway.Gateway
+
+	control         *control.Control
 	listeners       []*listen.Port
 	own             map[string]*listen.Port // of what has an address of its own: the control plane, the proxy, the metadata
 	tunnels         listen.Queue            // connections out of the proxy's tunnels
-	gateway         *gateway.Gateway
-	version         string
 	metadataOff     bool
 	metadataAnswers *prometheus.CounterVec // by HTTP status
 	log             *slog.Logger
 	servers         []serving
-	leaks           leaks
 	ca              *listen.CA
 	sniffer         *listen.Sniffer
 }
@@ -65,21 +66,21 @@ func New(c Config) (*Server, error) {
 // assemble puts together what needs no check.
 func assemble(c Config) *Server {
 	return &Server{
-		log: cmp.Or(c.Log, slog.Default()), version: c.Version, metadataOff: c.Metadata == "off",
+		log: cmp.Or(c.Log, slog.Default()), metadataOff: c.Metadata == "off",
 		own: map[string]*listen.Port{}, tunnels: listen.NewQueue(),
 	}
 }
 
 // configure checks what a configuration can have wrong.
 func (s *Server) configure(c Config) (err error) {
-	s.backend, err = backend.New(backend.Config{
+	s.Backend, err = backend.New(backend.Config{
 		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, RandomSeed: c.RandomSeed,
 		SecretLimit: c.SecretLimit, Clock: c.Clock, TaskPace: c.TaskPace, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	s.gateway, err = gateway.New(s.backend, gateway.Config{
+	s.Gateway, err = gateway.New(s.Backend, gateway.Config{
 		Unlimited: c.Unlimited, Rates: c.Rates, Journal: c.Journal, Log: s.log,
 	})
 	if err != nil {
@@ -87,8 +88,9 @@ func (s *Server) configure(c Config) (err error) {
 	}
 	s.ca, err = listen.NewCA(listen.CAConfig{
 		Domains: tc3.VendorDomains, Hosts: c.TLSHosts, CertFile: c.TLSCert, KeyFile: c.TLSKey,
-	}, s.backend.Clock, s.log)
-	s.sniffer = listen.NewSniffer(s.ca, s.backend.Clock, s.log, s.tooLong)
+	}, s.Backend.Clock, s.log)
+	s.control = control.New(s.Backend, s.Gateway, control.Config{CA: s.ca.PEM, IsOurs: s.ca.IsUsers, Version: c.Version})
+	s.sniffer = listen.NewSniffer(s.ca, s.Backend.Clock, s.log, s.tooLong)
 	return err
 }
 
@@ -112,7 +114,7 @@ func (s *Server) register(c Config) {
 	s.metadataAnswers = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ssmlocal_metadata_requests_total", Help: "Requests for the instance metadata, by HTTP status.",
 	}, []string{"status"})
-	s.gateway.Register(s.metadataAnswers, prometheus.NewCounterFunc(prometheus.CounterOpts{
+	s.Gateway.Register(s.metadataAnswers, prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "ssmlocal_log_lines_dropped_total", Help: "Lines of the log that could not be written.",
 	}, func() float64 { return float64(lost()) }))
 }
@@ -140,8 +142,8 @@ func (s *Server) listenAll(c Config) (err error) {
 }
 
 // serveAll gives every address what it serves.
-func (s *Server) serveAll(control bool) {
-	api := s.routes(control)
+func (s *Server) serveAll(withControl bool) {
+	api := s.routes(withControl)
 	listeners := []net.Listener{s.tunnels}
 	for _, p := range s.listeners {
 		listeners = append(listeners, p)
@@ -175,14 +177,14 @@ func (s *Server) serve(h *http.Server, listeners ...net.Listener) {
 
 // open opens the data file, and keeps the CA beside it.
 func (s *Server) open(data string) error {
-	if err := s.backend.Open(); err != nil {
+	if err := s.Backend.Open(); err != nil {
 		return err
 	}
 	if data == "" {
 		return nil
 	}
 	if err := s.ca.Keep(data); err != nil {
-		return errors.Join(err, s.backend.Close())
+		return errors.Join(err, s.Backend.Close())
 	}
 	return nil
 }
@@ -194,7 +196,7 @@ const maxHeader = 64<<10 + tc3.MaxQuery
 // tooLong is the answer to a request whose line is too long to be read.
 func (s *Server) tooLong() []byte {
 	s.log.Debug("a request line of more than 64 KB was refused")
-	return tc3.Refusal(s.backend.UUID(), apierr.RequestTooLarge.With())
+	return tc3.Refusal(s.Backend.UUID(), apierr.RequestTooLarge.With())
 }
 
 func (s *Server) newHTTP(handler http.Handler) *http.Server {
@@ -244,7 +246,7 @@ const (
 func (s *Server) Serve(ctx context.Context) error {
 	working, stopWorking := context.WithCancel(context.Background())
 	var worked sync.WaitGroup
-	worked.Go(func() { s.backend.Run(working) })
+	worked.Go(func() { s.Backend.Run(working) })
 	failed := make(chan error, 16+len(s.listeners))
 	for _, h := range s.servers {
 		for _, l := range h.listeners {
@@ -257,7 +259,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		s.shutdown()
 	case err = <-failed:
-		s.backend.Stop()
+		s.Backend.Stop()
 	}
 	for _, h := range s.servers {
 		_ = h.Close()
@@ -278,7 +280,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // shutdown lets requests in flight finish, within reason.
 func (s *Server) shutdown() {
-	s.backend.Stop()
+	s.Backend.Stop()
 	s.sniffer.Close()
 	waiting, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -296,19 +298,10 @@ func (s *Server) shutdown() {
 	}
 }
 
-// ReadValue reads a version of a secret from the store, past signatures, rates and statuses; nil if there is none.
-func (s *Server) ReadValue(uin uint64, region, secretName, versionID string) (*ssm.Version, error) {
-	return s.backend.ReadValue(uin, region, secretName, versionID)
-}
-
-// Check walks the whole store and returns what is wrong with it. It costs as much as
-// reading everything.
-func (s *Server) Check() error { return s.backend.Check() }
-
 // Close closes the listeners and the data file of a server that doesn't serve.
 func (s *Server) Close() error {
 	s.closeListeners()
-	return s.backend.Close()
+	return s.Backend.Close()
 }
 
 func (s *Server) closeListeners() {

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"ssmlocal/server"
 	"ssmlocal/server/action"
+	"ssmlocal/server/control"
 )
 
 // clockCommands read and move the virtual clock of a running emulator.
@@ -26,7 +26,7 @@ func (t *target) clockCall(ctx context.Context, out terminal, method string, bod
 	if err != nil {
 		return err
 	}
-	var c server.SetClockReply
+	var c control.SetClockReply
 	if err := json.Unmarshal(reply, &c); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *clockAdvance) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	var a server.AdvanceReply
+	var a control.AdvanceReply
 	if err := json.Unmarshal(reply, &a); err != nil {
 		return err
 	}

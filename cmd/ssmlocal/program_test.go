@@ -19,9 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/control"
 	"ssmlocal/server/servertest"
 	"ssmlocal/server/ssm"
 	"ssmlocal/store"
@@ -169,7 +169,7 @@ func checkFile(t *testing.T, data string) {
 func TestCrashInAnAdvance(t *testing.T) {
 	data := t.TempDir()
 	p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off")
-	var before server.ClockReply
+	var before control.ClockReply
 	p.clock(&before)
 	const count = 200
 	for i := range count {
@@ -192,7 +192,7 @@ func TestCrashInAnAdvance(t *testing.T) {
 	}()
 	// The clock is moved first: once it is seen ahead the work has begun, and some hundred calls later it is under way.
 	for range 300 {
-		var now server.ClockReply
+		var now control.ClockReply
 		for range 1_000_000 {
 			if p.clock(&now); now.Now.Sub(before.Now) > 1000*24*time.Hour {
 				break
@@ -205,7 +205,7 @@ func TestCrashInAnAdvance(t *testing.T) {
 	checkFile(t, data)
 
 	p = startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off")
-	var now server.ClockReply
+	var now control.ClockReply
 	p.clock(&now)
 	at := now.Now.In(ssm.Zone).Format(time.DateTime)
 	t.Logf("killed with the clock at %s", at)
@@ -224,7 +224,7 @@ func TestCrashInAnAdvance(t *testing.T) {
 }
 
 // clock reads the virtual clock.
-func (p *program) clock(into *server.ClockReply) {
+func (p *program) clock(into *control.ClockReply) {
 	p.Helper()
 	answer, err := http.Get(p.url + "/_ssmlocal/clock")
 	if err != nil {

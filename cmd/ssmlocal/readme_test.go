@@ -10,6 +10,7 @@ import (
 	"ssmlocal/fixtures"
 	"ssmlocal/server"
 	"ssmlocal/server/action"
+	"ssmlocal/server/control"
 	"ssmlocal/server/servertest"
 	"ssmlocal/server/ssm"
 )
@@ -28,7 +29,7 @@ func TestREADME(t *testing.T) {
 		"flags":     "```\n" + flags + "```\n",
 		"actions":   actionTable(t),
 		"lifecycle": ssm.Lifecycle(),
-		"control":   server.ControlTable(),
+		"control":   control.Table(),
 		"gotest":    source(t, "../../server/servertest/readme_test.go"),
 	} {
 		before, rest, ok := strings.Cut(want, "<!-- "+name+" -->\n")

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"ssmlocal/fixtures"
-	"ssmlocal/server"
+	"ssmlocal/server/control"
 )
 
 // oneAccount limits a command to one account.
@@ -115,7 +115,7 @@ func (t *target) replace(ctx context.Context, to terminal, method, path string, 
 		return err
 	}
 	defer answer.Close()
-	var n server.Counts
+	var n control.Counts
 	if err := json.NewDecoder(answer).Decode(&n); err != nil {
 		return err
 	}

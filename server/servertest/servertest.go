@@ -22,6 +22,7 @@ import (
 	"ssmlocal/server/clock"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/journal"
+	"ssmlocal/server/seed"
 	"ssmlocal/server/tc3"
 )
 
@@ -64,7 +65,7 @@ func New(t testing.TB, c server.Config) *Server {
 	ended := make(chan error, 1)
 	go func() { ended <- emulator.Serve(ctx) }()
 	s.stop = func() error {
-		damage := emulator.Check()
+		damage := emulator.Backend.Check()
 		cancel()
 		err := errors.Join(damage, <-ended)
 		log.end()
@@ -112,31 +113,31 @@ func (s *Server) Stop() {
 }
 
 // Check walks the whole store and returns what is wrong with it.
-func (s *Server) Check() error { return s.emulator.Check() }
+func (s *Server) Check() error { return s.emulator.Backend.Check() }
 
 // Advance moves the time that the emulator's data goes by, and returns what became due on the way and has happened, in
 // order: rotations, deletions, ends of tasks.
 func (s *Server) Advance(by time.Duration) []action.Event {
 	s.t.Helper()
-	reply, err := s.emulator.Advance(by)
+	_, moved, err := s.emulator.Backend.Advance(context.Background(), by)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return reply.Happened
+	return moved.Happened
 }
 
 // Fault makes calls fail: see fault.Rule.
 func (s *Server) Fault(r fault.Rule) {
 	s.t.Helper()
-	if _, err := s.emulator.AddFault(r); err != nil {
+	if _, err := s.emulator.Backend.AddFault(r); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 // Import puts a seed, in YAML, in place of the state.
-func (s *Server) Import(seed string) {
+func (s *Server) Import(text string) {
 	s.t.Helper()
-	if _, err := s.emulator.Import([]byte(seed), 0); err != nil {
+	if _, err := s.emulator.Backend.Import(context.Background(), seed.Text("body", []byte(text)), 0); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -144,13 +145,16 @@ func (s *Server) Import(seed string) {
 // Reset returns to the seeds of the configuration; without any, to nothing. Faults, the journal and the clock are reset too.
 func (s *Server) Reset() {
 	s.t.Helper()
-	if _, err := s.emulator.Reset(0); err != nil {
+	if _, err := s.emulator.Backend.Reset(context.Background(), 0); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 // Calls returns the calls so far that a filter lets through, oldest first.
-func (s *Server) Calls(f journal.Filter) []journal.Entry { return s.emulator.Calls(f) }
+func (s *Server) Calls(f journal.Filter) []journal.Entry {
+	found, _ := s.emulator.Gateway.Journal.Find(f, 0)
+	return found
+}
 
 // ControlURL is where the control plane is.
 func (s *Server) ControlURL() string { return "http://" + cmp.Or(s.emulator.ControlAddr(), s.Host) }
@@ -165,7 +169,7 @@ func (s *Server) MetadataURL() string { return "http://" + s.emulator.MetadataAd
 // ap-guangzhou, of the account of the server's credential.
 func (s *Server) Value(secretName, versionID string) (string, error) {
 	s.t.Helper()
-	v, err := s.emulator.ReadValue(s.Credential.Uin, "ap-guangzhou", secretName, versionID)
+	v, err := s.emulator.Backend.ReadValue(s.Credential.Uin, "ap-guangzhou", secretName, versionID)
 	if err == nil && v == nil {
 		err = fmt.Errorf("there is no version %s of a secret %s", versionID, secretName)
 	}

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"cmp"
@@ -11,9 +11,9 @@ import (
 
 // The control plane's calls about faults and the error atlas.
 
-func (s *Server) listFaults() ([]fault.Report, error) { return s.backend.Faults.List(), nil }
+func (c *Control) listFaults() ([]fault.Report, error) { return c.backend.Faults.List(), nil }
 
-func (s *Server) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) {
+func (c *Control) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) {
 	strict := r.URL.Query().Get("strict")
 	if strict != "" && strict != "true" && strict != "false" {
 		return fault.Report{}, refuse(http.StatusBadRequest, "strict is %q, it must be true or false", strict)
@@ -22,30 +22,27 @@ func (s *Server) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) 
 		is := strict == "true"
 		q.Strict = &is
 	}
-	return s.AddFault(*q)
+	return c.backend.AddFault(*q)
 }
-
-// AddFault adds a rule. One that names what is not there is refused.
-func (s *Server) AddFault(r fault.Rule) (fault.Report, error) { return s.backend.AddFault(r) }
 
 // Removed tells how many of something were removed.
 type Removed struct {
 	Removed int `json:"removed"`
 }
 
-func (s *Server) removeFaults(r *http.Request) (Removed, error) {
+func (c *Control) removeFaults(r *http.Request) (Removed, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return Removed{}, err
 	}
-	return Removed{s.backend.Faults.Clear(uin)}, nil
+	return Removed{c.backend.Faults.Clear(uin)}, nil
 }
 
-func (s *Server) removeFault(r *http.Request) (Removed, error) {
+func (c *Control) removeFault(r *http.Request) (Removed, error) {
 	id := r.PathValue("id")
-	if !s.backend.Faults.Remove(id) {
+	if !c.backend.Faults.Remove(id) {
 		var ids []string
-		for _, f := range s.backend.Faults.List() {
+		for _, f := range c.backend.Faults.List() {
 			ids = append(ids, f.ID)
 		}
 		return Removed{}, refuse(http.StatusNotFound, "there is no fault %q; there are: %s", id, cmp.Or(strings.Join(ids, ", "), "none"))
@@ -54,7 +51,7 @@ func (s *Server) removeFault(r *http.Request) (Removed, error) {
 }
 
 // listErrors returns the recipes of the error atlas, those of an action or of a code if one is asked for.
-func (s *Server) listErrors(r *http.Request) ([]fixtures.Recipe, error) {
+func (c *Control) listErrors(r *http.Request) ([]fixtures.Recipe, error) {
 	name, code := r.URL.Query().Get("action"), r.URL.Query().Get("code")
 	found, err := fixtures.Find(name, code)
 	if err != nil {

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"cmp"
@@ -32,8 +32,8 @@ type UserInfo struct {
 	OtherKeys int `json:"otherKeys"` // access keys that no secret holds
 }
 
-func (s *Server) allAccounts() ([]AccountReply, error) {
-	data := s.backend.Accounts()
+func (c *Control) allAccounts() ([]AccountReply, error) {
+	data := c.backend.Accounts()
 	all := []AccountReply{}
 	for _, uin := range slices.Sorted(maps.Keys(data)) {
 		all = append(all, describeAccount(uin, data[uin]))
@@ -56,7 +56,7 @@ func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
 }
 
 // setAccount replaces what is known of one account.
-func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
+func (c *Control) setAccount(q *AccountReply) (AccountReply, error) {
 	if q.Uin == 0 || q.Uin > seed.LargestUin {
 		return AccountReply{}, refuse(http.StatusBadRequest, "uin is missing, or more than %d; the default account is %d", uint64(seed.LargestUin), account.DefaultUin)
 	}
@@ -85,7 +85,7 @@ func (s *Server) setAccount(q *AccountReply) (AccountReply, error) {
 	if err := data.Check(); err != nil {
 		return AccountReply{}, refuse(http.StatusBadRequest, "%v", err)
 	}
-	return describeAccount(q.Uin, data), s.backend.SetAccount(q.Uin, data)
+	return describeAccount(q.Uin, data), c.backend.SetAccount(q.Uin, data)
 }
 
 type accessKeySecretRequest struct {
@@ -95,8 +95,8 @@ type accessKeySecretRequest struct {
 	TargetUin  uint64 `json:"targetUin"`
 }
 
-// newAccessKeySecret makes a secret of the type API key. What is missing is the default's.
-func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
+// newAccessKeySecret makes a secret of the type API key. What is missing is the default'c.
+func (c *Control) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
 	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
 	if _, offers := ssm.FindRegion(q.Region); !offers {
 		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
@@ -104,7 +104,7 @@ func (s *Server) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecret
 	if q.Uin > seed.LargestUin || q.TargetUin > seed.LargestUin {
 		return nil, refuse(http.StatusBadRequest, "uin and targetUin can be %d at most", uint64(seed.LargestUin))
 	}
-	err := s.backend.NewAccessKeySecret(q.Uin, q.Region, q.SecretName, q.TargetUin)
+	err := c.backend.NewAccessKeySecret(q.Uin, q.Region, q.SecretName, q.TargetUin)
 	var failure *apierr.Error
 	if errors.As(err, &failure) {
 		return nil, refuse(http.StatusBadRequest, "%v", failure)

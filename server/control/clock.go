@@ -1,7 +1,6 @@
-package server
+package control
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -20,11 +19,11 @@ type ClockReply struct {
 	Offset string    `json:"offset"` // how far it is ahead of wall time
 }
 
-func (s *Server) clockNow() (ClockReply, error) {
-	wall := s.backend.Clock.Wall()
-	now := s.backend.Clock.At(wall)
+func (c *Control) clockNow() (ClockReply, error) {
+	wall := c.backend.Clock.Wall()
+	now := c.backend.Clock.At(wall)
 	reply := ClockReply{Mode: "running", Now: now.UTC(), Offset: now.Sub(wall).String()}
-	if s.backend.Frozen() {
+	if c.backend.Frozen() {
 		reply.Mode = "frozen"
 	}
 	return reply, nil
@@ -43,7 +42,7 @@ type SetClockReply struct {
 }
 
 // setClock moves the clock to a moment, freezes it or lets it run, or both.
-func (s *Server) setClock(r *http.Request, q *setClockRequest) (reply SetClockReply, err error) {
+func (c *Control) setClock(r *http.Request, q *setClockRequest) (reply SetClockReply, err error) {
 	switch q.Mode {
 	case "", "running", "frozen":
 	default:
@@ -57,12 +56,12 @@ func (s *Server) setClock(r *http.Request, q *setClockRequest) (reply SetClockRe
 		is := q.Mode == "frozen"
 		frozen = &is
 	}
-	h, err := s.backend.SetClock(r.Context(), q.Now, frozen)
+	h, err := c.backend.SetClock(r.Context(), q.Now, frozen)
 	if err != nil {
 		return reply, err
 	}
 	reply.Happened, reply.Omitted = h.Happened, h.Omitted
-	reply.ClockReply, err = s.clockNow()
+	reply.ClockReply, err = c.clockNow()
 	return reply, err
 }
 
@@ -79,31 +78,19 @@ type AdvanceReply struct {
 }
 
 // advanceClock moves the clock ahead and returns when all that becomes due is done.
-func (s *Server) advanceClock(r *http.Request, q *advanceRequest) (AdvanceReply, error) {
+func (c *Control) advanceClock(r *http.Request, q *advanceRequest) (AdvanceReply, error) {
 	if (q.By == "") == (q.To == nil) {
 		return AdvanceReply{}, refuse(http.StatusBadRequest, `give one of by, such as "72h" or "30d", and to, a time such as "2030-01-02T15:04:05Z"`)
 	}
 	if q.To != nil {
-		h, err := s.backend.AdvanceTo(r.Context(), *q.To)
+		h, err := c.backend.AdvanceTo(r.Context(), *q.To)
 		return AdvanceReply{q.To.UTC(), h}, err
 	}
 	by, err := clock.ParseDuration(q.By)
 	if err != nil {
 		return AdvanceReply{}, refuse(http.StatusBadRequest, "by: %v", err)
 	}
-	return s.AdvanceWhile(r.Context(), by)
-}
-
-// Advance moves the virtual clock ahead and returns when everything that becomes due on the
-// way has happened, in order of time, with the list of it. A duration below 0 is refused.
-// It is safe for concurrent use: each move gets what it made happen.
-func (s *Server) Advance(by time.Duration) (AdvanceReply, error) {
-	return s.AdvanceWhile(context.Background(), by)
-}
-
-// AdvanceWhile is Advance that ends with ctx, with the clock where it has come to.
-func (s *Server) AdvanceWhile(ctx context.Context, by time.Duration) (AdvanceReply, error) {
-	now, h, err := s.backend.Advance(ctx, by)
+	now, h, err := c.backend.Advance(r.Context(), by)
 	return AdvanceReply{now.UTC(), h}, err
 }
 
@@ -113,8 +100,8 @@ type TaskReply struct {
 	FailNext int    `json:"failNext"` // how many of the next tasks will fail
 }
 
-func (s *Server) taskSettings() (TaskReply, error) {
-	pace, failNext := s.backend.Tasks.Get()
+func (c *Control) taskSettings() (TaskReply, error) {
+	pace, failNext := c.backend.Tasks.Get()
 	return TaskReply{pace.String(), failNext}, nil
 }
 
@@ -124,7 +111,7 @@ type setTasksRequest struct {
 }
 
 // setTasks changes how the tasks that begin from now on go.
-func (s *Server) setTasks(q *setTasksRequest) (TaskReply, error) {
+func (c *Control) setTasks(q *setTasksRequest) (TaskReply, error) {
 	if q.FailNext != nil && *q.FailNext < 0 {
 		return TaskReply{}, refuse(http.StatusBadRequest, "failNext is %d, it must be 0 or more", *q.FailNext)
 	}
@@ -136,10 +123,10 @@ func (s *Server) setTasks(q *setTasksRequest) (TaskReply, error) {
 		}
 		pace = &p
 	}
-	s.backend.Tasks.Set(pace, q.FailNext)
-	return s.taskSettings()
+	c.backend.Tasks.Set(pace, q.FailNext)
+	return c.taskSettings()
 }
 
-func (s *Server) listAside() ([]action.Aside, error) { return s.backend.Aside(), nil }
+func (c *Control) listAside() ([]action.Aside, error) { return c.backend.Aside(), nil }
 
-func (s *Server) listWork() ([]backend.Work, error) { return s.backend.Works(), nil }
+func (c *Control) listWork() ([]backend.Work, error) { return c.backend.Works(), nil }

@@ -1,7 +1,6 @@
-package server
+package control
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -25,13 +24,13 @@ func (d document) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(d.text)
 }
 
-func (s *Server) exportState(r *http.Request) (http.Handler, error) {
+func (c *Control) exportState(r *http.Request) (http.Handler, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return nil, err
 	}
-	out := s.backend.NewSpool()
-	if err := s.backend.Export(r.Context(), out, uin); err != nil {
+	out := c.backend.NewSpool()
+	if err := c.backend.Export(r.Context(), out, uin); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
 	return exported{out}, nil
@@ -46,7 +45,7 @@ func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	defer e.Close()
 	from, err := e.Open()
 	if err != nil {
-		writeControl(w, nil, err)
+		Write(w, nil, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/yaml")
@@ -58,17 +57,17 @@ func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 type Counts = seed.Counts
 
 // tellCA returns the certificate to trust.
-func (s *Server) tellCA(*http.Request) (http.Handler, error) {
-	text, err := s.ca.PEM()
+func (c *Control) tellCA(*http.Request) (http.Handler, error) {
+	text, err := c.config.CA()
 	return document{"application/x-pem-file", text}, err
 }
 
-func (s *Server) importState(r *http.Request) (Counts, error) {
+func (c *Control) importState(r *http.Request) (Counts, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return Counts{}, err
 	}
-	body := s.backend.NewSpool()
+	body := c.backend.NewSpool()
 	defer body.Close()
 	if _, err := io.Copy(body, r.Body); err != nil {
 		return Counts{}, refuse(http.StatusBadRequest, "the body can't be read to its end or kept (%v); nothing was changed", err)
@@ -76,36 +75,25 @@ func (s *Server) importState(r *http.Request) (Counts, error) {
 	if body.Size() == 0 {
 		return Counts{}, refuse(http.StatusBadRequest, "there is no body; send a seed (curl -T FILE), or {} for a state with nothing in it")
 	}
-	return s.backend.Import(r.Context(), seed.Bytes("body", body.Open), uin)
+	return c.backend.Import(r.Context(), seed.Bytes("body", body.Open), uin)
 }
 
-// Import puts a seed in place of the whole state, or with a Uin of that account.
-func (s *Server) Import(text []byte, uin uint64) (Counts, error) {
-	return s.backend.Import(context.Background(), seed.Text("body", text), uin)
-}
-
-func (s *Server) resetState(r *http.Request) (Counts, error) {
+func (c *Control) resetState(r *http.Request) (Counts, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return Counts{}, err
 	}
-	return s.backend.Reset(r.Context(), uin)
-}
-
-// Reset returns to the seeds of the configuration, the whole state, or with a Uin that
-// account. Files that have changed since the start are taken as they are now.
-func (s *Server) Reset(uin uint64) (Counts, error) {
-	return s.backend.Reset(context.Background(), uin)
+	return c.backend.Reset(r.Context(), uin)
 }
 
 // backup streams a copy of the data file.
-type backup struct{ s *Server }
+type backup struct{ c *Control }
 
 // ServeHTTP sends it. The copy is made first, so that a slow reader holds nobody up.
 func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f, remove, err := b.s.backend.Backup(r.Context())
+	f, remove, err := b.c.backend.Backup(r.Context())
 	if err != nil {
-		writeControl(w, nil, err)
+		Write(w, nil, err)
 		return
 	}
 	defer remove()
@@ -118,4 +106,4 @@ func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = f.WriteTo(w)
 }
 
-func (s *Server) backupFile(*http.Request) (http.Handler, error) { return backup{s}, nil }
+func (c *Control) backupFile(*http.Request) (http.Handler, error) { return backup{c}, nil }

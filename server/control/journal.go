@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"fmt"
@@ -19,23 +19,17 @@ import (
 
 // The control plane's calls about what was called, and about what can be.
 
-// Calls returns the last calls that a filter lets through, oldest first.
-func (s *Server) Calls(f journal.Filter) []journal.Entry {
-	found, _ := s.gateway.Journal.Find(f, 0)
-	return found
-}
-
 var journalFilters = []string{"action", "secretName", "secretId", "code", "uin", "since"}
 
 // journalFilter reads the parameters that choose calls.
-func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
+func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 	q := r.URL.Query()
 	uin, err := uinOf(r)
 	f := journal.Filter{Action: q.Get("action"), SecretName: q.Get("secretName"), SecretID: q.Get("secretId"), Code: q.Get("code"), Uin: uin}
 	if err != nil {
 		return f, err
 	}
-	if err := s.knownToJournal(f); err != nil {
+	if err := c.knownToJournal(f); err != nil {
 		return f, err
 	}
 	if f.Check() != nil {
@@ -43,7 +37,7 @@ func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
 	}
 	if since := q.Get("since"); since != "" {
 		if ago, err := clock.ParseDuration(since); err == nil {
-			f.Since = s.backend.Clock.Wall().Add(-ago)
+			f.Since = c.backend.Clock.Wall().Add(-ago)
 		} else if f.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {
 			return f, refuse(http.StatusBadRequest, "since is %q, it must be a time such as 2030-01-02T15:04:05Z, or a duration such as 5m", since)
 		}
@@ -53,8 +47,8 @@ func (s *Server) journalFilter(r *http.Request) (journal.Filter, error) {
 
 // knownToJournal refuses to look for an action or a code that there is not, unless a call had it: that it was never called
 // would prove nothing.
-func (s *Server) knownToJournal(f journal.Filter) error {
-	seen := func(f journal.Filter) bool { _, n := s.gateway.Journal.Find(f, 1); return n > 0 }
+func (c *Control) knownToJournal(f journal.Filter) error {
+	seen := func(f journal.Filter) bool { _, n := c.gateway.Journal.Find(f, 1); return n > 0 }
 	if names := action.Names(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
 		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(names, ", "))
 	}
@@ -65,8 +59,8 @@ func (s *Server) knownToJournal(f journal.Filter) error {
 	return nil
 }
 
-func (s *Server) readJournal(r *http.Request) ([]journal.Entry, error) {
-	f, err := s.journalFilter(r)
+func (c *Control) readJournal(r *http.Request) ([]journal.Entry, error) {
+	f, err := c.journalFilter(r)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +70,7 @@ func (s *Server) readJournal(r *http.Request) ([]journal.Entry, error) {
 			return nil, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 on", text)
 		}
 	}
-	found, _ := s.gateway.Journal.Find(f, limit)
+	found, _ := c.gateway.Journal.Find(f, limit)
 	return found, nil
 }
 
@@ -87,32 +81,32 @@ type Count struct {
 	Dropped int `json:"dropped,omitzero"`
 }
 
-func (s *Server) countJournal(r *http.Request) (Count, error) {
-	f, err := s.journalFilter(r)
+func (c *Control) countJournal(r *http.Request) (Count, error) {
+	f, err := c.journalFilter(r)
 	if err != nil {
 		return Count{}, err
 	}
-	_, n := s.gateway.Journal.Find(f, 0)
-	return Count{n, s.gateway.Journal.Dropped()}, nil
+	_, n := c.gateway.Journal.Find(f, 0)
+	return Count{n, c.gateway.Journal.Dropped()}, nil
 }
 
-func (s *Server) clearJournal(r *http.Request) (Removed, error) {
+func (c *Control) clearJournal(r *http.Request) (Removed, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return Removed{}, err
 	}
-	return Removed{s.gateway.Journal.Forget(uin)}, nil
+	return Removed{c.gateway.Journal.Forget(uin)}, nil
 }
 
 // stream tells of calls as server-sent events until the client goes, or the server.
 type stream struct {
-	s      *Server
+	c      *Control
 	filter journal.Filter
 }
 
-func (s *Server) streamJournal(r *http.Request) (http.Handler, error) {
-	f, err := s.journalFilter(r)
-	return stream{s, f}, err
+func (c *Control) streamJournal(r *http.Request) (http.Handler, error) {
+	f, err := c.journalFilter(r)
+	return stream{c, f}, err
 }
 
 // pulse is how often a stream without events shows that it lives, so that a dead client is noticed.
@@ -120,8 +114,8 @@ const pulse = 15 * time.Second
 
 // ServeHTTP sends an event for each call; its id is the call's number, its data the entry in JSON.
 func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	reader := x.s.gateway.Journal.Follow(x.filter)
-	defer x.s.gateway.Journal.Unfollow(reader)
+	reader := x.c.gateway.Journal.Follow(x.filter)
+	defer x.c.gateway.Journal.Unfollow(reader)
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	_, err := fmt.Fprint(w, ": calls follow\n\n")
@@ -131,7 +125,7 @@ func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-x.s.backend.Stopping():
+		case <-x.c.backend.Stopping():
 			return
 		case <-ticker.C:
 			_, err = fmt.Fprint(w, ":\n\n")
@@ -156,23 +150,23 @@ type Budget struct {
 	Refused    int       `json:"refused"` // calls refused so far
 }
 
-func (s *Server) readLimits(r *http.Request) ([]Budget, error) {
+func (c *Control) readLimits(r *http.Request) ([]Budget, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return nil, err
 	}
 	out := []Budget{}
-	for _, u := range s.gateway.Uses() {
+	for _, u := range c.gateway.Uses() {
 		if uin == 0 || uin == u.Uin {
-			out = append(out, s.budget(u))
+			out = append(out, c.budget(u))
 		}
 	}
 	return out, nil
 }
 
-func (s *Server) budget(u limit.Use) Budget {
+func (c *Control) budget(u limit.Use) Budget {
 	b := Budget{
-		Uin: u.Uin, Region: u.Region, Action: u.Action, Limit: s.gateway.Rate(u.Action), Highest: u.Highest,
+		Uin: u.Uin, Region: u.Region, Action: u.Action, Limit: c.gateway.Rate(u.Action), Highest: u.Highest,
 		HighestAt: time.Unix(u.Second, 0).UTC(), Refused: u.Refused,
 	}
 	if a := action.Named(u.Action); a != nil {
@@ -191,11 +185,11 @@ type Served struct {
 	Codes   []string `json:"codes,omitempty"` // documented, besides those of the gateway
 }
 
-func (s *Server) listActions() (out []Served, err error) {
-	known, err := s.backend.Documented()
+func (c *Control) listActions() (out []Served, err error) {
+	known, err := c.backend.Documented()
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
-			out = append(out, Served{set.Service, set.Version, a.Name, a.Rate, s.gateway.Rate(a.Name), known.Actions[a.Name].Errors})
+			out = append(out, Served{set.Service, set.Version, a.Name, a.Rate, c.gateway.Rate(a.Name), known.Actions[a.Name].Errors})
 		}
 	}
 	return out, err
@@ -206,6 +200,6 @@ type Version struct {
 	Version string `json:"version"`
 }
 
-func (s *Server) tellVersion() (Version, error) { return Version{s.version}, nil }
+func (c *Control) tellVersion() (Version, error) { return Version{c.config.Version}, nil }
 
-func (s *Server) readMetrics(*http.Request) (http.Handler, error) { return s.gateway.Metrics(), nil }
+func (c *Control) readMetrics(*http.Request) (http.Handler, error) { return c.gateway.Metrics(), nil }

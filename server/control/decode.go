@@ -1,0 +1,93 @@
+package control
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/decode"
+)
+
+import ()
+
+// What a call of the control plane is given.
+
+// read is a call without a body.
+func read[R any](do func(*Control) (R, error)) func(*Control, *http.Request) (any, error) {
+	return func(c *Control, _ *http.Request) (any, error) { return do(c) }
+}
+
+// asks is a call with parameters and without a body.
+func asks[R any](do func(*Control, *http.Request) (R, error)) func(*Control, *http.Request) (any, error) {
+	return func(c *Control, r *http.Request) (any, error) { return do(c, r) }
+}
+
+// largestControl is how much a control call may send, in bytes.
+const largestControl = 1 << 20
+
+// with is a call with a JSON body. A field that the call doesn't know is refused.
+func with[Q, R any](do func(*Control, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
+	return takes(func(c *Control, _ *http.Request, q *Q) (R, error) { return do(c, q) })
+}
+
+// takes is a call with parameters and a JSON body.
+func takes[Q, R any](do func(*Control, *http.Request, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
+	return func(c *Control, r *http.Request) (any, error) {
+		body, err := readBody(r, largestControl)
+		if err != nil {
+			return nil, err
+		}
+		q := new(Q)
+		if err := decode.JSON(body, q); err != nil {
+			return nil, refuse(http.StatusBadRequest, "%v", err)
+		}
+		if err := decode.NotEmpty(body); err != nil {
+			return nil, refuse(http.StatusBadRequest, "%v", err)
+		}
+		return do(c, r, q)
+	}
+}
+
+// A steadyBody may be of any length as long as something comes of it all the time.
+type steadyBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	clock      *clock.Clock
+}
+
+// standstill is how long a body may stand still.
+const standstill = 30 * time.Second
+
+// Read reads what comes next.
+func (b steadyBody) Read(p []byte) (int, error) {
+	_ = b.connection.SetReadDeadline(b.clock.Wall().Add(standstill)) // not on every kind of connection
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.connection.SetReadDeadline(time.Time{}) // of the body alone
+	}
+	return n, err
+}
+
+func readBody(r *http.Request, largest int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, largest+1))
+	if err != nil || int64(len(body)) > largest {
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body can't be read, or is larger than %d bytes", largest)
+	}
+	return body, nil
+}
+
+// uinOf reads the parameter that limits a call to one account; 0 if it is not there.
+func uinOf(r *http.Request) (uint64, error) {
+	text := r.URL.Query().Get("uin")
+	if text == "" {
+		return 0, nil
+	}
+	uin, err := strconv.ParseUint(text, 10, 53)
+	if err != nil || uin == 0 {
+		return 0, refuse(http.StatusBadRequest, "uin is %q, it must be an account such as %d", text, account.DefaultUin)
+	}
+	return uin, nil
+}

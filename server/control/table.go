@@ -1,0 +1,66 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+import ()
+
+// A row is one call of the control plane. What do returns is written as JSON, unless it is a http.Handler, which then
+// answers by itself.
+type row struct {
+	method, path string
+	query        []string // the parameters that it takes behind a ?
+	about        string   // what it does, with the body that it takes
+	do           func(*Control, *http.Request) (any, error)
+}
+
+// table is all of them.
+var table = []row{
+	{"GET", "/ca.pem", nil, "the certificate to trust for TLS, in PEM", asks((*Control).tellCA)},
+	{"GET", "/version", nil, "which build answers", read((*Control).tellVersion)},
+	{"GET", "/actions", nil, "the actions, with their rates and documented codes", read((*Control).listActions)},
+	{"GET", "/errors", []string{"action", "code"}, "the error atlas: how to get each documented code, see [fixtures/errors.md](fixtures/errors.md)", asks((*Control).listErrors)},
+	{"GET", "/journal", append(journalFilters[:len(journalFilters):len(journalFilters)], "limit"), "the last calls, oldest first, without values; `secretName` with `*` and `?`, `since` a time or a duration such as `5m`, `code=OK` for success", asks((*Control).readJournal)},
+	{"GET", "/journal/count", journalFilters, "how many of them there are: `{\"count\":1}`", asks((*Control).countJournal)},
+	{"GET", "/journal/stream", journalFilters, "the calls from now on as server-sent events", asks((*Control).streamJournal)},
+	{"DELETE", "/journal", []string{"uin"}, "forget them, all or one account's", asks((*Control).clearJournal)},
+	{"GET", "/limits", []string{"uin"}, "each budget of calls with its limit and its highest use in a second, also with `--limits off`", asks((*Control).readLimits)},
+	{"GET", "/metrics", nil, "for Prometheus: calls by action and code, durations, refusals, faults, the store's size, the clock's offset", asks((*Control).readMetrics)},
+	{"GET", "/clock", nil, "what the virtual clock does", read((*Control).clockNow)},
+	{"PUT", "/clock", nil, "move it ahead, stop it, let it go on: `{\"now\":\"2030-01-02T15:04:05Z\",\"mode\":\"frozen\"}`, mode `running` or `frozen`, either or both", takes((*Control).setClock)},
+	{"POST", "/clock/advance", nil, "move it ahead and tell what became due on the way: `{\"by\":\"72h\"}`, also `30d`, or `{\"to\":\"2030-01-02T15:04:05Z\"}`", takes((*Control).advanceClock)},
+	{"GET", "/setaside", nil, "what is due and could not be done, with the reason; it is tried again, also at the next start", read((*Control).listAside)},
+	{"GET", "/work", nil, "what takes long and is under way: an import, a reset, an export, a backup, a move of the clock, and how far it is", read((*Control).listWork)},
+	{"GET", "/tasks", nil, "how tasks go", read((*Control).taskSettings)},
+	{"PUT", "/tasks", nil, "change how they go: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", with((*Control).setTasks)},
+	{"GET", "/accounts", nil, "what is known of accounts besides their secrets", read((*Control).allAccounts)},
+	{"PUT", "/accounts", nil, "replace what is known of one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", with((*Control).setAccount)},
+	{"POST", "/accesskeysecrets", nil, "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", with((*Control).newAccessKeySecret)},
+	{"GET", "/state", []string{"uin"}, "the whole state, or one account's, as a seed in YAML; see [Seeds](#seeds)", asks((*Control).exportState)},
+	{"PUT", "/state", []string{"uin"}, "put a seed in place of the whole state, or of one account's, in one transaction", asks((*Control).importState)},
+	{"POST", "/reset", []string{"uin"}, "return to the seeds of the start, the whole state or one account's: secrets, keys, faults, budgets; the whole also with the clock and the tasks' pace", asks((*Control).resetState)},
+	{"GET", "/backup", nil, "a consistent copy of the data file, while writes go on", asks((*Control).backupFile)},
+	{"GET", "/leaks", nil, "what the proxy (`--proxy`) has refused because it was meant for elsewhere: `{\"total\":0,\"refused\":[]}`", read((*Control).listLeaks)},
+	{"DELETE", "/leaks", nil, "forget it", read((*Control).forgetLeaks)},
+	{"GET", "/faults", nil, "the rules of provoked failures, with what each has hit and has left", read((*Control).listFaults)},
+	{"POST", "/faults", []string{"strict"}, "add one: `{\"action\":\"GetSecretValue\",\"times\":2,\"error\":{\"code\":\"InternalError\"}}`; see [Faults](#faults)", takes((*Control).addFault)},
+	{"DELETE", "/faults", []string{"uin"}, "remove all, or those that are for one account alone", asks((*Control).removeFaults)},
+	{"DELETE", "/faults/{id}", nil, "remove one", asks((*Control).removeFault)},
+}
+
+// Table prints the calls of the control plane as a table in Markdown.
+func Table() string {
+	var b strings.Builder
+	b.WriteString("| Call | |\n|---|---|\n| `GET /_ssmlocal/health` | 200 while the server lives; also HEAD, and on every address |\n| `GET /_ssmlocal/ready` | 200 once the server is seeded and serves; also HEAD, and on every address |\n")
+	for _, x := range table {
+		path := x.path
+		for i, name := range x.query {
+			path += string("?&"[min(i, 1)]) + name + "="
+		}
+		fmt.Fprintf(&b, "| `%s /_ssmlocal%s` | %s |\n", x.method, path, x.about)
+	}
+	return b.String()
+}
