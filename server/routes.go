@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
@@ -21,7 +22,6 @@ func (s *Server) routes(withControl bool) http.Handler {
 	} else {
 		r.HandleFunc("/_ssmlocal/*", http.NotFound)
 	}
-	r.HandleFunc("/", s.Gateway.ServeHTTP)
 	r.NotFound(s.Gateway.ServeHTTP)
 	r.MethodNotAllowed(s.Gateway.ServeHTTP)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -39,8 +39,10 @@ func (s *Server) routes(withControl bool) http.Handler {
 			s.serveMetadata(w, q)
 		case q.Method == http.MethodConnect: // any answer with 200 would pass for a tunnel
 			http.Error(w, "this is ssmlocal's API and no proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
-		default:
+		case strings.HasPrefix(q.URL.Path, "/_ssmlocal"):
 			r.ServeHTTP(w, q)
+		default:
+			s.Gateway.ServeHTTP(w, q)
 		}
 	})
 }

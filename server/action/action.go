@@ -81,6 +81,8 @@ type Action struct {
 
 	// Unsigned actions may come without a signature, with an Authorization of SKIP.
 	Unsigned bool
+	// Issues is set for actions that make temporary keys.
+	Issues bool
 
 	unpaid     bool
 	secretName []int // the field of Request that names the secret, nil if there is none
@@ -206,7 +208,7 @@ func command[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).Update)
 func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error) error) *Action {
 	a := &Action{
 		Name: s.Name, Service: cmp.Or(s.Service, Service), Rate: s.Rate, unpaid: s.Unpaid, Unsigned: s.Unsigned,
-		Request: reflect.TypeFor[Q](), Reply: reflect.TypeFor[R](),
+		Issues: reflect.TypeFor[R]() == reflect.TypeFor[CredentialsReply](), Request: reflect.TypeFor[Q](), Reply: reflect.TypeFor[R](),
 	}
 	if f, ok := a.Request.FieldByName("SecretName"); ok {
 		a.secretName = f.Index

@@ -3,7 +3,6 @@ package action
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 	"strconv"
 	"time"
 
@@ -37,7 +36,12 @@ const marked = 0xff
 // that is 0, the generation of a state that was never replaced (and of every file of
 // format 1). All numbers are big-endian.
 func AccountKey(uin uint64, generation uint32) []byte {
-	b := make([]byte, 0, 64)
+	return accountKey(uin, generation, 0)
+}
+
+// accountKey is AccountKey with room for more bytes.
+func accountKey(uin uint64, generation uint32, room int) []byte {
+	b := make([]byte, 0, 13+room)
 	if generation != 0 {
 		b = append(b, marked)
 		b = binary.BigEndian.AppendUint32(b, generation)
@@ -87,7 +91,7 @@ func versionKey(o ssm.Owner, name, id string) []byte {
 
 // key is a secret's key, with room for more.
 func key(o ssm.Owner, room int, name string) []byte {
-	b := slices.Grow(AccountKey(o.Uin, o.Generation), len(o.Region)+1+len(name)+room)
+	b := accountKey(o.Uin, o.Generation, len(o.Region)+1+len(name)+room)
 	return append(append(append(b, o.Region...), 0), name...)
 }
 

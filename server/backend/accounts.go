@@ -84,7 +84,7 @@ func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 func (b *Backend) NewAccessKeySecret(uin uint64, region, secretName string, targetUin uint64) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
-	c := b.Call(&account.Caller{Credential: account.Credential{Uin: uin}}, region)
+	c := b.Call(&account.Caller{Credential: account.Credential{Uin: uin}}, region, nil)
 	b.scheduler.CatchUp(b.lifetime, c.Now)
 	return action.NewAccessKeySecret(b.db, c, secretName, targetUin)
 }

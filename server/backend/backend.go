@@ -199,18 +199,23 @@ func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut s
 // UUID draws a version 4 UUID, for a RequestId.
 func (b *Backend) UUID() string { return b.random.uuid() }
 
-// Call returns what an action gets to know of a caller's call for a region, as of now.
-func (b *Backend) Call(caller *account.Caller, region string) *action.Call {
+// Call returns what an action gets to know of a caller's call for a region, as of now. The action
+// may be nil.
+func (b *Backend) Call(caller *account.Caller, region string, a *action.Action) *action.Call {
 	wall := b.Clock.Wall()
 	data, g := b.accounts.of(caller.Uin), b.generations.Load()
-	return &action.Call{
+	c := &action.Call{
 		Owner: g.Owner(caller.Uin, region), Generations: g, Now: b.Clock.At(wall),
 		Random: b.random, SecretLimit: cmp.Or(data.SecretLimit, b.secretLimit), Tasks: b.Tasks, Account: data,
 		Identity: action.Identity{
 			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
 		},
-		Wall: wall, Issue: b.issuerFor(caller),
+		Wall: wall,
 	}
+	if a != nil && a.Issues {
+		c.Issue = b.issuerFor(caller)
+	}
+	return c
 }
 
 // FindSecret returns the secret that a request means, "" if none, also where the request

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/backend"
-	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
@@ -66,7 +64,7 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 	if mistake != nil {
 		return nil, mistake
 	}
-	call := g.backend.Call(&caller, region) // as of now: a fault may have held it up
+	call := g.backend.Call(&caller, region, a) // as of now: a fault may have held it up
 	if err := g.authorize(call, &caller, rec); err != nil {
 		return nil, err
 	}
@@ -89,7 +87,6 @@ func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3
 	}()
 	defer backend.Catch(&err)
 	q, err = tc3.Read(r, body, g.backend.Directory.Unsigned())
-	rec.action, rec.region, rec.client = journal.Clip(q.Action), journal.Clip(q.Region), journal.Clip(q.Client)
 	if err != nil && !q.Signed() && !g.backend.Directory.Unsigned() {
 		rec.hint = "the request has no signature: use an SDK, or start with --auth off"
 	}
@@ -106,6 +103,7 @@ func (g *Gateway) answer(ctx context.Context, q *tc3.Request, rec *record, err e
 		reply, err = g.serve(ctx, q, rec)
 	}
 	failure = rec.fail(err)
+	rec.sent(q)
 	g.finish(rec)
 	return reply, failure
 }
@@ -130,12 +128,12 @@ func checkRegion(q *tc3.Request) (string, error) {
 	if !q.RegionGiven {
 		return ssm.DefaultRegion, nil
 	}
-	exists, offers := ssm.FindRegion(q.Region)
+	region, offers := ssm.FindRegion(q.Region)
 	switch {
-	case !exists:
+	case region == "":
 		return "", apierr.CommonValue.With(q.Name("Region"))
 	case !offers:
 		return "", apierr.UnsupportedRegion.With()
 	}
-	return strings.Clone(q.Region), nil // the limiter keeps it
+	return region, nil
 }

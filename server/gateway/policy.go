@@ -11,7 +11,7 @@ import (
 // name. If there is none, the action says so.
 func (g *Gateway) nameSecret(rec *record, caller *account.Caller) {
 	if rec.secretName == "" {
-		rec.secretName, _ = g.backend.FindSecret(g.backend.Call(caller, rec.region), rec.does, rec.request)
+		rec.secretName, _ = g.backend.FindSecret(g.backend.Call(caller, rec.region, rec.does), rec.does, rec.request)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"ssmlocal/server/fault"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
 )
 
 // What is told of calls: the log, the journal, the metrics, all from one record.
@@ -48,6 +49,20 @@ type record struct {
 func (r *record) asks(a *action.Action, request any, size int) {
 	r.does, r.request, r.size = a, request, size
 	r.secretName = loggable(a.SecretName(request))
+}
+
+// sent notes what the client has sent besides. Where that is something known, what is kept is not
+// the client's.
+func (r *record) sent(q *tc3.Request) {
+	if r.does != nil {
+		r.action = r.does.Name
+	} else {
+		r.action = journal.Clip(q.Action)
+	}
+	if r.region == "" {
+		r.region = journal.Clip(q.Region)
+	}
+	r.client = journal.Clip(q.Client)
 }
 
 // fail makes an API error of any error. What isn't one becomes InternalError, and its cause goes

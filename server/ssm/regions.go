@@ -40,14 +40,15 @@ func Regions() []string {
 	return names
 }
 
-// FindRegion tells whether the cloud has a region, and whether Secrets Manager is offered there.
-func FindRegion(name string) (exists, offers bool) {
+// FindRegion returns the name of a region that the cloud has, "" for none, and whether Secrets
+// Manager is offered there.
+func FindRegion(name string) (found string, offers bool) {
 	for _, r := range regions {
 		if r.name == name {
-			return true, r.offers
+			return r.name, r.offers
 		}
 	}
-	return false, false
+	return "", false
 }
 
 // RegionNumber returns a region's number, 0 for one that does not exist.
