@@ -33,31 +33,31 @@ func keysOf(o ssm.Owner, target uint64) string {
 
 // newAccessKey makes a key of the secret's target user and returns it as a value. The one before stays valid until the
 // next is made.
-func (c *Call) newAccessKey(s *ssm.Secret) (value string, err error) {
-	list := string(secretKey(c.Owner, s.Name))
-	for accessKeys.Count(c.tx, list) >= ssm.MaxAccessKeys {
-		_, oldest, _ := accessKeys.First(c.tx, list)
-		if err := accessKeys.Delete(c.tx, oldest); err != nil {
+func (t *Tx) newAccessKey(s *ssm.Secret) (value string, err error) {
+	list := string(secretKey(t.Owner, s.Name))
+	for accessKeys.Count(t.tx, list) >= ssm.MaxAccessKeys {
+		_, oldest, _ := accessKeys.First(t.tx, list)
+		if err := accessKeys.Delete(t.tx, oldest); err != nil {
 			return "", err
 		}
 	}
-	k := c.newKey(s)
+	k := t.newKey(s)
 	for { // a random source that repeats may draw what a data file has already
-		old, err := accessKeys.Get(c.tx, IDKey(k.SecretID, c.Owner.Generation))
+		old, err := accessKeys.Get(t.tx, IDKey(k.SecretID, t.Owner.Generation))
 		if err != nil {
 			return "", err
 		}
 		if old == nil {
-			return keyValue(k.SecretID, k.SecretKey), c.putKey(&k)
+			return keyValue(k.SecretID, k.SecretKey), t.putKey(&k)
 		}
-		k = c.newKey(s)
+		k = t.newKey(s)
 	}
 }
 
 // newKey draws a key of the secret's target user.
-func (c *Call) newKey(s *ssm.Secret) ssm.HeldKey {
-	return ssm.HeldKey{SecretID: "AKID" + c.random(alphanumeric, 32), AccessKeyPair: ssm.AccessKeyPair{
-		SecretKey: c.random(alphanumeric, 32), Uin: c.Owner.Uin, TargetUin: s.TargetUin, Region: c.Owner.Region, SecretName: s.Name,
+func (t *Tx) newKey(s *ssm.Secret) ssm.HeldKey {
+	return ssm.HeldKey{SecretID: "AKID" + t.random(alphanumeric, 32), AccessKeyPair: ssm.AccessKeyPair{
+		SecretKey: t.random(alphanumeric, 32), Uin: t.Owner.Uin, TargetUin: s.TargetUin, Region: t.Owner.Region, SecretName: s.Name,
 	}}
 }
 

@@ -8,7 +8,6 @@ package action
 
 import (
 	"cmp"
-	"io"
 	"reflect"
 	"time"
 
@@ -23,29 +22,24 @@ const (
 	Version = "2019-09-23"
 )
 
-// A Call is what an action knows of the request that it serves, besides its parameters.
+// A Call is a transaction with the request that it serves: who calls, and what holds for them.
 type Call struct {
-	Owner       ssm.Owner
-	Now         time.Time // virtual time, one for the whole call
-	Random      io.Reader // seeded; safe for concurrent use
-	SecretLimit uint64    // how many secrets the owner may have
-	Account     ssm.AccountData
+	Tx
 
-	Tasks       Tasks
-	Identity    Identity
 	Generations *Generations
+	Identity    Identity
+	Account     ssm.AccountData
+	SecretLimit uint64    // how many secrets the owner may have
 	Wall        time.Time // of the call
-	Issue       Issuer
+	Tasks       Tasks
+	Issue       Issuer // for actions that make temporary keys
 	// Denied reports whether the caller is explicitly denied the action with a resource;
 	// nil for never.
 	Denied func(resource string) bool
 
-	// Due is set by an action that made something due at a later time: the earliest such.
-	Due time.Time
 	// Checked is set once the parameters were found to be in order.
 	Checked bool
 
-	tx     *store.Tx
 	dryRun bool
 	keys   *ssm.KeyPair // made by CreateSSHKeyPairSecret's Prepare
 
@@ -58,17 +52,6 @@ type Tasks interface {
 	// Fail tells whether it shall fail; it is asked once for each task.
 	Fail() bool
 }
-
-// due notes that something is due at a time.
-func (c *Call) due(at time.Time) {
-	if c.Due.IsZero() || at.Before(c.Due) {
-		c.Due = at
-	}
-}
-
-// after is the call's time in nanoseconds, but no earlier than a secret: one that was made at the same time may be a little younger
-// than the call that changes it.
-func (c *Call) after(s *ssm.Secret) int64 { return max(c.Now.UnixNano(), s.CreatedAt) }
 
 // An Action is one row of the table.
 type Action struct {

@@ -96,7 +96,7 @@ func TestDryRunLeavesNothing(t *testing.T) {
 		return &NameReply{q.SecretName}, c.create(&ssm.Secret{Name: q.SecretName})
 	}})
 	db := storetest.Open(t, Tables()...)
-	c := &Call{Owner: ssm.Owner{Uin: 1, Region: "r"}, Now: time.Unix(1, 0), Random: zeros{}, SecretLimit: 10}
+	c := &Call{Tx: Tx{Owner: ssm.Owner{Uin: 1, Region: "r"}, Now: time.Unix(1, 0), Random: zeros{}}, SecretLimit: 10}
 	for _, step := range []struct {
 		name   string
 		dryRun bool

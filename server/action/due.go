@@ -128,7 +128,7 @@ func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) e
 			if !item.in(tx, item.list, item.Order, item.Key) {
 				continue // what was done before took it out of the list
 			}
-			c := &Call{Now: item.at, Random: d.Random, Tasks: d.Tasks, Generations: g, tx: tx, accountOf: d.Account}
+			c := &Call{Tx: Tx{Now: item.at, Random: d.Random, tx: tx}, Tasks: d.Tasks, Generations: g, accountOf: d.Account}
 			tried, last = append(tried, item.try(tx, c)), item.at
 			if !c.Due.IsZero() && (made.IsZero() || c.Due.Before(made)) {
 				made = c.Due
@@ -311,14 +311,14 @@ func (d *Due) Forget(uin uint64) {
 	maps.DeleteFunc(d.aside, func(_ string, a *Aside) bool { return uin == 0 || a.Uin == uin })
 }
 
-func (c *Call) event(what, name string) Event {
-	return Event{At: c.Now.UTC(), What: what, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: name}
+func (t *Tx) event(what, name string) Event {
+	return Event{At: t.Now.UTC(), What: what, Uin: t.Owner.Uin, Region: t.Owner.Region, SecretName: name}
 }
 
 // dueSecret reads the secret under a key, and makes the call one of its owner.
-func (c *Call) dueSecret(key []byte) (*ssm.Secret, error) {
-	c.Owner, _ = splitSecretKey(key)
-	s, err := secrets.Get(c.tx, key)
+func (t *Tx) dueSecret(key []byte) (*ssm.Secret, error) {
+	t.Owner, _ = splitSecretKey(key)
+	s, err := secrets.Get(t.tx, key)
 	if s == nil && err == nil {
 		err = fmt.Errorf("there is no secret under the key %q", key)
 	}

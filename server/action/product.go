@@ -115,16 +115,16 @@ func checkRotation(q *CreateProductSecretRequest) error {
 }
 
 // newAccounts names the two accounts of a product secret: official examples are remm_SSM_hQ4 and lif_SSM_94G.
-func (c *Call) newAccounts(prefix string) []ssm.Account {
-	a := ssm.Account{Name: c.newUserName(prefix)}
+func (t *Tx) newAccounts(prefix string) []ssm.Account {
+	a := ssm.Account{Name: t.newUserName(prefix)}
 	b := a
 	for b.Name == a.Name {
-		b.Name = c.newUserName(prefix)
+		b.Name = t.newUserName(prefix)
 	}
 	return []ssm.Account{a, b}
 }
 
-func (c *Call) newUserName(prefix string) string { return prefix + "_SSM_" + c.random(alphanumeric, 3) }
+func (t *Tx) newUserName(prefix string) string { return prefix + "_SSM_" + t.random(alphanumeric, 3) }
 
 // accountInfos lists the accounts of a secret that have been used: first the current one.
 func accountInfos(s *ssm.Secret) []AccountInfo {
@@ -146,9 +146,9 @@ func accountInfos(s *ssm.Secret) []AccountInfo {
 const historyPrefix = "SSM_Rotate_"
 
 // history returns the ids of a secret's replaced values, newest first.
-func (c *Call) history(s *ssm.Secret) (ids []string) {
-	prefix := versionPrefix(c.Owner, s.Name)
-	for _, key := range versions.Keys(c.tx, append(prefix, historyPrefix...)) {
+func (t *Tx) history(s *ssm.Secret) (ids []string) {
+	prefix := versionPrefix(t.Owner, s.Name)
+	for _, key := range versions.Keys(t.tx, append(prefix, historyPrefix...)) {
 		ids = append(ids, string(key[len(prefix):]))
 	}
 	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })

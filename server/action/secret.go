@@ -2,7 +2,6 @@ package action
 
 import (
 	"fmt"
-	"io"
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
@@ -156,18 +155,6 @@ const (
 	// dsnSafe is what passwords are made of: the rotation SDKs put them into a DSN.
 	dsnSafe = alphanumeric + "_-"
 )
-
-// random returns n characters of an alphabet.
-func (c *Call) random(alphabet string, n int) string {
-	b := make([]byte, n)
-	if _, err := io.ReadFull(c.Random, b); err != nil {
-		panic(err) // a source of random bytes has no end
-	}
-	for i := range b {
-		b[i] = alphabet[int(b[i])%len(alphabet)]
-	}
-	return string(b)
-}
 
 // accountValue is an account's value as secrets of cloud products have it: the rotation SDKs read exactly these keys.
 func accountValue(user, password string) string {

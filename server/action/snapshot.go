@@ -99,7 +99,7 @@ func readSecret(tx *store.Tx, key []byte, s *ssm.Secret) (*ssm.SecretSnapshot, e
 // made when they are first asked for.
 func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 	s := &h.Secret
-	c := &Call{Owner: ssm.NewOwner(uin, h.Region), Now: now, Random: random}
+	c := &Tx{Owner: ssm.NewOwner(uin, h.Region), Now: now, Random: random}
 	created := time.Unix(0, s.CreatedAt)
 	value := ""
 	switch s.Type {
@@ -131,10 +131,10 @@ func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 
 // fillAccounts names the accounts of a product secret that has none: the current one after the value, if that was chosen.
 // It returns a value for the current account.
-func (c *Call) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
+func (t *Tx) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
 	s := &h.Secret
 	if len(s.Accounts) == 0 {
-		s.Accounts = c.newAccounts(cmp.Or(h.UserNamePrefix, "app"))
+		s.Accounts = t.newAccounts(cmp.Or(h.UserNamePrefix, "app"))
 		var chosen struct{ UserName string }
 		if v := h.Versions[ssm.CurrentVersion]; v != nil && json.Unmarshal([]byte(v.String), &chosen) == nil && chosen.UserName != "" {
 			s.Accounts[0].Name = chosen.UserName
@@ -147,16 +147,16 @@ func (c *Call) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
 	if current == nil {
 		current = s.Swap("", created)
 	}
-	return accountValue(current.Name, c.random(dsnSafe, 24))
+	return accountValue(current.Name, t.random(dsnSafe, 24))
 }
 
 // fillKeyPair names a pair. The pair itself is made when it is first asked for.
-func (c *Call) fillKeyPair(h *ssm.SecretSnapshot) {
+func (t *Tx) fillKeyPair(h *ssm.SecretSnapshot) {
 	if h.KeyPair != nil {
 		h.Secret.ResourceID = h.KeyPair.ID
 	}
-	h.Secret.ResourceID = cmp.Or(h.Secret.ResourceID, c.newKeyID())
-	h.Secret.ResourceName = cmp.Or(h.Secret.ResourceName, c.newKeyName())
+	h.Secret.ResourceID = cmp.Or(h.Secret.ResourceID, t.newKeyID())
+	h.Secret.ResourceName = cmp.Or(h.Secret.ResourceName, t.newKeyName())
 }
 
 // tooFar is when the task of a secret that is Creating ends, if nobody chose it.
@@ -282,16 +282,16 @@ func (st *Stage) Finish(ctx context.Context) error {
 }
 
 // putKey stores an access key as the newest of its secret.
-func (c *Call) putKey(k *ssm.HeldKey) error {
+func (t *Tx) putKey(k *ssm.HeldKey) error {
 	k.Number = 1
-	if held := accessKeys.All(c.tx, string(secretKey(c.Owner, k.SecretName))); len(held) > 0 {
-		newest, err := accessKeys.Get(c.tx, held[len(held)-1])
+	if held := accessKeys.All(t.tx, string(secretKey(t.Owner, k.SecretName))); len(held) > 0 {
+		newest, err := accessKeys.Get(t.tx, held[len(held)-1])
 		if err != nil {
 			return err
 		}
 		k.Number = newest.Number + 1
 	}
-	return accessKeys.Put(c.tx, IDKey(k.SecretID, c.Owner.Generation), &k.AccessKeyPair)
+	return accessKeys.Put(t.tx, IDKey(k.SecretID, t.Owner.Generation), &k.AccessKeyPair)
 }
 
 // Holds reports whether the store has anything that a client or the control plane has

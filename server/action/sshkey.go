@@ -79,13 +79,13 @@ var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateS
 	},
 })
 
-func (c *Call) keyTaken(id string) bool {
-	return secrets.Count(c.tx, string(scope(c.Owner))+byResource(ssm.SSHKeyPair, id)) > 0
+func (t *Tx) keyTaken(id string) bool {
+	return secrets.Count(t.tx, string(scope(t.Owner))+byResource(ssm.SSHKeyPair, id)) > 0
 }
 
-func (c *Call) newKeyID() string { return "skey-" + c.random(lowercase, 8) }
+func (t *Tx) newKeyID() string { return "skey-" + t.random(lowercase, 8) }
 
-func (c *Call) newKeyName() string { return "ssm_" + c.random(lowercase, 8) }
+func (t *Tx) newKeyName() string { return "ssm_" + t.random(lowercase, 8) }
 
 // newKeyPair makes a pair: the private key in PEM without a line end, the public one as OpenSSH writes it. It is random also
 // where all else repeats: the standard library takes no seed for RSA keys.

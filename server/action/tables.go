@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
-	"time"
 
-	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
 	"ssmlocal/store"
 )
@@ -171,76 +169,12 @@ func secretEntries(key []byte, s *ssm.Secret) []store.Entry {
 	return at
 }
 
-// find returns the secret that an action is about. The error says that there is none, or why its type or status forbids
-// the action; in the latter case the secret is returned too.
-func (c *Call) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
-	s, err := secrets.Get(c.tx, secretKey(c.Owner, name))
-	switch {
-	case err != nil:
-		return nil, err
-	case s == nil:
-		return nil, apierr.SecretNotFound.With(name)
-	}
-	return s, v.Refuse(s)
-}
-
 // useKey refuses a secret whose KMS key doesn't work: its value can be neither read nor written.
 func (c *Call) useKey(s *ssm.Secret, mayDeny bool) error {
 	if len(c.Account.KmsKeys) == 0 {
 		return nil // most accounts; the default key's id costs a hash
 	}
 	return c.Account.CheckKey(s.KeyID(c.Owner), mayDeny)
-}
-
-// change finds a secret, changes it and writes it back.
-func (c *Call) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.Secret, error) {
-	s, err := c.find(v, name)
-	if err != nil {
-		return nil, err
-	}
-	change(s)
-	return s, c.put(s)
-}
-
-// put writes a secret, and notes what is due for it.
-func (c *Call) put(s *ssm.Secret) error {
-	if s.DeleteAt != 0 {
-		c.due(time.Unix(0, s.DeleteAt))
-	}
-	if s.Rotation.NextAt != 0 {
-		c.due(time.Unix(s.Rotation.NextAt, 0))
-	}
-	return secrets.Put(c.tx, secretKey(c.Owner, s.Name), s)
-}
-
-// findVersion returns the version that an action is about, with its secret, which exists and allows the action.
-func (c *Call) findVersion(v *ssm.Verb, name, id string) (*ssm.Secret, *ssm.Version, error) {
-	s, err := c.find(v, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	version, err := c.version(name, id)
-	if version == nil && err == nil {
-		err = apierr.VersionNotFound.With(id, name)
-	}
-	return s, version, err
-}
-
-// version returns a version of a secret, nil if there is none.
-func (c *Call) version(name, id string) (*ssm.Version, error) {
-	return versions.Get(c.tx, versionKey(c.Owner, name, id))
-}
-
-func (c *Call) putVersion(name, id string, v *ssm.Version) error {
-	return versions.Put(c.tx, versionKey(c.Owner, name, id), v)
-}
-
-// held counts the owner's secrets of every type and status.
-func (c *Call) held() (n uint64) {
-	for _, t := range ssm.Types() {
-		n += secrets.Count(c.tx, string(scope(c.Owner))+byType(t, nil, nil))
-	}
-	return n
 }
 
 // remove deletes the secret under a key, with its values.

@@ -30,25 +30,25 @@ var flowIDs = &store.Table[uint64]{Name: "flowids"}
 const firstFlowID = 43414
 
 // newFlowID draws the FlowID of a task that begins. A seed may have taken any.
-func (c *Call) newFlowID() (int64, error) {
-	counter := AccountKey(c.Owner.Uin, c.Owner.Generation)
-	begun, err := flowIDs.Get(c.tx, counter)
+func (t *Tx) newFlowID() (int64, error) {
+	counter := AccountKey(t.Owner.Uin, t.Owner.Generation)
+	begun, err := flowIDs.Get(t.tx, counter)
 	if err != nil {
 		return 0, err
 	}
 	if begun == nil {
 		begun = new(uint64)
-		if c.Owner.Generation == 0 {
-			*begun = tasks.Drawn(c.tx) // a file of format 1 counted so
+		if t.Owner.Generation == 0 {
+			*begun = tasks.Drawn(t.tx) // a file of format 1 counted so
 		}
 	}
 	for {
 		*begun++
 		id := firstFlowID + int64(*begun) - 1
-		if old, err := tasks.Get(c.tx, taskKey(c.Owner, id)); err != nil {
+		if old, err := tasks.Get(t.tx, taskKey(t.Owner, id)); err != nil {
 			return 0, err
 		} else if old == nil {
-			return id, flowIDs.Put(c.tx, counter, begun)
+			return id, flowIDs.Put(t.tx, counter, begun)
 		}
 	}
 }

@@ -205,8 +205,8 @@ func (b *Backend) Call(caller *account.Caller, region string, a *action.Action) 
 	wall := b.Clock.Wall()
 	data, g := b.accounts.of(caller.Uin), b.generations.Load()
 	c := &action.Call{
-		Owner: g.Owner(caller.Uin, region), Generations: g, Now: b.Clock.At(wall),
-		Random: b.random, SecretLimit: cmp.Or(data.SecretLimit, b.secretLimit), Tasks: b.Tasks, Account: data,
+		Tx:          action.Tx{Owner: g.Owner(caller.Uin, region), Now: b.Clock.At(wall), Random: b.random},
+		Generations: g, SecretLimit: cmp.Or(data.SecretLimit, b.secretLimit), Tasks: b.Tasks, Account: data,
 		Identity: action.Identity{
 			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
 		},

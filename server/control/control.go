@@ -27,8 +27,6 @@ import (
 	"ssmlocal/server/gateway"
 )
 
-import ()
-
 // A Config is what the control plane knows besides the backend and the gateway.
 type Config struct {
 	// CA returns the certificate to trust, in PEM.

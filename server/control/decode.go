@@ -11,8 +11,6 @@ import (
 	"ssmlocal/server/decode"
 )
 
-import ()
-
 // What a call of the control plane is given.
 
 // read is a call without a body.

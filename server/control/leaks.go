@@ -7,8 +7,6 @@ import (
 	"time"
 )
 
-import ()
-
 // What the forward proxy has refused because it was meant for elsewhere.
 
 // Leak is a destination that was refused, with how often.

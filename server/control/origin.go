@@ -10,8 +10,6 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-import ()
-
 // Where a request comes from: pages of other sites may not call the emulator.
 
 // FromHere refuses what may be a stranger's: a call that a browser sends for a page of

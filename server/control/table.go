@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-import ()
-
 // A row is one call of the control plane. What do returns is written as JSON, unless it is a http.Handler, which then
 // answers by itself.
 type row struct {

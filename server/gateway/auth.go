@@ -11,8 +11,6 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-import ()
-
 // Who calls: the signature, its age, and the token of temporary keys.
 
 // authenticate finds out who calls.

@@ -14,8 +14,6 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-import ()
-
 // ServeHTTP answers one API request, whatever becomes of it.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)

@@ -21,8 +21,6 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-import ()
-
 // A Config says how a gateway behaves. Its zero value works: the documented rates hold.
 type Config struct {
 	// Unlimited lifts the documented request rates.
