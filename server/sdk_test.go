@@ -25,6 +25,7 @@ import (
 // sdk is the vendor's own Go client, pointed at an emulator and otherwise as it comes.
 type sdk struct {
 	t      *testing.T
+	server *servertest.Server
 	client *common.Client
 	pairs  bool // parameters go as pairs: all but a signature v3 with POST
 	called map[string]bool
@@ -36,7 +37,7 @@ func newSDK(t *testing.T, s *servertest.Server, signature, method string) *sdk {
 	p.SignMethod, p.HttpProfile.ReqMethod = signature, method
 	credential := common.NewCredential(s.Credential.SecretID, s.Credential.SecretKey)
 	return &sdk{
-		t: t, client: common.NewCommonClient(credential, "ap-guangzhou", p), called: map[string]bool{},
+		t: t, server: s, client: common.NewCommonClient(credential, "ap-guangzhou", p), called: map[string]bool{},
 		pairs: signature != "TC3-HMAC-SHA256" || method != http.MethodPost,
 	}
 }
@@ -130,6 +131,7 @@ func TestGoSDK(t *testing.T) {
 				c.service()
 				c.products()
 				c.keys()
+				c.orders()
 				c.calledAll()
 			})
 		}
@@ -223,6 +225,15 @@ func (c *sdk) service() {
 	}
 	c.gives("GetServiceStatus", object{}, object{"ServiceEnabled": true, "InvalidType": 1, "SecretLimit": 1000, "TotalCount": 1})
 	c.gives("DescribeSupportedProducts", object{}, object{"TotalCount": 6})
+}
+
+// orders enables the service of an account that has none.
+func (c *sdk) orders() {
+	order := object{"PayMode": "PostPay", "ClientToken": "suite-1"}
+	c.fails("ResourceInUse.ServiceAlreadyEnabled", "CreateService", order)
+	c.server.Import("accounts: [{uin: 100000000001, service: none, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]}]")
+	made := c.gives("CreateService", order, object{"ResourceId": "ssm_1250000001"})
+	c.gives("CreateService", order, object{"OrderId": made["OrderId"]})
 }
 
 func (c *sdk) products() {

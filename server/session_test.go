@@ -162,7 +162,7 @@ func (s *session) control(method, rest string) string {
 	if answer.StatusCode != http.StatusOK {
 		text = answer.Status + " " + text
 	}
-	return maskTimes(text)
+	return allActions.ReplaceAllString(maskTimes(text), "the actions are ALL")
 }
 
 func maskTimes(text string) string {
@@ -200,13 +200,18 @@ func expand(params string) string {
 }
 
 func maskIDs(text string) string {
-	return regexp.MustCompile(`request id:[0-9a-f-]{36}`).ReplaceAllString(text, "request id:UUID")
+	text = regexp.MustCompile(`request id:[0-9a-f-]{36}`).ReplaceAllString(text, "request id:UUID")
+	return allActions.ReplaceAllString(text, "the actions are ALL")
 }
+
+// allActions is the list of all actions in a message, which grows.
+var allActions = regexp.MustCompile(`the actions are [A-Z][A-Za-z]+(, [A-Z][A-Za-z]+){10,}`)
 
 // mask replaces what differs from run to run.
 func mask(reply string) string {
 	for pattern, with := range map[string]string{
 		`,?"RequestId":"[^"]*"`:                           ``,
+		`"OrderId":"20\d{6}\d{15}"`:                       `"OrderId":"ORDER"`,
 		`"(Create|Delete)Time":[1-9]\d{9}`:                `"${1}Time":TIME`,
 		`"ExpireTime":"\d{4}-12-31 23:59:59"`:             `"ExpireTime":"NEXT YEAR"`,
 		`_customize_\d{19}_[a-z0-9]{3}"`:                  `_customize_TIME_XXX"`,

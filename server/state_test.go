@@ -507,3 +507,49 @@ accounts:
 		}
 	}
 }
+
+// TestOrderOfTheService enables the service by many calls at once, with two tokens: one order is
+// made, and a retry gets it again, also after a restart, and after an export and an import.
+func TestOrderOfTheService(t *testing.T) {
+	t.Parallel()
+	const none = "accounts: [{uin: 100000000001, service: none, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]}]"
+	dir := t.TempDir()
+	s := servertest.New(t, server.Config{Unlimited: true, Data: dir})
+	s.Import(none)
+	order := func(s *servertest.Server, token string) (id string) {
+		var reply struct{ OrderId string }
+		err := s.Call("CreateService", map[string]string{"PayMode": "PostPay", "ClientToken": token}, &reply)
+		var refused *servertest.Error
+		if err != nil && (!errors.As(err, &refused) || refused.Code != "ResourceInUse.ServiceAlreadyEnabled") {
+			t.Error(err)
+		}
+		return reply.OrderId
+	}
+	ids := make([]string, 16)
+	var calls sync.WaitGroup
+	for i := range ids {
+		calls.Go(func() { ids[i] = order(s, fmt.Sprint("token-", i%2)) })
+	}
+	calls.Wait()
+	made, token := ids[0], "token-0"
+	if made == "" {
+		made, token = ids[1], "token-1"
+	}
+	for i, id := range ids {
+		if want := map[bool]string{true: made}[fmt.Sprint("token-", i%2) == token]; id != want || made == "" {
+			t.Errorf("call %d got the order %q, want %q", i, id, want)
+		}
+	}
+	exported := getState(t, s, "")
+	s.Stop()
+	again := servertest.New(t, server.Config{Unlimited: true, Data: dir})
+	other := servertest.New(t, server.Config{Unlimited: true})
+	if status, body := putState(t, other, "", exported); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	for _, s := range []*servertest.Server{again, other} {
+		if id := order(s, token); id != made {
+			t.Errorf("a retry gets %q, want %q", id, made)
+		}
+	}
+}

@@ -22,6 +22,11 @@ func AllAccounts(db *store.DB, g *Generations) (map[uint64]ssm.AccountData, erro
 	return all, err
 }
 
+// putAccount writes the data of the call's account.
+func (c *Call) putAccount() error {
+	return accounts.Put(c.tx, AccountKey(c.Owner.Uin, c.Owner.Generation), &c.Account)
+}
+
 // PutAccount writes the data of one account.
 func PutAccount(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
 	return db.Update(func(tx *store.Tx) error { return accounts.Put(tx, AccountKey(o.Uin, o.Generation), &data) })

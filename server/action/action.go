@@ -64,6 +64,8 @@ type Action struct {
 
 	// Unsigned actions may come without a signature, with an Authorization of SKIP.
 	Unsigned bool
+	// ChangesAccount is set for actions that change Call.Account.
+	ChangesAccount bool
 	// Issues is set for actions that make temporary keys.
 	Issues bool
 
@@ -170,7 +172,9 @@ type spec[Q, R any] struct {
 	Unpaid bool
 	// Unsigned actions may come without a signature.
 	Unsigned bool
-	Check    func(*Q) error
+	// ChangesAccount is for actions that change Call.Account.
+	ChangesAccount bool
+	Check          func(*Q) error
 	// Secret finds the secret of a request that need not name it.
 	Secret func(*Call, *Q) (string, error)
 	// Resource is what a request is about, as CAM names it, where that is no secret.
@@ -190,7 +194,7 @@ func command[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).Update)
 
 func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error) error) *Action {
 	a := &Action{
-		Name: s.Name, Service: cmp.Or(s.Service, Service), Rate: s.Rate, unpaid: s.Unpaid, Unsigned: s.Unsigned,
+		Name: s.Name, Service: cmp.Or(s.Service, Service), Rate: s.Rate, unpaid: s.Unpaid, Unsigned: s.Unsigned, ChangesAccount: s.ChangesAccount,
 		Issues: reflect.TypeFor[R]() == reflect.TypeFor[CredentialsReply](), Request: reflect.TypeFor[Q](), Reply: reflect.TypeFor[R](),
 	}
 	if f, ok := a.Request.FieldByName("SecretName"); ok {

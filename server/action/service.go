@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
 )
 
@@ -11,6 +12,38 @@ import (
 
 // NoRequest is for actions without parameters.
 type NoRequest struct{}
+
+// CreateServiceRequest has the parameters of CreateService.
+type CreateServiceRequest struct {
+	PayMode     string `tc3:"required"`
+	ClientToken string `tc3:"required"`
+}
+
+// CreateServiceReply is its answer.
+type CreateServiceReply struct{ ResourceId, OrderId string }
+
+// 140/140016. What a second order answers, and that a token is remembered, is this emulator's choice.
+var createService = command(spec[CreateServiceRequest, CreateServiceReply]{
+	Name: "CreateService", Rate: 20, Unpaid: true, ChangesAccount: true,
+	Check: func(q *CreateServiceRequest) error {
+		if q.PayMode != "PostPay" {
+			return apierr.InvalidParameterValue.With("PayMode")
+		}
+		return ssm.Order{ClientToken: q.ClientToken}.Check()
+	},
+	Do: func(c *Call, q *CreateServiceRequest) (*CreateServiceReply, error) {
+		order, err := c.Account.Enable(ssm.Order{
+			ClientToken: q.ClientToken, ID: c.Now.In(ssm.Zone).Format("20060102") + c.random("0123456789", 15),
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &CreateServiceReply{ResourceId: resourceOf(c.Owner), OrderId: order.ID}, c.putAccount()
+	},
+})
+
+// resourceOf is the postpaid service of an account as a resource, such as ssm_1250000000.
+func resourceOf(o ssm.Owner) string { return fmt.Sprintf("ssm_%d", o.AppID) }
 
 // ServiceStatusReply is the answer of GetServiceStatus.
 type ServiceStatusReply struct {
@@ -39,8 +72,8 @@ var getServiceStatus = query(spec[NoRequest, ServiceStatusReply]{
 			TotalCount: int64(c.held()), ResourceRegion: ssm.RegionNumber(c.Owner.Region),
 		}
 		if c.Account.Postpaid {
-			// The official example of a postpaid service has no limits and no end.
-			reply.PayModel, reply.ExpireTime, reply.ResourceId, reply.RenewFlag = "Postpaid_SSM", "", "", 2
+			// The official example of a postpaid service has no limits (1140/40521).
+			reply.PayModel, reply.ResourceId, reply.RenewFlag = "Postpaid_SSM", resourceOf(c.Owner), 0
 			reply.QPSLimit, reply.SecretLimit = 0, 0
 		}
 		return reply, nil

@@ -21,7 +21,7 @@ func Sets() []Set {
 // All returns the table: every action of the API's version, in alphabetical order.
 func All() []*Action {
 	return []*Action{
-		createProductSecret, createSSHKeyPairSecret, createSecret, deleteSecret, deleteSecretVersion,
+		createProductSecret, createSSHKeyPairSecret, createSecret, createService, deleteSecret, deleteSecretVersion,
 		describeAsyncRequestInfo, describeRotationDetail, describeRotationHistory, describeSecret,
 		describeSupportedProducts, disableSecret, enableSecret, getRegions, getSSHKeyPairValue, getSecretValue,
 		getServiceStatus, listSecretVersionIds, listSecrets, putSecretValue, restoreSecret, rotateProductSecret,

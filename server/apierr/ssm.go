@@ -18,6 +18,11 @@ var (
 		"版本 `%s` 在凭据 `%s` 中已存在。")
 )
 
+// ServiceEnabled refuses to buy what the account has.
+var ServiceEnabled = kind("ResourceInUse.ServiceAlreadyEnabled", 0,
+	"The service is enabled for this account already.",
+	"服务已经被开通。")
+
 // The secret's status forbids it. See ssm.Lifecycle for the whole table.
 var (
 	WrongStatus = kind("FailedOperation", 2,

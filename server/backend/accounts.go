@@ -57,14 +57,21 @@ func (a *accounts) of(uin uint64) ssm.AccountData {
 
 // put writes the data of an account. The caller holds the state lock.
 func (a *accounts) put(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
+	return a.change(o.Uin, func() (ssm.AccountData, error) { return data, action.PutAccount(db, o, data) })
+}
+
+// change runs write, which writes the data of an account, and takes what it has written. The
+// caller holds the state lock.
+func (a *accounts) change(uin uint64, write func() (ssm.AccountData, error)) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
-	if err := action.PutAccount(db, o, data); err != nil {
+	data, err := write()
+	if err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.data[o.Uin] = data
+	a.data[uin] = data
 	return nil
 }
 

@@ -228,7 +228,16 @@ func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (str
 // *apierr.Error.
 func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, request any) (reply any, err error) {
 	b.scheduler.CatchUp(ctx, c.Now)
-	if reply, err = a.Run(b.db, c, request); err == nil && !c.Due.IsZero() {
+	if a.ChangesAccount {
+		err = b.accounts.change(c.Owner.Uin, func() (ssm.AccountData, error) {
+			c.Account = b.accounts.of(c.Owner.Uin) // what the call before has made of it
+			reply, err = a.Run(b.db, c, request)
+			return c.Account, err
+		})
+	} else {
+		reply, err = a.Run(b.db, c, request)
+	}
+	if err == nil && !c.Due.IsZero() {
 		b.scheduler.Schedule(c.Due)
 	}
 	return reply, err

@@ -21,10 +21,17 @@ type AccountReply struct {
 	Uin         uint64              `json:"uin"`
 	Service     string              `json:"service,omitempty"` // normal, none, arrears or released
 	Postpaid    bool                `json:"postpaid"`
-	SecretLimit uint64              `json:"secretLimit"` // 0 for the server's own
-	KmsKeys     map[string]string   `json:"kmsKeys"`     // disabled or foreign
+	Order       *OrderInfo          `json:"order,omitempty"` // by which CreateService has enabled it
+	SecretLimit uint64              `json:"secretLimit"`     // 0 for the server's own
+	KmsKeys     map[string]string   `json:"kmsKeys"`         // disabled or foreign
 	Users       map[uint64]UserInfo `json:"users"`
 	Isolated    []string            `json:"isolated"` // instances whose secrets can't be rotated
+}
+
+// OrderInfo is what CreateService has ordered.
+type OrderInfo struct {
+	ClientToken string `json:"clientToken"`
+	OrderID     string `json:"orderId"`
 }
 
 // UserInfo is what is known of a sub-account.
@@ -45,6 +52,9 @@ func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
 	reply := AccountReply{
 		Uin: uin, Service: a.Service.String(), Postpaid: a.Postpaid, SecretLimit: a.SecretLimit,
 		KmsKeys: map[string]string{}, Users: map[uint64]UserInfo{}, Isolated: a.Isolated,
+	}
+	if !a.Order.IsZero() {
+		reply.Order = &OrderInfo{a.Order.ClientToken, a.Order.ID}
 	}
 	for id, state := range a.KmsKeys {
 		reply.KmsKeys[id] = state.String()
@@ -67,6 +77,12 @@ func (c *Control) setAccount(q *AccountReply) (AccountReply, error) {
 	data := ssm.AccountData{
 		Service: service, Postpaid: q.Postpaid, SecretLimit: q.SecretLimit,
 		KmsKeys: map[string]ssm.KeyState{}, Users: map[uint64]ssm.User{}, Isolated: q.Isolated,
+	}
+	if q.Order != nil {
+		data.Order = ssm.Order{ClientToken: q.Order.ClientToken, ID: q.Order.OrderID}
+		if data.Order.Check() != nil || !ssm.IsID(data.Order.ID) {
+			return AccountReply{}, refuse(http.StatusBadRequest, "order: the clientToken must have 1 to 64 characters from ! to ~, and the orderId 1 to %d bytes", ssm.MaxID)
+		}
 	}
 	for id, name := range q.KmsKeys {
 		if data.KmsKeys[id], err = ssm.ParseKeyState(name); err != nil {

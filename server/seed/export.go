@@ -160,6 +160,9 @@ func describeCredential(c account.Credential) Credential {
 func describeAccount(a *Account, e *ssm.AccountSnapshot) {
 	d := e.Data
 	a.Postpaid, a.SecretLimit, a.Isolated = d.Postpaid, d.SecretLimit, slices.Sorted(slices.Values(d.Isolated))
+	if !d.Order.IsZero() {
+		a.Order = &Order{d.Order.ClientToken, d.Order.ID}
+	}
 	if d.Service != ssm.Bought {
 		a.Service = d.Service.String()
 	}

@@ -294,6 +294,11 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 		b.check(path+".service", err)
 	}
 	d.Postpaid = d.Postpaid || a.Postpaid
+	if a.Order != nil {
+		d.Order = ssm.Order{ClientToken: a.Order.ClientToken, ID: a.Order.OrderID}
+		b.want(d.Order.Check() == nil, path+".order.clientToken", "it must have 1 to 64 characters from ! to ~")
+		b.want(ssm.IsID(d.Order.ID), path+".order.orderId", "it must have 1 to %d bytes, and no control characters", ssm.MaxID)
+	}
 	d.SecretLimit = cmp.Or(a.SecretLimit, d.SecretLimit)
 	for id, text := range a.KmsKeys {
 		b.want(ssm.IsID(id), path+".kmsKeys", "a KmsKeyId has 1 to %d bytes, and no control characters", ssm.MaxID)

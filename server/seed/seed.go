@@ -35,6 +35,7 @@ type Account struct {
 	Uin         uint64            `yaml:"uin"`
 	Service     string            `yaml:"service,omitempty"` // normal, none, arrears or released
 	Postpaid    bool              `yaml:"postpaid,omitempty"`
+	Order       *Order            `yaml:"order,omitempty"`       // by which CreateService has enabled it
 	SecretLimit uint64            `yaml:"secretLimit,omitempty"` // secrets in a region; 0 is the server's own
 	KmsKeys     map[string]string `yaml:"kmsKeys,omitempty"`     // good, disabled or foreign, by KmsKeyId
 	Isolated    []string          `yaml:"isolated,omitempty"`    // InstanceIDs whose secrets can't be rotated
@@ -43,6 +44,12 @@ type Account struct {
 	Credentials []Credential      `yaml:"credentials,omitempty"`
 	Secrets     []Secret          `yaml:"secrets,omitempty"`
 	Tasks       []Task            `yaml:"tasks,omitempty"`
+}
+
+// An Order is what CreateService has ordered: the same token again is a retry of it.
+type Order struct {
+	ClientToken string `yaml:"clientToken"`
+	OrderID     string `yaml:"orderId"`
 }
 
 // A User is a sub-account.

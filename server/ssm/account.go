@@ -69,6 +69,42 @@ type AccountData struct {
 	// Isolated has the instances of cloud products on which nothing may be changed now, so that secrets of theirs can't be
 	// rotated. When the real service answers RotationForbidden is not documented; this is a state that would make it.
 	Isolated []string `cbor:"6,keyasint,omitempty"`
+	Order    Order    `cbor:"7,keyasint,omitzero"` // by which the service was enabled, if CreateService did
+}
+
+// An Order is what CreateService has ordered.
+type Order struct {
+	ClientToken string `cbor:"1,keyasint"`
+	ID          string `cbor:"2,keyasint"`
+}
+
+// IsZero tells whether nothing was ordered.
+func (o Order) IsZero() bool { return o == Order{} }
+
+// Check refuses a client token of other characters than ! to ~, or more than 64 of them (140/140016).
+func (o Order) Check() error {
+	for _, c := range []byte(o.ClientToken) {
+		if c < '!' || c > '~' {
+			return apierr.InvalidParameterValue.With("ClientToken")
+		}
+	}
+	if n := len(o.ClientToken); n == 0 || n > 64 {
+		return apierr.InvalidParameterValue.With("ClientToken")
+	}
+	return nil
+}
+
+// Enable turns the service on, postpaid, if the account has none. An order with the token of the
+// one before is a retry: it is that one.
+func (a *AccountData) Enable(o Order) (Order, error) {
+	switch {
+	case a.Order.ClientToken == o.ClientToken:
+	case a.Service == Bought || a.Service == InArrears:
+		return Order{}, apierr.ServiceEnabled.With()
+	default:
+		a.Service, a.Postpaid, a.Order = Bought, true, o
+	}
+	return a.Order, nil
 }
 
 // MaxListed bounds each list of an account's data, far above what any test needs.
@@ -86,7 +122,7 @@ func (a *AccountData) Check() error {
 
 // IsZero tells whether there is nothing to know.
 func (a *AccountData) IsZero() bool {
-	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated) == 0
+	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated) == 0 && a.Order.IsZero()
 }
 
 // A User is a sub-account.
