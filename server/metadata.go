@@ -21,7 +21,7 @@ import (
 // The instance metadata: what a program on a CVM instance asks http://metadata.tencentyun.com, in the forms that the official
 // SDKs read (Go cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js, Java CvmRoleCredential.java).
 
-// isMetadata tells whether a request is for the metadata, on a port that is for other things too.
+// isMetadata reports whether a request is for the metadata, on a port that is for other things too.
 func isMetadata(r *http.Request) bool {
 	return tc3.IsMetadataHost(tc3.HostName(r.Host)) && !strings.HasPrefix(r.URL.Path, "/_ssmlocal/")
 }

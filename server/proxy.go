@@ -90,7 +90,7 @@ func (s *Server) destination(to string, r *http.Request) (in listen.Queue, what 
 	return in, "", false
 }
 
-// isThisMachine tells whether a name, or an address, is that of the machine that a request has come to.
+// isThisMachine reports whether a name, or an address, is that of the machine that a request has come to.
 func isThisMachine(name string, r *http.Request) bool {
 	ip := net.ParseIP(strings.Trim(name, "[]"))
 	if ip == nil {

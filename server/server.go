@@ -1,5 +1,6 @@
-// Package server is the emulator between a socket and a transaction: Config says how it behaves, New puts the parts
-// together, Serve serves. A request's whole way is in call.go; every URL is in routes.go.
+// Package server puts the emulator together: the ports (listen), the API (gateway), the control
+// plane (control) and what all of them are about (backend). It has two small handlers of its own,
+// the forward proxy and the instance metadata, and the table of who answers which URL (routes.go).
 package server
 
 import (

@@ -164,10 +164,10 @@ func (d *Directory) With(credentials []Credential) (map[string]Credential, error
 // Use makes what With returned the known credentials. No call may be served at the same time.
 func (d *Directory) Use(known map[string]Credential) { d.known = known }
 
-// Anybody tells whether unknown SecretIds may call, too.
+// Anybody reports whether unknown SecretIds may call, too.
 func (d *Directory) Anybody() bool { return d.mode != Verify }
 
-// Unsigned tells whether requests need no signature.
+// Unsigned reports whether requests need no signature.
 func (d *Directory) Unsigned() bool { return d.mode == Off }
 
 // Find returns the caller with a SecretId.

@@ -169,7 +169,7 @@ func checkSecretPattern(pattern, resource string) error {
 	return fmt.Errorf("%q: there can be no secret %q; the form is %s, and names have letters, digits, - and _", pattern, resource, resourceForm)
 }
 
-// May tells whether a caller may do an operation, such as ssm:GetSecretValue, with a resource; "*" is the resource of
+// May reports whether a caller may do an operation, such as ssm:GetSecretValue, with a resource; "*" is the resource of
 // operations that CAM knows only as such. Who has no policies may do everything; else a statement must allow it and none
 // deny it.
 func (c *Caller) May(operation, resource string) bool {
@@ -242,7 +242,7 @@ func coversResource(pattern, resource string, uin uint64) bool {
 	return true
 }
 
-// glob tells whether a text fits a pattern, in which * stands for any characters.
+// glob reports whether a text fits a pattern, in which * stands for any characters.
 func glob(pattern, text string) bool {
 	first, rest, starred := strings.Cut(pattern, "*")
 	if !starred {

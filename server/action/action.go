@@ -49,7 +49,7 @@ type Call struct {
 // Tasks says how a task that begins now goes.
 type Tasks interface {
 	Pace() ssm.Pace
-	// Fail tells whether it shall fail; it is asked once for each task.
+	// Fail reports whether it shall fail; it is asked once for each task.
 	Fail() bool
 }
 
@@ -90,7 +90,7 @@ func (a *Action) SecretName(request any) string {
 	return reflect.ValueOf(request).Elem().FieldByIndex(a.secretName).String()
 }
 
-// Finds tells whether a request of the action may name its secret by something else than its name.
+// Finds reports whether a request of the action may name its secret by something else than its name.
 func (a *Action) Finds() bool { return a.secret != nil }
 
 // FindSecret returns the secret that a request means, "" if none, also where the request names it by something else. Where

@@ -8,12 +8,12 @@ import (
 // A secret's life: enabled, disabled, deleted, restored. What is allowed when is ssm's table.
 
 // toStatus is an action that only moves a secret to another status.
-func toStatus(name string, verb *ssm.Verb, change func(*ssm.Secret)) *Action {
+func toStatus(name string, operation *ssm.Operation, change func(*ssm.Secret)) *Action {
 	return command(spec[NameRequest, NameReply]{
 		Name: name, Rate: 50,
 		Check: checkName,
 		Do: func(c *Call, q *NameRequest) (*NameReply, error) {
-			s, err := c.change(verb, q.SecretName, change)
+			s, err := c.change(operation, q.SecretName, change)
 			if err != nil {
 				return nil, err
 			}

@@ -74,7 +74,7 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 		s := &ssm.Secret{
 			Name: q.SecretName, Type: ssm.Product, Description: q.Description, KmsKeyID: q.KmsKeyId,
 			SoftwareKey: q.EncryptType == 1, Tags: modelTags(q.Tags), ProductName: q.ProductName, ResourceID: q.InstanceID,
-			Birth: ssm.Making, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
+			Creation: ssm.CreationRunning, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
 			Rotation: ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
 		}
 		// Without EnableRotation any frequency is taken, and one that could never rotate is not kept.
@@ -115,13 +115,13 @@ func checkRotation(q *CreateProductSecretRequest) error {
 }
 
 // newAccounts names the two accounts of a product secret: official examples are remm_SSM_hQ4 and lif_SSM_94G.
-func (t *Tx) newAccounts(prefix string) []ssm.Account {
-	a := ssm.Account{Name: t.newUserName(prefix)}
+func (t *Tx) newAccounts(prefix string) []ssm.DBAccount {
+	a := ssm.DBAccount{Name: t.newUserName(prefix)}
 	b := a
 	for b.Name == a.Name {
 		b.Name = t.newUserName(prefix)
 	}
-	return []ssm.Account{a, b}
+	return []ssm.DBAccount{a, b}
 }
 
 func (t *Tx) newUserName(prefix string) string { return prefix + "_SSM_" + t.random(alphanumeric, 3) }

@@ -114,11 +114,11 @@ var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 		return err
 	},
 	Do: func(c *Call, q *RotationStatusRequest) (*EmptyReply, error) {
-		verb := ssm.RotationOff
+		operation := ssm.RotationOff
 		if q.EnableRotation {
-			verb = ssm.RotationOn
+			operation = ssm.RotationOn
 		}
-		_, err := c.change(verb, q.SecretName, func(s *ssm.Secret) {
+		_, err := c.change(operation, q.SecretName, func(s *ssm.Secret) {
 			r := &s.Rotation
 			if r.Enabled = q.EnableRotation; r.Enabled {
 				r.Begin = cmp.Or(q.RotationBeginTime, ssm.FormatTime(c.Now.UnixNano()))

@@ -105,7 +105,7 @@ func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 	switch s.Type {
 	case ssm.Product:
 		value = c.fillAccounts(h, created)
-		if s.Birth == ssm.Made {
+		if s.Creation == ssm.CreationDone {
 			s.Rotation.Schedule(now)
 		}
 	case ssm.Redis:
@@ -124,7 +124,7 @@ func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 	if s.ResourceID == "" {
 		s.ResourceID = c.Owner.ResourceID(created, c.random(lowercase, 3))
 	}
-	if value != "" && s.Birth == ssm.Made && h.Versions[ssm.CurrentVersion] == nil {
+	if value != "" && s.Creation == ssm.CreationDone && h.Versions[ssm.CurrentVersion] == nil {
 		h.Versions[ssm.CurrentVersion] = &ssm.Version{CreatedAt: created.UnixNano(), String: value}
 	}
 }
@@ -140,7 +140,7 @@ func (t *Tx) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
 			s.Accounts[0].Name = chosen.UserName
 		}
 	}
-	if s.Birth != ssm.Made {
+	if s.Creation != ssm.CreationDone {
 		return ""
 	}
 	current := s.Current()
@@ -225,7 +225,7 @@ func (st *Stage) task(ctx context.Context, o ssm.Owner, flowID int64, t *ssm.Tas
 // Secret writes a secret that is complete.
 func (st *Stage) Secret(ctx context.Context, uin uint64, h *ssm.SecretSnapshot) error {
 	s, o := &h.Secret, st.owner(uin, h.Region)
-	if s.Birth == ssm.Making && s.FlowID == 0 {
+	if s.Creation == ssm.CreationRunning && s.FlowID == 0 {
 		st.creating = append(st.creating, unfinished{uin, h}) // once all FlowIDs that are taken are known
 		return nil
 	}

@@ -110,9 +110,9 @@ func (c *Call) take(t *ssm.Task, s *ssm.Secret) error {
 	s.FlowID = 0
 	switch {
 	case t.Kind == ssm.CreateTask && t.Fails:
-		s.Birth = ssm.MakingFailed
+		s.Creation = ssm.CreationFailed
 	case t.Kind == ssm.CreateTask:
-		s.Birth = ssm.Made
+		s.Creation = ssm.CreationDone
 		if err := c.newValue(s, ""); err != nil {
 			return err
 		}

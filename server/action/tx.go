@@ -23,7 +23,7 @@ type Tx struct {
 
 // find returns the secret that an action is about. The error says that there is none, or why its type or status forbids
 // the action; in the latter case the secret is returned too.
-func (t *Tx) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
+func (t *Tx) find(v *ssm.Operation, name string) (*ssm.Secret, error) {
 	s, err := secrets.Get(t.tx, secretKey(t.Owner, name))
 	switch {
 	case err != nil:
@@ -35,7 +35,7 @@ func (t *Tx) find(v *ssm.Verb, name string) (*ssm.Secret, error) {
 }
 
 // findVersion returns the version that an action is about, with its secret, which exists and allows the action.
-func (t *Tx) findVersion(v *ssm.Verb, name, id string) (*ssm.Secret, *ssm.Version, error) {
+func (t *Tx) findVersion(v *ssm.Operation, name, id string) (*ssm.Secret, *ssm.Version, error) {
 	s, err := t.find(v, name)
 	if err != nil {
 		return nil, nil, err
@@ -68,7 +68,7 @@ func (t *Tx) putVersion(name, id string, v *ssm.Version) error {
 }
 
 // change finds a secret, changes it and writes it back.
-func (t *Tx) change(v *ssm.Verb, name string, change func(*ssm.Secret)) (*ssm.Secret, error) {
+func (t *Tx) change(v *ssm.Operation, name string, change func(*ssm.Secret)) (*ssm.Secret, error) {
 	s, err := t.find(v, name)
 	if err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func (k *Kind) With(details ...any) *Error {
 // Error returns the code and the English text.
 func (e *Error) Error() string { return e.Kind.Code + ": " + e.Message(English) }
 
-// Is tells whether target is an Error of the same kind.
+// Is reports whether target is an Error of the same kind.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Kind == e.Kind

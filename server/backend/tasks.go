@@ -47,7 +47,7 @@ func (t *TaskSettings) Pace() ssm.Pace {
 	return pace
 }
 
-// Fail tells whether a task that begins now fails, and counts it.
+// Fail reports whether a task that begins now fails, and counts it.
 func (t *TaskSettings) Fail() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

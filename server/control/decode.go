@@ -13,26 +13,26 @@ import (
 
 // What a call of the control plane is given.
 
-// read is a call without a body.
-func read[R any](do func(*Control) (R, error)) func(*Control, *http.Request) (any, error) {
+// noBody is a call without a body.
+func noBody[R any](do func(*Control) (R, error)) func(*Control, *http.Request) (any, error) {
 	return func(c *Control, _ *http.Request) (any, error) { return do(c) }
 }
 
-// asks is a call with parameters and without a body.
-func asks[R any](do func(*Control, *http.Request) (R, error)) func(*Control, *http.Request) (any, error) {
+// withQuery is a call with parameters and without a body.
+func withQuery[R any](do func(*Control, *http.Request) (R, error)) func(*Control, *http.Request) (any, error) {
 	return func(c *Control, r *http.Request) (any, error) { return do(c, r) }
 }
 
 // largestControl is how much a control call may send, in bytes.
 const largestControl = 1 << 20
 
-// with is a call with a JSON body. A field that the call doesn't know is refused.
-func with[Q, R any](do func(*Control, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
-	return takes(func(c *Control, _ *http.Request, q *Q) (R, error) { return do(c, q) })
+// jsonBody is a call with a JSON body. A field that the call doesn't know is refused.
+func jsonBody[Q, R any](do func(*Control, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
+	return jsonBodyWithQuery(func(c *Control, _ *http.Request, q *Q) (R, error) { return do(c, q) })
 }
 
-// takes is a call with parameters and a JSON body.
-func takes[Q, R any](do func(*Control, *http.Request, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
+// jsonBodyWithQuery is a call with parameters and a JSON body.
+func jsonBodyWithQuery[Q, R any](do func(*Control, *http.Request, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
 	return func(c *Control, r *http.Request) (any, error) {
 		body, err := readBody(r, largestControl)
 		if err != nil {

@@ -166,7 +166,7 @@ type Known struct {
 	Actions []string
 	// Codes returns the codes that an action can answer, or, for "", all there are.
 	Codes func(action string) []string
-	// Has tells whether a code has a text of its own.
+	// Has reports whether a code has a text of its own.
 	Has func(code string) bool
 	// Regions are those that calls can be for.
 	Regions []string

@@ -62,7 +62,7 @@ type Report struct {
 	Left *int `json:"left,omitzero"` // hits until it is spent; absent for a rule without end
 }
 
-// Any tells whether a call could be hit. It is all that a server without faults pays.
+// Any reports whether a call could be hit. It is all that a server without faults pays.
 func (s *Set) Any() bool { return s.live.Load() > 0 }
 
 // Add adds a rule that was checked. An id that is taken is an error.
@@ -190,7 +190,7 @@ func (r *rule) matches(c Call) bool {
 	return named
 }
 
-// turn counts a call that matches and tells whether it is to be hit.
+// turn counts a call that matches and reports whether it is to be hit.
 func (r *rule) turn() bool {
 	r.seen++
 	n := r.seen - r.After
@@ -236,7 +236,7 @@ func (s *Set) List() []Report {
 	return out
 }
 
-// Remove removes the rule with an id, and tells whether there was one.
+// Remove removes the rule with an id, and reports whether there was one.
 func (s *Set) Remove(id string) bool {
 	return s.drop(func(r *rule) bool { return r.ID == id }) > 0
 }

@@ -113,7 +113,7 @@ func (g *Gateway) write(w http.ResponseWriter, q *tc3.Request, rec *record, repl
 		return
 	}
 	if rec.fault != nil && rec.fault.Truncate {
-		w = half{w}
+		w = truncatingWriter{w}
 	}
 	if err := tc3.Write(w, q, rec.requestID, reply, failure); err != nil {
 		g.log.Error("an answer can't be encoded", "action", rec.action, "error", err, "requestId", rec.requestID)

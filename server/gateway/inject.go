@@ -76,10 +76,10 @@ func withoutAnswer(w http.ResponseWriter, plan *fault.Plan) {
 	listen.Reset(c)
 }
 
-// half sends the first half of the one write of an answer, whose Content-Length tells the whole.
-type half struct{ http.ResponseWriter }
+// truncatingWriter sends the first half of the one write of an answer, whose Content-Length tells the whole.
+type truncatingWriter struct{ http.ResponseWriter }
 
-func (h half) Write(b []byte) (int, error) {
+func (h truncatingWriter) Write(b []byte) (int, error) {
 	n, err := h.ResponseWriter.Write(b[:len(b)/2])
 	if err == nil {
 		err = io.ErrShortWrite

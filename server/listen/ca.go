@@ -200,7 +200,7 @@ func (a *CA) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 // A certificateError is a mistake here, not one of the client's.
 type certificateError struct{ error }
 
-// vouches tells whether the CA may vouch for a name.
+// vouches reports whether the CA may vouch for a name.
 func (a *CA) vouches(name string) bool { return within(name, a.domains) || a.IsUsers(name) }
 
 // IsUsers reports whether a name is one of the user's hosts, or below it.

@@ -11,7 +11,7 @@ import (
 // its Host with a scheme in its first request doesn't do so at all, and is not looked at again.
 const largestHead = 64 << 10
 
-// unfinished tells whether b may be the beginning of a request whose head has not come whole. What can't become one is
+// unfinished reports whether b may be the beginning of a request whose head has not come whole. What can't become one is
 // left to net/http as it is.
 func unfinished(b []byte) bool {
 	if len(b) == 0 || len(b) >= largestHead || b[0] < 'A' || b[0] > 'z' { // a method is of letters

@@ -201,7 +201,7 @@ func describeSecret(h *ssm.SecretSnapshot) Secret {
 	out := Secret{
 		SecretName: s.Name, Region: region(h.Region), SecretType: uint64(s.Type), CreateTime: moment(s.CreatedAt), DeleteTime: moment(s.DeleteAt),
 		Description: s.Description, KmsKeyID: s.KmsKeyID, AdditionalConfig: s.AdditionalConfig, FlowID: s.FlowID,
-		CreationFailed: s.DeleteAt != 0 && s.Birth == ssm.MakingFailed, TargetUin: s.TargetUin,
+		CreationFailed: s.DeleteAt != 0 && s.Creation == ssm.CreationFailed, TargetUin: s.TargetUin,
 	}
 	if s.Status() != ssm.Enabled {
 		out.Status = s.Status().String()

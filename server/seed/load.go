@@ -228,7 +228,7 @@ func notUTF8(v reflect.Value, path string) string {
 	return ""
 }
 
-// isComment tells whether a text says nothing.
+// isComment reports whether a text says nothing.
 func isComment(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
@@ -265,7 +265,7 @@ func step(n *yaml.Node, i int, path string) string {
 	return path
 }
 
-// isValue tells whether a field holds what must not be told.
+// isValue reports whether a field holds what must not be told.
 func isValue(path string) bool {
 	return slices.Contains([]string{"secretString", "secretBinary", "secretKey", "privateKey", "token"}, path[strings.LastIndexByte(path, '.')+1:])
 }
@@ -341,7 +341,7 @@ func untrue(tree *yaml.Node) int {
 	return 0
 }
 
-// behindValue tells whether the field at a place comes behind a value that must not be told, on the same line and not in quotes.
+// behindValue reports whether the field at a place comes behind a value that must not be told, on the same line and not in quotes.
 func (d *Document) behindValue(at yaml.Mark) bool {
 	for n := range nodes(&d.tree) {
 		for i := 2; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {

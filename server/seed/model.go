@@ -380,7 +380,7 @@ func (b *builder) faults(rules []fault.Rule) {
 
 // flow holds a secret that says that a task runs to that task, once all are read.
 func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
-	flowID, region, name, birth, at := h.Secret.FlowID, h.Region, h.Secret.Name, h.Secret.Birth, b.at(path+".flowId")
+	flowID, region, name, creation, at := h.Secret.FlowID, h.Region, h.Secret.Name, h.Secret.Creation, b.at(path+".flowId")
 	b.afterwards(func() {
 		t := e.Tasks[flowID]
 		if !b.wantAt(t != nil && t.Status == ssm.TaskRunning && t.Region == region && t.SecretName == name, at,
@@ -388,10 +388,10 @@ func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapsho
 			return
 		}
 		want := ssm.RotateTask
-		if birth == ssm.Making {
+		if creation == ssm.CreationRunning {
 			want = ssm.CreateTask
 		}
-		b.wantAt(t.Kind == want && birth != ssm.MakingFailed, at,
+		b.wantAt(t.Kind == want && creation != ssm.CreationFailed, at,
 			"a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
 	})
 }

@@ -105,10 +105,10 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 	x := &h.Secret
 	switch ssm.Statuses()[i] {
 	case ssm.Creating:
-		x.Birth = ssm.Making
+		x.Creation = ssm.CreationRunning
 		b.want(x.Type == ssm.Product, at, "only product secrets are ever Creating")
 	case ssm.Failed:
-		x.Birth = ssm.MakingFailed
+		x.Creation = ssm.CreationFailed
 		b.want(x.Type == ssm.Product, at, "only product secrets ever fail to be made")
 	case ssm.Disabled:
 		x.Disabled = true
@@ -119,7 +119,7 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 		b.want(deletion.UnixNano() > x.CreatedAt && !deletion.After(latest), path+".deleteTime", "it must lie after createTime and at most %d days ahead", ssm.MaxWindow)
 		x.DeleteAt, x.Disabled = deletion.UnixNano(), !s.CreationFailed
 		if s.CreationFailed {
-			x.Birth = ssm.MakingFailed
+			x.Creation = ssm.CreationFailed
 		}
 	}
 	b.want(s.DeleteTime == "" || x.DeleteAt != 0, path+".deleteTime", "only a secret whose status is PendingDelete has one")
@@ -142,7 +142,7 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 			short = path + ".secretBinary"
 		}
 	}
-	b.want(len(given) == 0 || h.Secret.Birth == ssm.Made, path+".versions", "a secret that has not been made yet has no value")
+	b.want(len(given) == 0 || h.Secret.Creation == ssm.CreationDone, path+".versions", "a secret that has not been made yet has no value")
 	most := ssm.MaxVersions
 	if h.Secret.Type != ssm.Custom {
 		most = ssm.MaxHistory + 1
@@ -208,14 +208,14 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 		if a.Version == ssm.CurrentVersion {
 			current++
 		}
-		out := ssm.Account{Name: a.AccountName, Version: a.Version}
+		out := ssm.DBAccount{Name: a.AccountName, Version: a.Version}
 		if a.RotatedTime != "" {
 			out.RotatedAt = b.past(at+".rotatedTime", a.RotatedTime, time.Time{}).UnixNano()
 		}
 		b.want((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
 		x.Accounts = append(x.Accounts, out)
 	}
-	b.want(current == 1 || x.Birth != ssm.Made && current == 0, path, "one of them has the version SSM_Current")
+	b.want(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, "one of them has the version SSM_Current")
 }
 
 func (b *builder) sshKey(path string, s *Secret, h *ssm.SecretSnapshot) {

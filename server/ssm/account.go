@@ -78,7 +78,7 @@ type Order struct {
 	ID          string `cbor:"2,keyasint"`
 }
 
-// IsZero tells whether nothing was ordered.
+// IsZero reports whether nothing was ordered.
 func (o Order) IsZero() bool { return o == Order{} }
 
 // Check refuses a client token of other characters than ! to ~, or more than 64 of them (140/140016).
@@ -120,7 +120,7 @@ func (a *AccountData) Check() error {
 	return nil
 }
 
-// IsZero tells whether there is nothing to know.
+// IsZero reports whether there is nothing to know.
 func (a *AccountData) IsZero() bool {
 	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated) == 0 && a.Order.IsZero()
 }
@@ -142,7 +142,7 @@ func (a *AccountData) CheckPurchase() error {
 }
 
 // CheckKey refuses a KMS key that doesn't work. Not every action's documented codes have one of its own for a foreign
-// key: mayDeny tells whether this one's do.
+// key: mayDeny reports whether this one's do.
 func (a *AccountData) CheckKey(id string, mayDeny bool) error {
 	switch state := a.KmsKeys[id]; {
 	case state == KeyForeign && mayDeny:

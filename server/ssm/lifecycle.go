@@ -7,8 +7,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A Verb is an action as far as the type and the status of the secret decide about it.
-type Verb struct {
+// An Operation is an action as far as the type and the status of the secret decide about it.
+type Operation struct {
 	Action  string
 	types   [types]*apierr.Kind
 	refused [statuses]*apierr.Kind
@@ -31,7 +31,7 @@ var (
 	denied  = apierr.DeniedForType
 )
 
-// The verbs. Each row has what a secret's type decides (in every status, and first), then what its status decides.
+// The operations. Each row has what a secret's type decides (in every status, and first), then what its status decides.
 //
 // Why a wrong status is FailedOperation: the first published error lists gave it to exactly the actions with a
 // condition on the status, and ResourceUnavailable.* to GetSecretValue alone. Putting or updating a value that the
@@ -47,40 +47,40 @@ var (
 	sshKeys   = [types]*apierr.Kind{Custom: denied, Product: denied, SSHKeyPair: ok, AccessKey: denied, Redis: denied}
 
 	//                                                                              Creating Enabled Disabled Pending  Failed
-	Create            = &Verb{"CreateSecret", anyType, [statuses]*apierr.Kind{exists, exists, exists, exists, exists}}
-	Describe          = &Verb{"DescribeSecret", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
-	List              = &Verb{"ListSecrets", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
-	ListVersions      = &Verb{"ListSecretVersionIds", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
-	GetValue          = &Verb{"GetSecretValue", notSSH, [statuses]*apierr.Kind{uninit, ok, disabled, pending, uninit}}
-	PutValue          = &Verb{"PutSecretValue", byHand, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
-	UpdateValue       = &Verb{"UpdateSecret", byHand, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
-	DeleteVersion     = &Verb{"DeleteSecretVersion", customers, [statuses]*apierr.Kind{fails, ok, ok, ok, fails}}
-	UpdateDescription = &Verb{"UpdateDescription", anyType, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
-	Enable            = &Verb{"EnableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
-	Disable           = &Verb{"DisableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
-	Delete            = &Verb{"DeleteSecret", anyType, [statuses]*apierr.Kind{uninit, fails, ok, fails, ok}}
-	Restore           = &Verb{"RestoreSecret", anyType, [statuses]*apierr.Kind{fails, fails, fails, ok, fails}}
-	CreateProduct     = &Verb{"CreateProductSecret", anyType, Create.refused}
-	CreateSSHKey      = &Verb{"CreateSSHKeyPairSecret", anyType, Create.refused}
-	GetSSHKey         = &Verb{"GetSSHKeyPairValue", sshKeys, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
-	Rotate            = &Verb{"RotateProductSecret", rotatable, [statuses]*apierr.Kind{uninit, ok, disabled, pending, uninit}}
-	RotationOn        = &Verb{"UpdateRotationStatus, on", products, [statuses]*apierr.Kind{uninit, ok, forbidden, forbidden, uninit}}
-	RotationOff       = &Verb{"UpdateRotationStatus, off", products, [statuses]*apierr.Kind{uninit, ok, ok, forbidden, uninit}}
-	RotationDetail    = &Verb{"DescribeRotationDetail", products, Describe.refused}
-	RotationHistory   = &Verb{"DescribeRotationHistory", products, Describe.refused}
+	Create            = &Operation{"CreateSecret", anyType, [statuses]*apierr.Kind{exists, exists, exists, exists, exists}}
+	Describe          = &Operation{"DescribeSecret", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
+	List              = &Operation{"ListSecrets", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
+	ListVersions      = &Operation{"ListSecretVersionIds", anyType, [statuses]*apierr.Kind{ok, ok, ok, ok, ok}}
+	GetValue          = &Operation{"GetSecretValue", notSSH, [statuses]*apierr.Kind{uninit, ok, disabled, pending, uninit}}
+	PutValue          = &Operation{"PutSecretValue", byHand, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	UpdateValue       = &Operation{"UpdateSecret", byHand, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	DeleteVersion     = &Operation{"DeleteSecretVersion", customers, [statuses]*apierr.Kind{fails, ok, ok, ok, fails}}
+	UpdateDescription = &Operation{"UpdateDescription", anyType, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	Enable            = &Operation{"EnableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
+	Disable           = &Operation{"DisableSecret", anyType, [statuses]*apierr.Kind{uninit, ok, ok, fails, uninit}}
+	Delete            = &Operation{"DeleteSecret", anyType, [statuses]*apierr.Kind{uninit, fails, ok, fails, ok}}
+	Restore           = &Operation{"RestoreSecret", anyType, [statuses]*apierr.Kind{fails, fails, fails, ok, fails}}
+	CreateProduct     = &Operation{"CreateProductSecret", anyType, Create.refused}
+	CreateSSHKey      = &Operation{"CreateSSHKeyPairSecret", anyType, Create.refused}
+	GetSSHKey         = &Operation{"GetSSHKeyPairValue", sshKeys, [statuses]*apierr.Kind{fails, ok, ok, fails, fails}}
+	Rotate            = &Operation{"RotateProductSecret", rotatable, [statuses]*apierr.Kind{uninit, ok, disabled, pending, uninit}}
+	RotationOn        = &Operation{"UpdateRotationStatus, on", products, [statuses]*apierr.Kind{uninit, ok, forbidden, forbidden, uninit}}
+	RotationOff       = &Operation{"UpdateRotationStatus, off", products, [statuses]*apierr.Kind{uninit, ok, ok, forbidden, uninit}}
+	RotationDetail    = &Operation{"DescribeRotationDetail", products, Describe.refused}
+	RotationHistory   = &Operation{"DescribeRotationHistory", products, Describe.refused}
 )
 
-// Verbs returns every row of the table.
-func Verbs() []*Verb {
-	return []*Verb{
+// Operations returns every row of the table.
+func Operations() []*Operation {
+	return []*Operation{
 		Create, Describe, List, ListVersions, GetValue, PutValue, UpdateValue, DeleteVersion, UpdateDescription,
 		Enable, Disable, Delete, Restore, CreateProduct, CreateSSHKey, GetSSHKey, Rotate, RotationOn, RotationOff,
 		RotationDetail, RotationHistory,
 	}
 }
 
-// Refuse returns why the secret's type or status forbids the verb, or nil.
-func (v *Verb) Refuse(s *Secret) error {
+// Refuse returns why the secret's type or status forbids the operation, or nil.
+func (v *Operation) Refuse(s *Secret) error {
 	if k := v.ForType(s.Type); k != nil {
 		return k.With(s.Name, s.Type)
 	}
@@ -90,13 +90,13 @@ func (v *Verb) Refuse(s *Secret) error {
 	return nil
 }
 
-// ForType returns the refusal that the type decides, nil where the type allows the verb.
-func (v *Verb) ForType(t Type) *apierr.Kind { return v.types[t] }
+// ForType returns the refusal that the type decides, nil where the type allows the operation.
+func (v *Operation) ForType(t Type) *apierr.Kind { return v.types[t] }
 
-// InStatus returns the refusal that the status decides, nil where the status allows the verb.
-func (v *Verb) InStatus(s Status) *apierr.Kind { return v.refused[s] }
+// InStatus returns the refusal that the status decides, nil where the status allows the operation.
+func (v *Operation) InStatus(s Status) *apierr.Kind { return v.refused[s] }
 
-// Lifecycle prints the table: for each verb and status what happens, then the types that the verb is refused for.
+// Lifecycle prints the table: for each operation and status what happens, then the types that the operation is refused for.
 func Lifecycle() string {
 	var b strings.Builder
 	b.WriteString("| Action |")
@@ -104,7 +104,7 @@ func Lifecycle() string {
 		b.WriteString(" " + s.String() + " |")
 	}
 	b.WriteString(" in every status, for the types |\n|---|" + strings.Repeat("---|", len(Statuses())+1) + "\n")
-	for _, v := range Verbs() {
+	for _, v := range Operations() {
 		b.WriteString("| " + v.Action + " |")
 		for _, s := range Statuses() {
 			b.WriteString(" " + cell(v.InStatus(s)) + " |")

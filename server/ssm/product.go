@@ -7,15 +7,15 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// An Account is one of the two database accounts of a product secret. They have equal rights; a rotation gives the one
+// A DBAccount is one of the two database accounts of a product secret. They have equal rights; a rotation gives the one
 // that rests a new password and makes it the current one.
-type Account struct {
+type DBAccount struct {
 	Name      string `cbor:"1,keyasint"`
 	Version   string `cbor:"2,keyasint,omitempty"` // SSM_Current, or the history version that has it last; "" before its first use
 	RotatedAt int64  `cbor:"3,keyasint,omitempty"` // unix nanoseconds
 }
 
-// CheckProduct tells whether a ProductName can have a product secret: the databases that DescribeSupportedProducts lists,
+// CheckProduct reports whether a ProductName can have a product secret: the databases that DescribeSupportedProducts lists,
 // and MongoDB, which the Terraform provider's documentation has. PostgreSQL and SQL Server exist too, but their
 // identifiers are not public.
 func CheckProduct(name string) error {

@@ -23,7 +23,7 @@ const (
 	maxConfig      = 4096 // bytes of an AdditionalConfig; not documented
 )
 
-// CheckName tells whether name can be a SecretName: 1 to 128 bytes, ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
+// CheckName reports whether name can be a SecretName: 1 to 128 bytes, ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
 func CheckName(name string) error {
 	if !isName(name, 128, "-_") {
 		return apierr.BadSecretName.With()
@@ -31,7 +31,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckVersionID tells whether id can be a VersionId: 1 to 64 bytes, ^[A-Za-z0-9][A-Za-z0-9_.-]*$ (1140/40529).
+// CheckVersionID reports whether id can be a VersionId: 1 to 64 bytes, ^[A-Za-z0-9][A-Za-z0-9_.-]*$ (1140/40529).
 func CheckVersionID(id string) error {
 	if !isName(id, 64, "-_.") {
 		return apierr.BadVersionID.With()
@@ -39,7 +39,7 @@ func CheckVersionID(id string) error {
 	return nil
 }
 
-// CheckKeyName tells whether name can be an SSHKeyName: 1 to 25 characters, ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
+// CheckKeyName reports whether name can be an SSHKeyName: 1 to 25 characters, ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
 func CheckKeyName(name string) error {
 	if !isName(name, 25, "_") {
 		return apierr.BadKeyName.With()
@@ -104,7 +104,7 @@ func IsID(id string) bool {
 	return id != "" && len(id) <= MaxID && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
-// CheckKmsKeyID tells whether a text can be a KmsKeyId; none is the service's own key.
+// CheckKmsKeyID reports whether a text can be a KmsKeyId; none is the service's own key.
 func CheckKmsKeyID(id string) error {
 	if id != "" && !IsID(id) {
 		return apierr.InvalidParameterValue.With("KmsKeyId")

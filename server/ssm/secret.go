@@ -132,23 +132,23 @@ type Secret struct {
 	ResourceName     string `cbor:"13,keyasint,omitempty"` // an SSH key's name
 	ProjectID        int64  `cbor:"14,keyasint,omitempty"` // an SSH key's project
 
-	Birth    Birth     `cbor:"15,keyasint,omitempty"`
-	FlowID   int64     `cbor:"16,keyasint,omitempty"` // the task that runs, 0 for none
-	Rotation Rotation  `cbor:"17,keyasint,omitempty"`
-	Accounts []Account `cbor:"18,keyasint,omitempty"` // the two of a product secret
-	Domains  []string  `cbor:"19,keyasint,omitempty"` // from where the accounts may connect
+	Creation Creation    `cbor:"15,keyasint,omitempty"`
+	FlowID   int64       `cbor:"16,keyasint,omitempty"` // the task that runs, 0 for none
+	Rotation Rotation    `cbor:"17,keyasint,omitempty"`
+	Accounts []DBAccount `cbor:"18,keyasint,omitempty"` // the two of a product secret
+	Domains  []string    `cbor:"19,keyasint,omitempty"` // from where the accounts may connect
 
 	TargetUin uint64 `cbor:"20,keyasint,omitempty"` // whose access key it is
 }
 
-// A Birth is how far the making of a secret has come; most are made at once.
-type Birth uint8
+// A Creation is how far the making of a secret has come; most are made at once.
+type Creation uint8
 
 // The births.
 const (
-	Made Birth = iota
-	Making
-	MakingFailed
+	CreationDone Creation = iota
+	CreationRunning
+	CreationFailed
 )
 
 // A Tag is a key and a value that the user hung on a secret. A key stands once.
@@ -191,9 +191,9 @@ func (s *Secret) Status() Status {
 	switch {
 	case s.DeleteAt != 0:
 		return PendingDelete
-	case s.Birth == Making:
+	case s.Creation == CreationRunning:
 		return Creating
-	case s.Birth == MakingFailed:
+	case s.Creation == CreationFailed:
 		return Failed
 	case s.Disabled:
 		return Disabled
@@ -221,7 +221,7 @@ func (s *Secret) KeyID(o Owner) string {
 }
 
 // Current returns the account that is in use now, nil for a secret without accounts or before its first value.
-func (s *Secret) Current() *Account {
+func (s *Secret) Current() *DBAccount {
 	for i := range s.Accounts {
 		if s.Accounts[i].Version == CurrentVersion {
 			return &s.Accounts[i]
@@ -232,7 +232,7 @@ func (s *Secret) Current() *Account {
 
 // Swap makes the resting account the current one, at a time; the one that was current keeps the id under which its
 // value is archived. It returns the current account. The first swap only begins with the first account.
-func (s *Secret) Swap(archived string, at time.Time) *Account {
+func (s *Secret) Swap(archived string, at time.Time) *DBAccount {
 	next := &s.Accounts[0]
 	if old := s.Current(); old != nil {
 		old.Version = archived

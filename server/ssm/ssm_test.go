@@ -33,9 +33,9 @@ func TestLifecycle(t *testing.T) {
 // TestRefuse looks at what decides first, and that a refusal names the secret and what it is.
 func TestRefuse(t *testing.T) {
 	for _, c := range []struct {
-		verb   *Verb
-		secret Secret
-		want   string
+		operation *Operation
+		secret    Secret
+		want      string
 	}{
 		{GetValue, Secret{Name: "a"}, ""},
 		{GetValue, Secret{Name: "a", Disabled: true}, "ResourceUnavailable.ResourceDisabled: The secret `a` is not available: its status is Disabled. Enable it first."},
@@ -44,9 +44,9 @@ func TestRefuse(t *testing.T) {
 		{PutValue, Secret{Name: "a", Type: Redis, Disabled: true}, "OperationDenied.AutoRotatedResource: The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
 		{PutValue, Secret{Name: "a", Type: Redis, DeleteAt: 1}, "OperationDenied.AutoRotatedResource: The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
 	} {
-		err := c.verb.Refuse(&c.secret)
+		err := c.operation.Refuse(&c.secret)
 		if got := text(err); got != c.want {
-			t.Errorf("%s on %+v:\n got %s\nwant %s", c.verb.Action, c.secret, got, c.want)
+			t.Errorf("%s on %+v:\n got %s\nwant %s", c.operation.Action, c.secret, got, c.want)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 // A node is a parameter's value before its type is known. Its methods tell whether it can be read as a type; the two
 // encodings, JSON and pairs, differ only in them.
 type node interface {
-	// absent tells whether the value counts as not given: a JSON null, and, for all but a text, an empty value in
+	// absent reports whether the value counts as not given: a JSON null, and, for all but a text, an empty value in
 	// pairs, which is what Node's SDK makes of undefined.
 	absent(isText bool) bool
 	text() (string, bool)

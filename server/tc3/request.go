@@ -209,7 +209,7 @@ func (q *Request) readTypes(prefix, timestamp, lang string, langGiven bool) erro
 	return nil
 }
 
-// Signed tells whether the request carries a signature, right or wrong, also where it was too large to be read.
+// Signed reports whether the request carries a signature, right or wrong, also where it was too large to be read.
 func (q *Request) Signed() bool {
 	return q.Header.Get("Authorization") != "" || strings.Contains(q.Query, "Signature=") || bytes.Contains(q.Body, []byte("Signature="))
 }
