@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// A Policy is what a CAM policy of version 2.0 says, as far as the emulator enforces it: effect, actions and resources
+// A Policy is what a CAM policy of version 2.0 or 3.0 (598/61290) says, as far as the emulator enforces it: effect, actions and resources
 // (cloud.tencent.com/document/product/598/10603). Conditions and principals are refused, not ignored.
 type Policy struct {
 	Version   string      `yaml:"version" json:"version" cbor:"1,keyasint"`
@@ -54,8 +54,8 @@ const maxWords = 1000
 // ssm:GetSecretValue, of a service that has some there, or for what no call can be about.
 // regions are those with Secrets Manager. The error begins with the field.
 func (p *Policy) Check(operations, regions []string) error {
-	if p.Version != "2.0" {
-		return fmt.Errorf("version: it is %q, it must be \"2.0\"", p.Version)
+	if p.Version != "2.0" && p.Version != "3.0" {
+		return fmt.Errorf("version: it is %q, it must be \"2.0\" or \"3.0\"", p.Version)
 	}
 	if len(p.Statement) == 0 {
 		return fmt.Errorf("statement: there is none; without policies everything is allowed")

@@ -96,15 +96,13 @@ type RotationStatusRequest struct {
 // EmptyReply is an answer of RequestId alone.
 type EmptyReply struct{}
 
-// 1078/41514. Switching off keeps the policy's frequency and begin, and ignores what is given for them; switching on
-// without a begin begins now, without a frequency goes on with the one before.
+// 1078/41514. What is given for the frequency and the begin is kept also while rotation is off, as
+// CreateProductSecret keeps it: Terraform sends both then and reads them again. Switching on without
+// a begin begins now, without a frequency goes on with the one before.
 var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 	Name: "UpdateRotationStatus", Rate: 20,
 	Check: func(q *RotationStatusRequest) error {
 		err := ssm.CheckName(q.SecretName)
-		if !q.EnableRotation {
-			return err
-		}
 		if err == nil && q.Frequency != nil {
 			err = ssm.CheckFrequency("Frequency", *q.Frequency)
 		}
@@ -120,11 +118,13 @@ var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 		}
 		_, err := c.change(operation, q.SecretName, func(s *ssm.Secret) {
 			r := &s.Rotation
-			if r.Enabled = q.EnableRotation; r.Enabled {
-				r.Begin = cmp.Or(q.RotationBeginTime, ssm.FormatTime(c.Now.UnixNano()))
-				if q.Frequency != nil {
-					r.Frequency = *q.Frequency
-				}
+			begin := r.Begin
+			if q.EnableRotation {
+				begin = ssm.FormatTime(c.Now.UnixNano())
+			}
+			r.Enabled, r.Begin = q.EnableRotation, cmp.Or(q.RotationBeginTime, begin)
+			if q.Frequency != nil {
+				r.Frequency = *q.Frequency
 			}
 			r.Schedule(c.Now)
 		})

@@ -74,7 +74,7 @@ type Credential struct {
 	User       uint64           `yaml:"user,omitempty"`  // the sub-account whose key it is
 	Token      string           `yaml:"token,omitempty"` // of temporary keys
 	ExpireTime string           `yaml:"expireTime,omitempty"`
-	Policies   []account.Policy `yaml:"policies,omitempty"` // CAM, version 2.0; without any, everything is allowed
+	Policies   []account.Policy `yaml:"policies,omitempty"` // CAM, version 2.0 or 3.0; without any, everything is allowed
 }
 
 // A Secret is one secret with its values. The fields are the API's.
