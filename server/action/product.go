@@ -67,7 +67,7 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 			ssm.CheckName(q.SecretName), ssm.CheckPrefix(q.UserNamePrefix), ssm.CheckProduct(q.ProductName),
 			checkID("InstanceID", q.InstanceID), ssm.CheckKmsKeyID(q.KmsKeyId), ssm.CheckDomains(q.Domains),
 			ssm.CheckPrivileges(modelPrivileges(q.PrivilegesList)), ssm.CheckDescription(q.Description),
-			checkChoice("EncryptType", q.EncryptType, 1), checkRotation(q), ssm.CheckTags(modelTags(q.Tags)),
+			checkChoice("EncryptType", q.EncryptType, 1), checkAccountType(q.AccountType), checkRotation(q), ssm.CheckTags(modelTags(q.Tags)),
 		)
 	},
 	Do: func(c *Call, q *CreateProductSecretRequest) (*CreateProductSecretReply, error) {
@@ -88,6 +88,14 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 		return &CreateProductSecretReply{SecretName: s.Name, TagMsg: "ok", FlowID: flowID}, err
 	},
 })
+
+// checkAccountType takes the one documented value (140, CreateProductSecret).
+func checkAccountType(value string) error {
+	if value != "" && value != "L3" {
+		return apierr.InvalidParameterValue.With("AccountType")
+	}
+	return nil
+}
 
 func checkID(name, value string) error {
 	if !ssm.IsID(value) {

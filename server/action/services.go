@@ -13,7 +13,10 @@ type Set struct {
 func Sets() []Set {
 	return []Set{
 		{Service, Version, All()},
-		{tagService, TagVersion, []*Action{describeResourceTagsByResourceIds, getResources, modifyResourceTags, tagResources, unTagResources}},
+		{tagService, TagVersion, []*Action{
+			addResourceTag, deleteResourceTag, describeResourceTagsByResourceIds, getResources, modifyResourceTags,
+			tagResources, unTagResources, updateResourceTagValue,
+		}},
 		{stsService, STSVersion, []*Action{assumeRole, assumeRoleWithWebIdentity, getCallerIdentity, getFederationToken}},
 	}
 }

@@ -189,6 +189,79 @@ var unTagResources = command(spec[UnTagResourcesRequest, FailedReply]{
 	},
 })
 
+// ResourceTagRequest has the parameters of AddResourceTag and UpdateResourceTagValue: a tag of one
+// resource.
+type ResourceTagRequest struct {
+	TagKey   string `tc3:"required"`
+	TagValue string `tc3:"required"`
+	Resource string `tc3:"required"`
+}
+
+func (q *ResourceTagRequest) tagged() []string { return []string{q.Resource} }
+
+func (q *ResourceTagRequest) tags() []Tag { return []Tag{{q.TagKey, q.TagValue}} }
+
+// 651/33016. Terraform's tencentcloud_tag_attachment calls this, UpdateResourceTagValue and
+// DeleteResourceTag.
+var addResourceTag = command(spec[ResourceTagRequest, EmptyReply]{
+	Name: "AddResourceTag", Rate: 20, Service: tagService, Unpaid: true,
+	Tagged: (*ResourceTagRequest).tagged,
+	Check:  func(q *ResourceTagRequest) error { return ssm.CheckTags(modelTags(q.tags())) },
+	Do: func(c *Call, q *ResourceTagRequest) (*EmptyReply, error) {
+		if err := c.wantTag(q.Resource, q.TagKey, false); err != nil {
+			return nil, err
+		}
+		return &EmptyReply{}, c.retag(q.Resource, q.tags(), nil)
+	},
+})
+
+// 651/33011.
+var updateResourceTagValue = command(spec[ResourceTagRequest, EmptyReply]{
+	Name: "UpdateResourceTagValue", Rate: 20, Service: tagService, Unpaid: true,
+	Tagged: (*ResourceTagRequest).tagged,
+	Check:  func(q *ResourceTagRequest) error { return ssm.CheckTags(modelTags(q.tags())) },
+	Do: func(c *Call, q *ResourceTagRequest) (*EmptyReply, error) {
+		if err := c.wantTag(q.Resource, q.TagKey, true); err != nil {
+			return nil, err
+		}
+		return &EmptyReply{}, c.retag(q.Resource, q.tags(), nil)
+	},
+})
+
+// DeleteResourceTagRequest has the parameters of DeleteResourceTag.
+type DeleteResourceTagRequest struct {
+	TagKey   string `tc3:"required"`
+	Resource string `tc3:"required"`
+}
+
+// Its rate is that of the other two.
+var deleteResourceTag = command(spec[DeleteResourceTagRequest, EmptyReply]{
+	Name: "DeleteResourceTag", Rate: 20, Service: tagService, Unpaid: true,
+	Tagged: func(q *DeleteResourceTagRequest) []string { return []string{q.Resource} },
+	Do: func(c *Call, q *DeleteResourceTagRequest) (*EmptyReply, error) {
+		if err := c.wantTag(q.Resource, q.TagKey, true); err != nil {
+			return nil, err
+		}
+		return &EmptyReply{}, c.retag(q.Resource, nil, []string{q.TagKey})
+	},
+})
+
+// wantTag refuses a resource that has a tag's key and is not to, or the other way round.
+func (c *Call) wantTag(text, key string, want bool) error {
+	s, err := c.tagged(text)
+	if err != nil {
+		return err
+	}
+	has := slices.ContainsFunc(s.Tags, func(t ssm.Tag) bool { return t.TagKey == key })
+	switch {
+	case has && !want:
+		return apierr.TagKeyAttached.With(key, s.Name)
+	case !has && want:
+		return apierr.TagKeyNotAttached.With(key, s.Name)
+	}
+	return nil
+}
+
 func (c *Call) retagAll(resources []string, replace []Tag, remove []string) (*FailedReply, error) {
 	reply := &FailedReply{}
 	for _, text := range resources {

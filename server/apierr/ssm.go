@@ -157,10 +157,18 @@ var (
 		"用户 %s 的访问密钥数量超过上限 %d。")
 )
 
-// The tag service refuses.
-var BadResource = kind("InvalidParameterValue.ResourceDescriptionError", 1, // S: the code is the tag service's, the text not
-	"The resource `%s` is not one of this account's secrets: qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>.",
-	"资源描述 `%s` 错误，应为当前账号的凭据：qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>。")
+// The tag service refuses. S: the codes are its own, the texts not.
+var (
+	BadResource = kind("InvalidParameterValue.ResourceDescriptionError", 1,
+		"The resource `%s` is not one of this account's secrets: qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>.",
+		"资源描述 `%s` 错误，应为当前账号的凭据：qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>。")
+	TagKeyAttached = kind("ResourceInUse.TagKeyAttached", 2,
+		"The tag key `%s` is attached to the secret `%s` already; UpdateResourceTagValue changes its value.",
+		"标签键 `%s` 已关联凭据 `%s`；如需修改标签值，请调用 UpdateResourceTagValue。")
+	TagKeyNotAttached = kind("ResourceNotFound.AttachedTagKeyNotFound", 2,
+		"The tag key `%s` is not attached to the secret `%s`.",
+		"标签键 `%s` 未关联凭据 `%s`。")
+)
 
 // A quota is used up.
 var (
