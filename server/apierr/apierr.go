@@ -4,7 +4,8 @@
 //
 // Texts of the gateway (gateway.go) are the literal ones of Tencent Cloud API 3.0 where these are public, marked V for
 // seen in a real answer and D for the vendor's error dictionary; S marks a suggestion where the text is unknown. The
-// texts of Secrets Manager's own errors (ssm.go) are not public at all: only their codes are the service's.
+// texts of Secrets Manager's own errors (ssm.go) are not public: they begin with the vendor's meaning of the code
+// (meanings.go), and go on in this emulator's words.
 package apierr
 
 import "fmt"
@@ -23,8 +24,9 @@ const (
 type Kind struct {
 	Code    string
 	en, zh  string
-	details int  // how many details the texts take
-	general bool // the text fits every case of the code
+	details int     // how many details the texts take
+	general bool    // the text fits every case of the code
+	meaning meaning // what the texts begin with on the wire
 }
 
 // An Error is a Kind that happened, with its details. Details are names, numbers and ids, never a secret's value.
@@ -52,14 +54,24 @@ func (e *Error) Is(target error) bool {
 
 // Message returns the text in a language; any language but Chinese reads English.
 func (e *Error) Message(lang Lang) string {
-	text := e.Kind.en
-	if lang == Chinese {
-		text = e.Kind.zh
+	m := e.Kind.meaning
+	switch {
+	case lang == Chinese:
+		return m.zh + e.text(e.Kind.zh)
+	case m.en != "":
+		return m.en + " " + e.text(e.Kind.en)
 	}
+	return e.text(e.Kind.en)
+}
+
+// Detail returns the English text without the vendor's meaning of the code.
+func (e *Error) Detail() string { return e.text(e.Kind.en) }
+
+func (e *Error) text(format string) string {
 	if len(e.details) == 0 {
-		return text
+		return format
 	}
-	return fmt.Sprintf(text, e.details...)
+	return fmt.Sprintf(format, e.details...)
 }
 
 // all has every kind in the order of declaration.

@@ -72,3 +72,26 @@ func TestProvoked(t *testing.T) {
 		t.Errorf("a text of one's own reads %s", got)
 	}
 }
+
+// TestMessagesBeginWithTheMeaning looks at each code whose meaning is public: whatever refuses with
+// it says that first, in both languages, and then what is the matter.
+func TestMessagesBeginWithTheMeaning(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range Kinds() {
+		m, public := meanings[k.Code]
+		if k.general || k.meaning == (meaning{}) || !public {
+			continue
+		}
+		seen[k.Code] = true
+		e := &Error{Kind: k}
+		if en := e.Message(English); !strings.HasPrefix(en, m.en) || en == m.en || e.Detail() == "" {
+			t.Errorf("%s: %s", k.Code, en)
+		}
+		if zh := e.Message(Chinese); !strings.HasPrefix(zh, m.zh) || zh == m.zh {
+			t.Errorf("%s: %s", k.Code, zh)
+		}
+	}
+	if len(seen) < 15 {
+		t.Errorf("only %d codes have a text of their own", len(seen))
+	}
+}

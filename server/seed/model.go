@@ -205,7 +205,7 @@ func (b *builder) checkAt(at position, err error) bool {
 	}
 	var refused *apierr.Error
 	if errors.As(err, &refused) {
-		err = errors.New(refused.Message(apierr.English))
+		err = errors.New(refused.Detail())
 	}
 	if b.err == nil {
 		b.err = &PositionError{Source: at.source, Line: at.line, Field: at.path, Why: err.Error()}

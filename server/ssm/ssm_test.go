@@ -38,11 +38,11 @@ func TestRefuse(t *testing.T) {
 		want      string
 	}{
 		{GetValue, Secret{Name: "a"}, ""},
-		{GetValue, Secret{Name: "a", Disabled: true}, "ResourceUnavailable.ResourceDisabled: The secret `a` is not available: its status is Disabled. Enable it first."},
-		{GetValue, Secret{Name: "a", DeleteAt: 1, Disabled: true}, "ResourceUnavailable.ResourcePendingDeleted: The secret `a` is not available: its status is PendingDelete. Restore it first."},
-		{Delete, Secret{Name: "a"}, "FailedOperation: The secret `a` can't do this while its status is Enabled."},
-		{PutValue, Secret{Name: "a", Type: Redis, Disabled: true}, "OperationDenied.AutoRotatedResource: The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
-		{PutValue, Secret{Name: "a", Type: Redis, DeleteAt: 1}, "OperationDenied.AutoRotatedResource: The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
+		{GetValue, Secret{Name: "a", Disabled: true}, "ResourceUnavailable.ResourceDisabled: The Secret is disabled. The secret `a` is not available: its status is Disabled. Enable it first."},
+		{GetValue, Secret{Name: "a", DeleteAt: 1, Disabled: true}, "ResourceUnavailable.ResourcePendingDeleted: The Secret is in `PendingDelete` status. The secret `a` is not available: its status is PendingDelete. Restore it first."},
+		{Delete, Secret{Name: "a"}, "FailedOperation: Operation failed. The secret `a` can't do this while its status is Enabled."},
+		{PutValue, Secret{Name: "a", Type: Redis, Disabled: true}, "OperationDenied.AutoRotatedResource: It is not allowed to manually update credentials with automatic rotation enabled. The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
+		{PutValue, Secret{Name: "a", Type: Redis, DeleteAt: 1}, "OperationDenied.AutoRotatedResource: It is not allowed to manually update credentials with automatic rotation enabled. The secret `a` is of the type 4 (Redis), whose value changes only by rotation."},
 	} {
 		err := c.operation.Refuse(&c.secret)
 		if got := text(err); got != c.want {
