@@ -93,7 +93,6 @@ func keepRecord(t *testing.T, name, record string) {
 // TestClientsPage keeps the page of what was proven with which client current; -update writes it. The records beside it are
 // written and compared by TestOfficialClients, which CI runs with every client.
 func TestClientsPage(t *testing.T) {
-	const page = "../../fixtures/clients.md"
 	files, err := filepath.Glob("../../fixtures/clients/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no records: %v", err)
@@ -110,15 +109,7 @@ func TestClientsPage(t *testing.T) {
 		}
 		records = append(records, r)
 	}
-	want := clientsPage(t, records)
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, err := os.ReadFile(page); err != nil || string(got) != want {
-		t.Errorf("%s differs from the records: run go test ./cmd/ssmlocal -update (%v)", page, err)
-	}
+	generated(t, "fixtures/clients/README.md", "proven", clientsPage(t, records))
 }
 
 func clientsPage(t *testing.T, records []proof) string {
@@ -128,13 +119,13 @@ func clientsPage(t *testing.T, records []proof) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# What was proven with which client\n\nWritten by a test from the records of the programs in `fixtures/clients`, which CI runs against the emulator, each client as its vendor publishes it. Not tested, as Maven Central had neither: tencentcloud-sdk-java-ssm (the whole SDK, tencentcloud-sdk-java, was) and ssm-rotation-sdk-java.\n\n")
+	b.WriteString("Written by a test from the records of the programs in `fixtures/clients`, which CI runs against the emulator, each client as its vendor publishes it. Not tested, as Maven Central had neither: tencentcloud-sdk-java-ssm (the whole SDK, tencentcloud-sdk-java, was) and ssm-rotation-sdk-java.\n\n")
 	b.WriteString("| Client | Version | Ways to call | Credential providers | No endpoint option, through the proxy |\n|---|---|---|---|---|\n")
 	for _, r := range records {
 		fmt.Fprintf(&b, "| %s: `%s` | %s | %s | %s | %s |\n", r.Client, r.SDK, r.Version, ways(r.Runs),
 			strings.Join(r.Credentials, ", "), map[bool]string{true: "yes", false: "–"}[r.Unmodified])
 	}
-	b.WriteString("\n## Actions\n\nHow many of an action's documented output fields a client read, in any of its runs.\n\n")
+	b.WriteString("\n### Actions\n\nHow many of an action's documented output fields a client read, in any of its runs.\n\n")
 	matrix(&b, "Action", records, slices.Sorted(maps.Keys(api.Actions)), func(r proof, name string) string {
 		seen, called := r.Actions[name]
 		if !called {
@@ -161,9 +152,9 @@ func clientsPage(t *testing.T, records []proof) string {
 			}
 		}
 	}
-	b.WriteString("\n## Fields\n\nWhich documented output fields had a value that the client read. An old client doesn't know the newest ones.\n\n")
+	b.WriteString("\n### Fields\n\nWhich documented output fields had a value that the client read. An old client doesn't know the newest ones.\n\n")
 	matrix(&b, "Field", records, fields, seenBy(func(r returned) []string { return r.Fields }))
-	b.WriteString("\n## Codes\n\nWhich error codes the client saw, as its own errors.\n\n")
+	b.WriteString("\n### Codes\n\nWhich error codes the client saw, as its own errors.\n\n")
 	matrix(&b, "Code", records, union(codes, nil), seenBy(func(r returned) []string { return r.Codes }))
 	return b.String()
 }

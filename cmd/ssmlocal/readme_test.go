@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,54 +17,61 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// TestREADME compares the generated parts of the README with what the program says; -update writes them.
+// TestREADME compares the generated parts of the documents with what the program says; -update
+// writes them.
 func TestREADME(t *testing.T) {
-	const file = "../../README.md"
-	text, err := os.ReadFile(file)
+	help, _, _ := ssmlocal(t, "serve", "--help")
+	_, flags, _ := strings.Cut(help, "Flags:\n")
+	all, _, _ := ssmlocal(t, "--help")
+	_, commands, _ := strings.Cut(all, "Commands:\n")
+	for _, c := range []struct{ file, name, part string }{
+		{"cmd/ssmlocal/README.md", "commands", "```\n" + commands + "```\n"},
+		{"cmd/ssmlocal/README.md", "flags", "```\n" + flags + "```\n"},
+		{"server/README.md", "actions", actionTable(t)},
+		{"server/README.md", "lifecycle", ssm.Lifecycle()},
+		{"server/control/README.md", "control", control.Table()},
+		{"README.md", "gotest", source(t, "../../server/servertest/readme_test.go")},
+	} {
+		generated(t, c.file, c.name, c.part)
+	}
+}
+
+// generated compares a part of a document, between two marks, with what it must be.
+func generated(t *testing.T, file, name, part string) {
+	t.Helper()
+	path := filepath.Join("../..", file)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	help, _, _ := ssmlocal(t, "serve", "--help")
-	_, flags, _ := strings.Cut(help, "Flags:\n")
-	want := string(text)
-	for name, part := range map[string]string{
-		"flags":     "```\n" + flags + "```\n",
-		"actions":   actionTable(t),
-		"lifecycle": ssm.Lifecycle(),
-		"control":   control.Table(),
-		"gotest":    source(t, "../../server/servertest/readme_test.go"),
-	} {
-		before, rest, ok := strings.Cut(want, "<!-- "+name+" -->\n")
-		_, after, ok2 := strings.Cut(rest, "<!-- /"+name+" -->\n")
-		if !ok || !ok2 {
-			t.Fatalf("the README has no part %s", name)
-		}
-		want = before + "<!-- " + name + " -->\n" + part + "<!-- /" + name + " -->\n" + after
+	before, rest, ok := strings.Cut(string(text), "<!-- "+name+" -->\n")
+	_, after, ok2 := strings.Cut(rest, "<!-- /"+name+" -->\n")
+	if !ok || !ok2 {
+		t.Fatalf("%s has no part %s", file, name)
 	}
+	want := before + "<!-- " + name + " -->\n" + part + "<!-- /" + name + " -->\n" + after
 	if want == string(text) {
 		return
 	}
 	if !*update {
-		t.Fatal("the README differs from the program: run go test ./cmd/ssmlocal -update and look at the difference")
+		t.Fatalf("the part %s of %s differs from the program: run go test ./cmd/ssmlocal -update and look at the difference", name, file)
 	}
-	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestREADMESeeds imports the seeds that the README shows, and moves the clock over the one of which it says what happens.
-func TestREADMESeeds(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+// TestShownSeeds imports the seeds that the documents show, and moves the clock over the one of
+// which they say what happens.
+func TestShownSeeds(t *testing.T) {
+	seeds := documentsSeeds(t, "fixtures/README.md", "server/README.md")
+	p := servertest.New(t, server.Config{}).URL
+	clocks := 0
+	shown, err := os.ReadFile("../../server/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	seeds := strings.Split(string(text), "```yaml\n")[1:]
-	if len(seeds) == 0 {
-		t.Fatal("the README shows no seed")
-	}
-	p := servertest.New(t, server.Config{}).URL
 	for _, seed := range seeds {
-		seed, _, _ = strings.Cut(seed, "```")
 		file := filepath.Join(t.TempDir(), "seed.yaml")
 		if err := os.WriteFile(file, []byte(seed), 0o600); err != nil {
 			t.Fatal(err)
@@ -71,11 +80,84 @@ func TestREADMESeeds(t *testing.T) {
 			t.Errorf("%s\n%s", seed, errs)
 		}
 		if strings.Contains(seed, "clock:") {
+			clocks++
 			out, _, _ := ssmlocal(t, "clock", "advance", "30d", "--url", p)
-			if !strings.Contains(string(text), "$ ssmlocal clock advance 30d\n"+out+"```") {
-				t.Errorf("the README tells something else than\n%s", out)
+			if !strings.Contains(string(shown), "$ ssmlocal clock advance 30d\n"+out+"```") {
+				t.Errorf("server/README.md says something else than\n%s", out)
 			}
 		}
+	}
+	if len(seeds) < 2 || clocks != 1 {
+		t.Errorf("%d seeds are shown, %d with a clock", len(seeds), clocks)
+	}
+}
+
+// documentsSeeds returns the blocks of YAML in documents.
+func documentsSeeds(t *testing.T, files ...string) (seeds []string) {
+	t.Helper()
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			seed, _, _ := strings.Cut(block, "```")
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
+// TestLinks follows the links between the documents: the files and the headings are there.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	notInAnchor := regexp.MustCompile(`[^\pL\pN _-]`)
+	anchors := func(file string) (all []string) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil
+		}
+		for line := range strings.Lines(string(text)) {
+			if title, is := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); is && strings.HasPrefix(line, "#") {
+				all = append(all, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), ""), " ", "-"))
+			}
+		}
+		return all
+	}
+	documents, links := []string{"README.md"}, 0
+	for _, pattern := range []string{"*/README*.md", "*/*/README*.md", "fixtures/*.md"} {
+		found, err := filepath.Glob(filepath.Join("../..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range found {
+			documents = append(documents, strings.TrimPrefix(filepath.ToSlash(file), "../../"))
+		}
+	}
+	for _, document := range documents {
+		text, err := os.ReadFile(filepath.Join("../..", document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			path, anchor, _ := strings.Cut(found[1], "#")
+			if strings.Contains(path, "://") {
+				continue
+			}
+			links++
+			target := filepath.Join("../..", filepath.Dir(document), path)
+			if path == "" {
+				target = filepath.Join("../..", document)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %s is not there", document, found[1])
+			} else if anchor != "" && !slices.Contains(anchors(target), anchor) {
+				t.Errorf("%s: %s has no such heading", document, found[1])
+			}
+		}
+	}
+	if links < 40 {
+		t.Errorf("only %d links in %v", links, documents)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type serveCommand struct {
 	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free one, which the first line of output tells."`
 	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
-	Auth        string         `default:"verify" enum:"verify,any,off" help:"How far callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
+	Auth        string         `default:"verify" enum:"verify,any,off" help:"How callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
 	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable, in the variable on a line each or with commas before AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
 	Seed        []string       `placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
 	RandomSeed  *uint64        `placeholder:"N" help:"Make ids, passwords, key names and RequestIds repeat from run to run. SSH keys don't: the standard library takes no seed for them."`
@@ -37,7 +37,7 @@ type serveCommand struct {
 	TLSKey      string         `placeholder:"FILE" help:"Its key."`
 	TLSHost     []string       `placeholder:"NAME" help:"Host name or address of this machine that certificates shall hold for, besides localhost and the vendor's; repeatable."`
 	Log         string         `default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
-	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"Least level of the log: ${enum}. A line a call is at debug."`
+	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"How much the log has: ${enum}. At debug it has a line for each call."`
 }
 
 // Run serves until the process is told to stop.

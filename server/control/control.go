@@ -82,7 +82,7 @@ func (c *Control) Mount(r chi.Router) {
 			Write(w, nil, refuse(http.StatusMethodNotAllowed, "%s takes %s and no %s", r.URL.Path, strings.Join(methods, ", "), r.Method))
 			return
 		}
-		Write(w, nil, refuse(http.StatusNotFound, "there is no %s; see the README's table of the control plane", r.URL.Path))
+		Write(w, nil, refuse(http.StatusNotFound, "there is no %s; server/control/README.md lists what there is", r.URL.Path))
 	}
 	r.HandleFunc("/_ssmlocal", nothing)
 	r.HandleFunc("/_ssmlocal/*", nothing)
