@@ -18,15 +18,20 @@ import (
 // The forward proxy, for programs whose host is compiled in: what they send for the vendor's host names ends in this
 // emulator, and nothing goes anywhere else.
 
-// proxy takes absolute-form requests and CONNECT for the vendor's host names, and for the emulator's own addresses, of which
-// others has those that are not the API's.
+// proxy takes absolute-form requests and CONNECT for the vendor's host names, and for the emulator's
+// own addresses, of which others has those that are not the API's. PHP's streams send a path alone
+// to a proxy for plain HTTP: that is taken for the vendor's names.
 func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect && r.URL.Host == "" {
+		if r.Method != http.MethodConnect && r.URL.Host == "" && !tc3.IsVendorHost(tc3.HostName(r.Host)) {
 			http.Error(w, "this is ssmlocal's forward proxy: set it as http_proxy or https_proxy; the emulator itself is at "+s.Addrs()[0], http.StatusBadRequest)
 			return
 		}
-		to := withPort(journal.Clip(cmp.Or(r.URL.Host, r.Host)), r.URL.Scheme) // a CONNECT has no scheme
+		scheme := r.URL.Scheme // a CONNECT has none
+		if r.Method != http.MethodConnect {
+			scheme = "http"
+		}
+		to := withPort(journal.Clip(cmp.Or(r.URL.Host, r.Host)), scheme)
 		in, what, found := s.destination(to, r)
 		switch {
 		case !found:

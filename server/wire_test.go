@@ -233,6 +233,7 @@ func TestWhatClientsSend(t *testing.T) {
 		"a scheme in capitals, behind a tab":    strings.Replace(head(signedFor("http://"+s.Host), "/", "http://"+s.Host), "Host: http", "Host:\tHTTP", 1),
 		"a scheme behind a long head":           "POST / HTTP/1.1\r\nX: " + strings.Repeat("x", 60_000) + strings.TrimPrefix(head(signedFor("http://"+s.Host), "/", "http://"+s.Host), "POST / HTTP/1.1"),
 		"a scheme and a slash":                  head(signedFor("http://"+s.Host+"/"), "/", "http://"+s.Host+"/"),
+		"PHP's port in the host":                head(signedFor("ssm.localhost:9023"), "/", "ssm.localhost:9023"),
 		"a scheme in capitals of header":        strings.Replace(head(signedFor("https://"+s.Host), "/", "https://"+s.Host), "Host:", "HOST:", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,6 +243,33 @@ func TestWhatClientsSend(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoParameters sends a call without parameters as each SDK writes that: most send an object,
+// Ruby's null, C++'s nothing.
+func TestNoParameters(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	for _, body := range []string{"{}", "null", ""} {
+		if got := refusal(t, resign(s, body, nil)); got != "" {
+			t.Errorf("the body %q: %s", body, got)
+		}
+	}
+}
+
+// TestPathAloneAtTheProxy sends what PHP's streams send to a proxy for plain HTTP: it is taken for
+// the vendor's names and for no others.
+func TestPathAloneAtTheProxy(t *testing.T) {
+	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
+	proxy := strings.TrimPrefix(s.ProxyURL(), "http://")
+	const vendor = "ssm.tencentcloudapi.com"
+	signed := resign(s, "{}", func(r *http.Request) { r.Host = vendor })
+	if got := exchange(t, proxy, head(signed, "/", vendor)+"\r\n{}", 1<<20); !strings.Contains(got, `"Regions":["ap-guangzhou"`) {
+		t.Error(got)
+	}
+	signed = resign(s, "{}", func(r *http.Request) { r.Host = "example.com" })
+	if got := exchange(t, proxy, head(signed, "/", "example.com")+"\r\n{}", 1<<20); !strings.Contains(got, "400 Bad Request") || !strings.Contains(got, "forward proxy") {
+		t.Error(got)
 	}
 }
 

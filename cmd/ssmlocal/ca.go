@@ -112,6 +112,17 @@ cat {{.File}} >> "$(python -m certifi)"
 # Java
 ssmlocal ca{{.URL}} --truststore {{.Store}}
 export JAVA_TOOL_OPTIONS="-Djavax.net.ssl.trustStore={{.Store}} -Djavax.net.ssl.trustStorePassword={{.Password}}"
+# It takes the place of the JVM's own certificates: set it for the program alone, or Maven finds no plugin. To keep them:
+# cp "$JAVA_HOME/lib/security/cacerts" {{.Store}} && keytool -importcert -noprompt -alias ssmlocal -file {{.File}} -keystore {{.Store}} -storepass {{.Password}}
+
+# PHP: what its curl and its streams read; in the SDK, plain HTTP is the other way (ssmlocal env)
+# php -d curl.cainfo={{.File}} -d openssl.cafile={{.File}} program.php
+
+# Ruby, C++ (by libcurl) and everything else on OpenSSL
+export SSL_CERT_FILE={{.File}} CURL_CA_BUNDLE={{.File}}
+
+# .NET on Linux reads SSL_CERT_FILE, too; on Windows the user's store:
+# certutil -user -addstore Root {{.File}}
 
 # curl
 curl --cacert {{.File}} https://{{.Host}}/_ssmlocal/health

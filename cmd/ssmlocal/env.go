@@ -82,6 +82,12 @@ export TENCENTCLOUD_DOMAIN={{.Domain}}
 # PHP
 #   $httpProfile->setProtocol("http://"); $httpProfile->setEndpoint("{{.Host}}");
 #
+# Ruby: its SDK can't take a port in an endpoint; the emulator is the proxy, and the endpoint stays as it is.
+#   http_profile.scheme = "http"; http_profile.proxy = "http://{{.Host}}"
+#
+# C++: the endpoint needs a dot in its name.
+#   httpProfile.SetProtocol(HttpProfile::Scheme::HTTP); httpProfile.SetEndpoint("{{.Host}}");
+#
 # .NET
 #   new HttpProfile { Protocol = "http://", Endpoint = "{{.Host}}" }
 #
