@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"runtime"
@@ -255,5 +257,59 @@ func TestBackupThatFailsIsAnError(t *testing.T) {
 	var refused struct{ Error string }
 	if json.Unmarshal(text, &refused) != nil || refused.Error == "" || answer.StatusCode < 400 {
 		t.Errorf("%s %s", answer.Status, text)
+	}
+}
+
+// What once went wrong between parts that each are right.
+
+// TestLongLists refuses what a record could not hold, and reads what is long but allowed.
+func TestLongLists(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	many := strings.Repeat("a, ", 140000)
+	for method, c := range map[string]struct{ path, body string }{
+		"PUT state":    {"/state", "accounts: [{uin: 1, isolated: [" + many + "]}]"},
+		"PUT accounts": {"/accounts", `{"uin":1,"isolated":[` + strings.Repeat(`"a",`, 140000) + `"a"]}`},
+	} {
+		if status, body := ask(t, s, "PUT", c.path, c.body); status != http.StatusBadRequest || !strings.Contains(body, "the limit is 10000") {
+			t.Errorf("%s: %d %.200s", method, status, body)
+		}
+	}
+	if status, body := ask(t, s, "PUT", "/state", "accounts: [{uin: 1, isolated: ["+strings.Repeat("a, ", 9999)+"]}]"); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+	if got := getState(t, s, ""); strings.Count(got, "- a\n") != 9999 {
+		t.Error("a long list does not come back")
+	}
+}
+
+// TestLateBody sends a call whose body comes after what it is about was made: it happens when it is done, not when it began.
+func TestLateBody(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	body := `{"SecretName":"late","VersionId":"v2","SecretString":"x"}`
+	conn, err := net.Dial("tcp", s.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "PutSecretValue", []byte(body))
+	var whole strings.Builder
+	if err := r.Write(&whole); err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(whole.String(), body)
+	_, _ = io.WriteString(conn, head)
+	if err := s.Call("CreateSecret", map[string]string{"SecretName": "late", "VersionId": "v1", "SecretString": "x"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Advance(time.Hour)
+	_, _ = io.WriteString(conn, body)
+	if answer, _ := bufio.NewReader(conn).ReadString('}'); !strings.Contains(answer, `"VersionId":"v2"`) {
+		t.Fatal(answer)
+	}
+	var reply struct{ Versions []struct{ CreateTime int64 } }
+	if err := s.Call("ListSecretVersionIds", map[string]string{"SecretName": "late"}, &reply); err != nil || len(reply.Versions) != 2 || reply.Versions[0].CreateTime-reply.Versions[1].CreateTime < 3600 {
+		t.Errorf("%+v %v", reply, err)
 	}
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -322,5 +323,34 @@ func callsDuringAYear(t *testing.T, s *servertest.Server) (calls int) {
 		default:
 			calls++
 		}
+	}
+}
+
+// TestDeletionAcrossARestart schedules a deletion, stops the server and moves time on: another server on the same data
+// finds what is due.
+func TestDeletionAcrossARestart(t *testing.T) {
+	config := server.Config{Data: t.TempDir()}
+	first := servertest.New(t, config)
+	name := map[string]any{"SecretName": "a"}
+	for _, call := range []struct {
+		action string
+		params any
+	}{
+		{"CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}}, {"DisableSecret", name},
+		{"DeleteSecret", map[string]any{"SecretName": "a", "RecoveryWindowInDays": 1}},
+	} {
+		if err := first.Call(call.action, call.params, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.Stop()
+	second := servertest.New(t, config)
+	if err := second.Call("DescribeSecret", name, nil); err != nil {
+		t.Errorf("before its time: %v", err)
+	}
+	second.Clock.Advance(25 * time.Hour)
+	var failure *servertest.Error
+	if err := second.Call("DescribeSecret", name, nil); !errors.As(err, &failure) || failure.Code != "ResourceNotFound" {
+		t.Errorf("after its time: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"ssmlocal/server"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/journal"
 	"ssmlocal/server/servertest"
 )
 
@@ -143,4 +146,80 @@ func TestDelayEndsWithClient(t *testing.T) {
 		t.Error(err)
 	}
 	// The test's end stops the server, which waits for calls in flight.
+}
+
+// TestDelayedCallMeetsAReset replaces the state under a call that is held up: it is not done in the new state. One whose client
+// gives up is not done either; one of an account whose state stays is.
+func TestDelayedCallMeetsAReset(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	delay := func(d time.Duration) {
+		s.Fault(fault.Rule{Action: "CreateSecret", Times: 1, Effect: fault.Effect{Delay: fault.Span{Min: d, Max: d}}})
+	}
+	hit := func() {
+		for getControl(t, s, "/faults") != "" && !strings.Contains(getControl(t, s, "/faults"), `"hits": 1`) {
+		}
+	}
+	delay(5 * time.Minute) // of which nothing is waited for
+	done := make(chan error)
+	go func() {
+		_, _, err := sendCall(t, s, "CreateSecret", `{"SecretName":"late","SecretString":"x"}`)
+		done <- err
+	}()
+	hit()
+	s.Reset()
+	if err := <-done; err == nil {
+		t.Error("a call from before the reset was answered")
+	}
+	if e := s.Calls(journal.Filter{}); len(e) != 0 || !strings.Contains(log.String(), "meanwhile the state was replaced") {
+		t.Errorf("the new state's journal has %+v, the log %s", e, log.String())
+	}
+	delay(300 * time.Millisecond)
+	go func() {
+		done <- s.Call("CreateSecret", map[string]string{"SecretName": "of-another", "SecretString": "x"}, nil)
+	}()
+	hit()
+	if status, body := ask(t, s, "POST", "/reset?uin=5", ""); status != http.StatusOK {
+		t.Error(body)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("another account's reset: %v", err)
+	}
+	s.Reset()
+	delay(5 * time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "CreateSecret", []byte(`{"SecretName":"given-up","SecretString":"x"}`))
+	go func() {
+		if answer, err := http.DefaultClient.Do(r.WithContext(ctx)); err == nil {
+			answer.Body.Close()
+		}
+		done <- nil
+	}()
+	hit()
+	cancel()
+	<-done
+	for count(t, s, "?code=NoAnswer") == 0 { // until the server has noticed
+	}
+	if e := s.Calls(journal.Filter{Code: journal.NoAnswer}); !strings.HasSuffix(e[0].Fault, "meanwhile the client gave up") {
+		t.Errorf("the journal has %+v", e)
+	}
+	for _, name := range []string{"late", "given-up"} {
+		if _, err := s.Value(name, "SSM_Current"); err == nil {
+			t.Errorf("%s was made", name)
+		}
+	}
+}
+
+// TestNumbersOfFaults imports an account's own export after another has been given the number of its rule.
+func TestNumbersOfFaults(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	addFault(t, s, `{"uin":1,"drop":true}`)
+	exported := getState(t, s, "?uin=1")
+	ask(t, s, "DELETE", "/faults?uin=1", "")
+	addFault(t, s, `{"uin":2,"drop":true}`)
+	if status, body := putState(t, s, "?uin=1", exported); status != http.StatusOK || strings.Contains(exported, "id:") {
+		t.Errorf("%d %s\n%s", status, body, exported)
+	}
 }

@@ -1,12 +1,15 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -419,5 +422,92 @@ func (run *randomRun) list() {
 	}
 	if reply.TotalCount != len(all) || !slices.Equal(got, want) {
 		run.Fatalf("ListSecrets %v: %d %v, the model says %d %v", params, reply.TotalCount, got, len(all), want)
+	}
+}
+
+// TestOneNameOnce lets many callers create one name at once: one of them does.
+func TestOneNameOnce(t *testing.T) {
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var wg sync.WaitGroup
+	results := make(chan error, 20)
+	for range cap(results) {
+		wg.Go(func() { results <- s.Call("CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}, nil) })
+	}
+	wg.Wait()
+	close(results)
+	created := 0
+	for err := range results {
+		var failure *servertest.Error
+		switch {
+		case err == nil:
+			created++
+		case !errors.As(err, &failure) || failure.Code != "ResourceInUse.SecretExists":
+			t.Error(err)
+		}
+	}
+	if created != 1 {
+		t.Errorf("%d callers created the secret", created)
+	}
+}
+
+// TestFlowIDsAreNotReused draws FlowIDs around those that a seed has taken.
+func TestFlowIDsAreNotReused(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import("accounts: [{uin: 100000000001, tasks: [{flowId: 3, kind: rotation, secretName: old, status: failed}, {flowId: 43415, kind: rotation, secretName: old, status: failed}]}]")
+	seen := map[int64]bool{3: true, 43415: true}
+	for i := range 4 {
+		var reply struct{ FlowID int64 }
+		err := s.Call("CreateProductSecret", map[string]any{
+			"SecretName": fmt.Sprint("p", i), "UserNamePrefix": "app", "ProductName": "Mysql", "InstanceID": "c", "Domains": []string{"%"},
+			"PrivilegesList": []map[string]any{{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"SELECT"}}},
+		}, &reply)
+		if err != nil || seen[reply.FlowID] {
+			t.Errorf("the task is %d, %v", reply.FlowID, err)
+		}
+		seen[reply.FlowID] = true
+	}
+}
+
+// TestSpentNamesAreFree adds a rule again under the name of one that is spent.
+func TestSpentNamesAreFree(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	for range 3 {
+		addFault(t, s, `{"id":"flaky","action":"GetRegions","times":1,"error":{"code":"InternalError"}}`)
+		if s.Call("GetRegions", nil, nil) == nil || s.Call("GetRegions", nil, nil) != nil {
+			t.Error("the rule did not hit once")
+		}
+	}
+	if status, body := ask(t, s, "POST", "/faults", `{"id":"..","drop":true}`); status != http.StatusBadRequest {
+		t.Error(body)
+	}
+}
+
+// TestSSHKeysByID finds the secret that a call names by its key: rules match it, and the journal tells it. A step of a script
+// that lets a call pass is no fault.
+func TestSSHKeysByID(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	s.Import("accounts: [{uin: 100000000001, secrets: [{secretName: deploy, secretType: 2, sshKeyId: skey-aaaaaaaa}]}]")
+	addFault(t, s, `{"secretName":"deploy","script":[{},{"error":{"code":"InternalError"}}]}`)
+	byID := map[string]string{"SSHKeyId": "skey-aaaaaaaa"}
+	if s.Call("GetSSHKeyPairValue", byID, nil) != nil || s.Call("GetSSHKeyPairValue", byID, nil) == nil {
+		t.Error("the rule does not match the secret of the key")
+	}
+	if n := count(t, s, "?secretName=deploy"); n != 2 {
+		t.Errorf("%d calls for the secret", n)
+	}
+	answer, err := http.Get(s.URL + "/_ssmlocal/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); !strings.Contains(string(text), `ssmlocal_faults_total{action="GetSSHKeyPairValue"} 1`) {
+		t.Error("a step that lets a call pass counts as a fault")
+	}
+	var all []map[string]any
+	if err := json.Unmarshal([]byte(getControl(t, s, "/journal")), &all); err != nil || all[0]["fault"] != nil {
+		t.Errorf("%v %v", all[0], err)
 	}
 }

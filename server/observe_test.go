@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -351,5 +352,87 @@ func TestTemporaryKeys(t *testing.T) {
 	s.Advance(time.Hour)
 	if got := call("the-token"); got != "AuthFailure.TokenFailure" {
 		t.Errorf("an expired token gets %q", got)
+	}
+}
+
+// TestLogKeepsSecrets plants values everywhere a caller can put one and looks for them in a log of everything. It also
+// looks for what the log must have: which part of a signature is wrong.
+func TestLogKeepsSecrets(t *testing.T) {
+	var log safeBuffer
+	planted, key := "planted-value", "planted-key"
+	s := servertest.New(t, server.Config{
+		Log:         slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Credentials: []account.Credential{{SecretID: "AKIDa", SecretKey: key, Uin: 1}, {SecretID: "AKIDb", SecretKey: key + "2", Uin: 2}},
+	})
+	params := func(extra string) json.RawMessage {
+		return json.RawMessage(`{"SecretName":"a","SecretString":"` + planted + `"` + extra + `}`)
+	}
+	calls := []struct {
+		action string
+		params any
+	}{
+		{"CreateSecret", params("")}, {"CreateSecret", params("")}, {"CreateSecret", params(`,"Nope":"` + planted + `"`)},
+		{"CreateSecret", params(`,"SecretType":"` + planted + `"`)}, {"GetSecretValue", json.RawMessage(`{"SecretName":"a","VersionId":"SSM_Current"}`)},
+		{"DescribeSecret", map[string]string{"SecretName": planted + " with more"}},
+	}
+	for _, c := range calls {
+		_ = s.Call(c.action, c.params, nil)
+	}
+	_ = s.CallIn("ap-guangzhou", account.Credential{SecretID: "AKIDa", SecretKey: key + "2"}, "CreateSecret", params(""), nil)
+	refusal(t, request(s, func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=utf-8") }))
+	s.Stop()
+	for _, secret := range []string{planted, key} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s is in the log:\n%s", secret, log.String())
+		}
+	}
+	for _, line := range []string{
+		`level=WARN msg="the signature is wrong" mismatch="the key: the signature was made with the SecretKey of AKIDb"`,
+		`level=WARN msg="the signature is wrong" mismatch="the content type`,
+		`level=DEBUG msg=call action=CreateSecret code=ResourceInUse.SecretExists`,
+	} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log has no line with %s:\n%s", line, log.String())
+		}
+	}
+}
+
+// TestLongHeadersAreCut keeps no more of what a client sends at any length than what tells it apart.
+func TestLongHeadersAreCut(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	q := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
+	q.Header.Set("X-TC-RequestClient", strings.Repeat("x", 20<<10))
+	q.Header.Set("X-TC-Action", strings.Repeat("y", 20<<10))
+	send(t, q)
+	if e := readJournal(t, s, "")[0]; len(e.Client) > 300 || len(e.Action) > 300 {
+		t.Errorf("%d and %d bytes are kept", len(e.Client), len(e.Action))
+	}
+}
+
+// TestJournalKeepsNoBodies sends long forms that nobody signed: the journal keeps what it tells of them, not the forms.
+func TestJournalKeepsNoBodies(t *testing.T) {
+	s := servertest.New(t, server.Config{}) // not in parallel: the heap is everybody's
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	body := "Action=GetRegions&Version=2019-09-23&Pad=" + strings.Repeat("x", 900<<10)
+	before := heap()
+	for range 30 {
+		r, err := http.NewRequest(http.MethodPost, s.URL, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		send(t, r)
+	}
+	if kept := int64(heap() - before); kept > 8<<20 {
+		t.Errorf("%d MB are kept of 30 calls", kept>>20)
+	}
+	if n := count(t, s, "?action=GetRegions"); n != 30 {
+		t.Errorf("the journal has %d calls", n)
 	}
 }

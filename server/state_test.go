@@ -553,3 +553,115 @@ func TestOrderOfTheService(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptiedFileIsNotSeeded deletes what a seed made, and moves the clock of a file that holds nothing: neither start is a first.
+func TestEmptiedFileIsNotSeeded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "seed.yaml")
+	if err := os.WriteFile(file, []byte("accounts: [{uin: 100000000001, secrets: [{secretName: a, status: Disabled}]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := server.Config{Data: filepath.Join(dir, "1"), Seeds: []string{file}}
+	s := servertest.New(t, config)
+	if err := s.Call("DeleteSecret", map[string]string{"SecretName": "a"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	s = servertest.New(t, config)
+	if s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil) == nil {
+		t.Error("a deleted secret is back")
+	}
+	s.Stop()
+	config.Data = filepath.Join(dir, "2")
+	s = servertest.New(t, server.Config{Data: config.Data})
+	s.Advance(24 * time.Hour)
+	s.Stop()
+	s = servertest.New(t, config)
+	if s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil) == nil || !strings.Contains(getState(t, s, ""), `offset: "24h`) {
+		t.Error("a file whose clock was moved is seeded")
+	}
+}
+
+// TestExportOfABusyServer imports what was exported while secrets were made and changed at once: no value is older than its secret.
+func TestExportOfABusyServer(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var both sync.WaitGroup
+	for _, action := range []string{"CreateSecret", "PutSecretValue"} {
+		both.Go(func() {
+			for i := range 200 {
+				params := map[string]string{"SecretName": fmt.Sprint("r", i), "VersionId": action[:3], "SecretString": "x"}
+				err := s.Call(action, params, nil)
+				for action == "PutSecretValue" && err != nil { // until it is made
+					err = s.Call(action, params, nil)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	both.Wait()
+	if status, body := putState(t, s, "", getState(t, s, "")); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestExportHoldsNobodyUp exports a state with keys still to be made beside a reset of another account: calls go on meanwhile.
+func TestExportHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	var b strings.Builder
+	b.WriteString("accounts:\n  - uin: 100000000001\n    secrets:\n")
+	for i := range 20 {
+		fmt.Fprintf(&b, "      - {secretName: s%d, secretType: 2}\n", i)
+	}
+	s.Import(b.String())
+	exported := make(chan string)
+	go func() { exported <- getState(t, s, "") }()
+	calls := 0
+	for {
+		select {
+		case text := <-exported:
+			if calls < 20 || strings.Count(text, "privateKey") != 20 {
+				t.Errorf("%d rounds during an export with %d keys", calls, strings.Count(text, "privateKey"))
+			}
+			return
+		default:
+		}
+		if status, body := ask(t, s, "POST", "/reset?uin=7", ""); status != http.StatusOK || s.Call("GetRegions", nil, nil) != nil {
+			t.Fatal(body)
+		}
+		calls++
+	}
+}
+
+// TestExportsAreComplete exports while SSH secrets without pairs are imported again and again: each export has the pairs.
+func TestExportsAreComplete(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	again := func() {
+		s.Import("accounts: [{uin: 100000000001, secrets: [{secretName: a, secretType: 2}]}]")
+	}
+	again()
+	stop := make(chan struct{})
+	var imports sync.WaitGroup
+	imports.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				again()
+			}
+		}
+	})
+	for range 5 {
+		if text := getState(t, s, ""); !strings.Contains(text, "privateKey") {
+			t.Errorf("no key in\n%s", text)
+		}
+	}
+	close(stop)
+	imports.Wait()
+}

@@ -3,7 +3,6 @@ package server_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,22 +10,59 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"strings"
-	"sync"
-	"testing"
-	"time"
-
+	"net/url"
 	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/servertest"
 	"ssmlocal/server/tc3"
+	"strings"
+	"sync"
+	"testing"
+	"time"
 )
 
-// send sends a request and returns the status and the body.
-func send(t *testing.T, r *http.Request) (*http.Response, string) {
+// through returns a client that sends everything through a proxy.
+func through(proxy string, base *http.Client) *http.Client {
+	u, _ := url.Parse(proxy)
+	t := base.Transport.(*http.Transport).Clone()
+	t.DialContext, t.Proxy = new(net.Dialer).DialContext, http.ProxyURL(u)
+	return &http.Client{Transport: t}
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// safeBuffer is a buffer that a server may write to while a test reads.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// exchange writes text to the server in chunks and returns what it answers.
+func exchange(t *testing.T, host, text string, chunk int) string {
 	t.Helper()
-	answer, err := http.DefaultClient.Do(r)
+	c, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for len(text) > 0 {
+		n := min(chunk, len(text))
+		if _, err := c.Write([]byte(text[:n])); err != nil {
+			t.Fatal(err)
+		}
+		text = text[n:]
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +71,38 @@ func send(t *testing.T, r *http.Request) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, string(b)
+	return answer.Status + " " + string(b)
+}
+
+// head is the head of a request, without the line that ends it.
+func head(r *http.Request, target, host string) string {
+	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n", r.Method, target, host)
+	for name := range r.Header {
+		text += name + ": " + r.Header.Get(name) + "\r\n"
+	}
+	return text
+}
+
+// signFor signs a request without a body's change for another service.
+func signFor(r *http.Request, s *servertest.Server, service string) {
+	tc3.Sign(r, []byte("{}"), s.Credential.SecretID, s.Credential.SecretKey, service, time.Now())
+}
+
+// resign makes changes and signs again, so that they are part of what is signed.
+func resign(s *servertest.Server, body string, change func(*http.Request)) *http.Request {
+	r := request(s, change)
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	tc3.Sign(r, []byte(body), s.Credential.SecretID, s.Credential.SecretKey, "ssm", time.Now())
+	return r
+}
+
+// request returns a signed GetRegions with changes made to it after it was signed.
+func request(s *servertest.Server, change func(*http.Request)) *http.Request {
+	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
+	if change != nil {
+		change(r)
+	}
+	return r
 }
 
 // refusal returns what an answer says, "" for success. Whatever it says, it must be an answer of the API.
@@ -60,26 +127,19 @@ func refusal(t *testing.T, r *http.Request) string {
 	return envelope.Response.Error.Error()
 }
 
-// request returns a signed GetRegions with changes made to it after it was signed.
-func request(s *servertest.Server, change func(*http.Request)) *http.Request {
-	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
-	if change != nil {
-		change(r)
+// send sends a request and returns the status and the body.
+func send(t *testing.T, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return r
-}
-
-// resign makes changes and signs again, so that they are part of what is signed.
-func resign(s *servertest.Server, body string, change func(*http.Request)) *http.Request {
-	r := request(s, change)
-	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
-	tc3.Sign(r, []byte(body), s.Credential.SecretID, s.Credential.SecretKey, "ssm", time.Now())
-	return r
-}
-
-// signFor signs a request without a body's change for another service.
-func signFor(r *http.Request, s *servertest.Server, service string) {
-	tc3.Sign(r, []byte("{}"), s.Credential.SecretID, s.Credential.SecretKey, service, time.Now())
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(b)
 }
 
 // TestOrderOfChecks makes two mistakes at a time: the one that the gateway finds first is told.
@@ -212,15 +272,6 @@ func TestOffNeedsNothing(t *testing.T) {
 	}
 }
 
-// head is the head of a request, without the line that ends it.
-func head(r *http.Request, target, host string) string {
-	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n", r.Method, target, host)
-	for name := range r.Header {
-		text += name + ": " + r.Header.Get(name) + "\r\n"
-	}
-	return text
-}
-
 // TestWhatClientsSend sends what net/http alone would refuse or read otherwise, byte by byte.
 func TestWhatClientsSend(t *testing.T) {
 	s := servertest.New(t, server.Config{})
@@ -254,22 +305,6 @@ func TestNoParameters(t *testing.T) {
 		if got := refusal(t, resign(s, body, nil)); got != "" {
 			t.Errorf("the body %q: %s", body, got)
 		}
-	}
-}
-
-// TestPathAloneAtTheProxy sends what PHP's streams send to a proxy for plain HTTP: it is taken for
-// the vendor's names and for no others.
-func TestPathAloneAtTheProxy(t *testing.T) {
-	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
-	proxy := strings.TrimPrefix(s.ProxyURL(), "http://")
-	const vendor = "ssm.tencentcloudapi.com"
-	signed := resign(s, "{}", func(r *http.Request) { r.Host = vendor })
-	if got := exchange(t, proxy, head(signed, "/", vendor)+"\r\n{}", 1<<20); !strings.Contains(got, `"Regions":["ap-guangzhou"`) {
-		t.Error(got)
-	}
-	signed = resign(s, "{}", func(r *http.Request) { r.Host = "example.com" })
-	if got := exchange(t, proxy, head(signed, "/", "example.com")+"\r\n{}", 1<<20); !strings.Contains(got, "400 Bad Request") || !strings.Contains(got, "forward proxy") {
-		t.Error(got)
 	}
 }
 
@@ -317,33 +352,6 @@ func TestHints(t *testing.T) {
 			t.Errorf("the log has no %q:\n%s", want, log.String())
 		}
 	}
-}
-
-// exchange writes text to the server in chunks and returns what it answers.
-func exchange(t *testing.T, host, text string, chunk int) string {
-	t.Helper()
-	c, err := net.Dial("tcp", host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for len(text) > 0 {
-		n := min(chunk, len(text))
-		if _, err := c.Write([]byte(text[:n])); err != nil {
-			t.Fatal(err)
-		}
-		text = text[n:]
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.Status + " " + string(b)
 }
 
 // TestSizes sends the largest there is and one byte more.
@@ -394,188 +402,6 @@ func TestOutsideTheAPI(t *testing.T) {
 	elsewhere := request(s, func(r *http.Request) { r.URL.Path = "/some/where" })
 	if got := refusal(t, elsewhere); got != "" {
 		t.Errorf("another path: %s", got)
-	}
-}
-
-// TestLogKeepsSecrets plants values everywhere a caller can put one and looks for them in a log of everything. It also
-// looks for what the log must have: which part of a signature is wrong.
-func TestLogKeepsSecrets(t *testing.T) {
-	var log safeBuffer
-	planted, key := "planted-value", "planted-key"
-	s := servertest.New(t, server.Config{
-		Log:         slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Credentials: []account.Credential{{SecretID: "AKIDa", SecretKey: key, Uin: 1}, {SecretID: "AKIDb", SecretKey: key + "2", Uin: 2}},
-	})
-	params := func(extra string) json.RawMessage {
-		return json.RawMessage(`{"SecretName":"a","SecretString":"` + planted + `"` + extra + `}`)
-	}
-	calls := []struct {
-		action string
-		params any
-	}{
-		{"CreateSecret", params("")}, {"CreateSecret", params("")}, {"CreateSecret", params(`,"Nope":"` + planted + `"`)},
-		{"CreateSecret", params(`,"SecretType":"` + planted + `"`)}, {"GetSecretValue", json.RawMessage(`{"SecretName":"a","VersionId":"SSM_Current"}`)},
-		{"DescribeSecret", map[string]string{"SecretName": planted + " with more"}},
-	}
-	for _, c := range calls {
-		_ = s.Call(c.action, c.params, nil)
-	}
-	_ = s.CallIn("ap-guangzhou", account.Credential{SecretID: "AKIDa", SecretKey: key + "2"}, "CreateSecret", params(""), nil)
-	refusal(t, request(s, func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=utf-8") }))
-	s.Stop()
-	for _, secret := range []string{planted, key} {
-		if strings.Contains(log.String(), secret) {
-			t.Errorf("%s is in the log:\n%s", secret, log.String())
-		}
-	}
-	for _, line := range []string{
-		`level=WARN msg="the signature is wrong" mismatch="the key: the signature was made with the SecretKey of AKIDb"`,
-		`level=WARN msg="the signature is wrong" mismatch="the content type`,
-		`level=DEBUG msg=call action=CreateSecret code=ResourceInUse.SecretExists`,
-	} {
-		if !strings.Contains(log.String(), line) {
-			t.Errorf("the log has no line with %s:\n%s", line, log.String())
-		}
-	}
-}
-
-// safeBuffer is a buffer that a server may write to while a test reads.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// TestConfigIsChecked starts with what can't be, and looks at what the error tells.
-func TestConfigIsChecked(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	free := []string{"127.0.0.1:0"}
-	for _, c := range []struct {
-		config server.Config
-		want   []string
-	}{
-		{server.Config{Listen: []string{taken.Addr().String()}}, []string{taken.Addr().String(), "address already in use", "--listen"}},
-		{server.Config{Listen: []string{"nonsense"}}, []string{"nonsense", "--listen"}},
-		{server.Config{Listen: free, Rates: map[string]int{"GetSecret": 5}}, []string{"no action GetSecret", "GetSecretValue"}},
-		{server.Config{Listen: free, Rates: map[string]int{"GetSecretValue": 0}}, []string{"GetSecretValue is 0", "--limits off"}},
-		{server.Config{Listen: free, Credentials: []account.Credential{account.Default, account.Default}}, []string{"AKIDssmlocal", "twice"}},
-	} {
-		_, err := server.New(c.config)
-		for _, part := range c.want {
-			if err == nil || !strings.Contains(err.Error(), part) {
-				t.Errorf("%+v: %v, want %q in it", c.config, err, part)
-			}
-		}
-	}
-}
-
-// TestStopLetsCallsFinish stops the server while a call is under way.
-func TestStopLetsCallsFinish(t *testing.T) {
-	s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }()
-
-	body := `{"SecretName":"a","SecretString":"x"}`
-	r := servertest.NewRequest("http://"+s.Addrs()[0], "ap-guangzhou", account.Default, "CreateSecret", []byte(body))
-	r.Header.Set("Expect", "100-continue")
-	rest, begin := io.Pipe()
-	r.Body, r.ContentLength = rest, int64(len(body))
-	reading := make(chan struct{}) // closed once the server reads the body, so the call is under way
-	r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(reading) }}))
-	client := http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
-	answered := make(chan string, 1)
-	go func() {
-		answer, err := client.Do(r)
-		if err != nil {
-			answered <- err.Error()
-			return
-		}
-		defer answer.Body.Close()
-		b, _ := io.ReadAll(answer.Body)
-		answered <- string(b)
-	}()
-	<-reading
-	stop()
-	_, _ = begin.Write([]byte(body))
-	_ = begin.Close()
-	if got := <-answered; !strings.Contains(got, `"TagMsg":"ok"`) {
-		t.Errorf("the call under way got %s", got)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("the server ended with %v", err)
-	}
-}
-
-// TestDeletionAcrossARestart schedules a deletion, stops the server and moves time on: another server on the same data
-// finds what is due.
-func TestDeletionAcrossARestart(t *testing.T) {
-	config := server.Config{Data: t.TempDir()}
-	first := servertest.New(t, config)
-	name := map[string]any{"SecretName": "a"}
-	for _, call := range []struct {
-		action string
-		params any
-	}{
-		{"CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}}, {"DisableSecret", name},
-		{"DeleteSecret", map[string]any{"SecretName": "a", "RecoveryWindowInDays": 1}},
-	} {
-		if err := first.Call(call.action, call.params, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first.Stop()
-	second := servertest.New(t, config)
-	if err := second.Call("DescribeSecret", name, nil); err != nil {
-		t.Errorf("before its time: %v", err)
-	}
-	second.Clock.Advance(25 * time.Hour)
-	var failure *servertest.Error
-	if err := second.Call("DescribeSecret", name, nil); !errors.As(err, &failure) || failure.Code != "ResourceNotFound" {
-		t.Errorf("after its time: %v", err)
-	}
-}
-
-// TestOneNameOnce lets many callers create one name at once: one of them does.
-func TestOneNameOnce(t *testing.T) {
-	s := servertest.New(t, server.Config{Unlimited: true})
-	var wg sync.WaitGroup
-	results := make(chan error, 20)
-	for range cap(results) {
-		wg.Go(func() { results <- s.Call("CreateSecret", map[string]any{"SecretName": "a", "SecretString": "x"}, nil) })
-	}
-	wg.Wait()
-	close(results)
-	created := 0
-	for err := range results {
-		var failure *servertest.Error
-		switch {
-		case err == nil:
-			created++
-		case !errors.As(err, &failure) || failure.Code != "ResourceInUse.SecretExists":
-			t.Error(err)
-		}
-	}
-	if created != 1 {
-		t.Errorf("%d callers created the secret", created)
 	}
 }
 
