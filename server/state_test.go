@@ -536,7 +536,11 @@ func TestOrderOfTheService(t *testing.T) {
 		made, token = ids[1], "token-1"
 	}
 	for i, id := range ids {
-		if want := map[bool]string{true: made}[fmt.Sprint("token-", i%2) == token]; id != want || made == "" {
+		want := ""
+		if fmt.Sprint("token-", i%2) == token {
+			want = made
+		}
+		if id != want || made == "" {
 			t.Errorf("call %d got the order %q, want %q", i, id, want)
 		}
 	}
