@@ -20,8 +20,9 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// TestAtlas replays the recipe of every documented code of every action, and of the gateway's codes, on a live server. A
-// natural one runs into the code by itself, and a fault one by its rule alone.
+// TestAtlas replays the recipe of every documented code of every action, and of
+// the gateway's codes, on a live server. A natural one runs into the code by
+// itself, and a fault one by its rule alone.
 func TestAtlas(t *testing.T) {
 	t.Parallel()
 	atlas, err := fixtures.Errors()
@@ -84,7 +85,8 @@ func documentedPairs(t *testing.T) (n int) {
 	return n
 }
 
-// TestSamples calls each action with the atlas's sample: it succeeds, so that a recipe fails because of what it changes.
+// TestSamples calls each action with the atlas's sample: it succeeds, so that a
+// recipe fails because of what it changes.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	atlas, err := fixtures.Errors()
@@ -130,7 +132,8 @@ func TestAtlasIsDocumented(t *testing.T) {
 	}
 }
 
-// replay makes a recipe's call, or, for one without, the sample's, and returns the code that comes back.
+// replay makes a recipe's call, or, for one without, the sample's, and returns
+// the code that comes back.
 func replay(t *testing.T, s *servertest.Server, atlas fixtures.Atlas, r fixtures.Recipe) string {
 	t.Helper()
 	call, params := r.Call, r.Parameters
@@ -146,7 +149,8 @@ func replay(t *testing.T, s *servertest.Server, atlas fixtures.Atlas, r fixtures
 	return code
 }
 
-// harmless makes a sample change nothing: a call that a fault should have hit must not, in case it doesn't.
+// harmless makes a sample change nothing: a call that a fault should have hit
+// must not, in case it doesn't.
 func harmless(action string, sample map[string]any) map[string]any {
 	p := maps.Clone(sample)
 	if _, ok := p["SecretName"]; ok {

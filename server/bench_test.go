@@ -90,8 +90,8 @@ func BenchmarkGetSecretValue(b *testing.B) {
 	benchmarkCall(b, h, "GetSecretValue", `{"SecretName":"prod-payments-secret-00000001","VersionId":"v1"}`)
 }
 
-// BenchmarkGetSecretValueWithFaults has a rule that looks at the call and lets it pass; compare it with BenchmarkGetSecretValue,
-// where there is none.
+// BenchmarkGetSecretValueWithFaults has a rule that looks at the call and lets
+// it pass; compare it with BenchmarkGetSecretValue, where there is none.
 func BenchmarkGetSecretValueWithFaults(b *testing.B) {
 	h := newHandler(b, Config{})
 	do(b, h, signed("CreateSecret", created))
@@ -124,8 +124,8 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkYear moves the clock by a year over secrets that rotate every 30 days. The time is for each rotation; 10,000
-// secrets make about 120,000.
+// BenchmarkYear moves the clock by a year over secrets that rotate every 30
+// days. The time is for each rotation; 10,000 secrets make about 120,000.
 func BenchmarkYear(b *testing.B) {
 	const count = 10000
 	s, err := New(Config{Listen: []string{"127.0.0.1:0"}, Unlimited: true, SecretLimit: count, Log: slog.New(slog.DiscardHandler)})
@@ -152,8 +152,8 @@ func BenchmarkYear(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(rotations), "µs/rotation")
 }
 
-// BenchmarkRotateProductSecret and BenchmarkPutSecretValue compare a rotation with the plainest write of a value, both to
-// a temporary store.
+// BenchmarkRotateProductSecret and BenchmarkPutSecretValue compare a rotation
+// with the plainest write of a value, both to a temporary store.
 func BenchmarkRotateProductSecret(b *testing.B) {
 	h := newHandler(b, Config{})
 	do(b, h, signed("CreateProductSecret", `{"SecretName":"db","UserNamePrefix":"app","ProductName":"Mysql","InstanceID":"cdb-1",
@@ -161,7 +161,8 @@ func BenchmarkRotateProductSecret(b *testing.B) {
 	benchmarkCall(b, h, "RotateProductSecret", `{"SecretName":"db"}`)
 }
 
-// BenchmarkPutSecretValue puts a version; its deletion in between, as a secret holds ten at most, is not counted.
+// BenchmarkPutSecretValue puts a version; its deletion in between, as a secret
+// holds ten at most, is not counted.
 func BenchmarkPutSecretValue(b *testing.B) {
 	h := newHandler(b, Config{})
 	do(b, h, signed("CreateSecret", created))

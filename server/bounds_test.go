@@ -283,7 +283,8 @@ func TestLongLists(t *testing.T) {
 	}
 }
 
-// TestLateBody sends a call whose body comes after what it is about was made: it happens when it is done, not when it began.
+// TestLateBody sends a call whose body comes after what it is about was made:
+// it happens when it is done, not when it began.
 func TestLateBody(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

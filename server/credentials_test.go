@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// TestClashesWithOthers imports one account with what another has already: refused with the place, and nothing is changed.
+// TestClashesWithOthers imports one account with what another has already:
+// refused with the place, and nothing is changed.
 func TestClashesWithOthers(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Credentials: []account.Credential{account.Default}})
@@ -64,7 +65,8 @@ func TestOthersKeepTheirKeys(t *testing.T) {
 	}
 }
 
-// TestOneSecretIDForTwo imports two accounts at once that claim one SecretId: one of them gets it.
+// TestOneSecretIDForTwo imports two accounts at once that claim one SecretId:
+// one of them gets it.
 func TestOneSecretIDForTwo(t *testing.T) {
 	t.Parallel()
 	for range 10 {
@@ -83,7 +85,8 @@ func TestOneSecretIDForTwo(t *testing.T) {
 	}
 }
 
-// TestKeysOfSeeds reads an SSH key that a seed leaves to be made: the same for all who ask at once, in an export, and after a restart.
+// TestKeysOfSeeds reads an SSH key that a seed leaves to be made: the same for
+// all who ask at once, in an export, and after a restart.
 func TestKeysOfSeeds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

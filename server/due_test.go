@@ -296,8 +296,8 @@ func TestAdvanceLetsCallsThrough(t *testing.T) {
 	t.Error("calls wait for the end of a move")
 }
 
-// callsDuringAYear moves the clock by a year over 300 rotating secrets, and returns how many calls
-// were served meanwhile.
+// callsDuringAYear moves the clock by a year over 300 rotating secrets, and
+// returns how many calls were served meanwhile.
 func callsDuringAYear(t *testing.T, s *servertest.Server) (calls int) {
 	t.Helper()
 	done := make(chan struct{})
@@ -326,8 +326,8 @@ func callsDuringAYear(t *testing.T, s *servertest.Server) (calls int) {
 	}
 }
 
-// TestDeletionAcrossARestart schedules a deletion, stops the server and moves time on: another server on the same data
-// finds what is due.
+// TestDeletionAcrossARestart schedules a deletion, stops the server and moves
+// time on: another server on the same data finds what is due.
 func TestDeletionAcrossARestart(t *testing.T) {
 	config := server.Config{Data: t.TempDir()}
 	first := servertest.New(t, config)

@@ -38,7 +38,8 @@ func sendCall(t *testing.T, s *servertest.Server, action, body string) (*http.Re
 	return answer, string(text), err
 }
 
-// TestBrokenAnswers sees what a client gets when the answer itself is what fails, and whether the call was done.
+// TestBrokenAnswers sees what a client gets when the answer itself is what
+// fails, and whether the call was done.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -114,7 +115,8 @@ func TestDelayedCallHasItsOwnTime(t *testing.T) {
 	}
 }
 
-// TestStopEndsDelays stops a server while a call is held up for minutes: it doesn't wait for it.
+// TestStopEndsDelays stops a server while a call is held up for minutes: it
+// doesn't wait for it.
 func TestStopEndsDelays(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
@@ -133,7 +135,8 @@ func TestStopEndsDelays(t *testing.T) {
 	}
 }
 
-// TestDelayEndsWithClient holds a call up for longer than its client waits; the server is free at once.
+// TestDelayEndsWithClient holds a call up for longer than its client waits; the
+// server is free at once.
 func TestDelayEndsWithClient(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -148,8 +151,9 @@ func TestDelayEndsWithClient(t *testing.T) {
 	// The test's end stops the server, which waits for calls in flight.
 }
 
-// TestDelayedCallMeetsAReset replaces the state under a call that is held up: it is not done in the new state. One whose client
-// gives up is not done either; one of an account whose state stays is.
+// TestDelayedCallMeetsAReset replaces the state under a call that is held up:
+// it is not done in the new state. One whose client gives up is not done
+// either; one of an account whose state stays is.
 func TestDelayedCallMeetsAReset(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
@@ -211,7 +215,8 @@ func TestDelayedCallMeetsAReset(t *testing.T) {
 	}
 }
 
-// TestNumbersOfFaults imports an account's own export after another has been given the number of its rule.
+// TestNumbersOfFaults imports an account's own export after another has been
+// given the number of its rule.
 func TestNumbersOfFaults(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

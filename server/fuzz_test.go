@@ -14,8 +14,8 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// FuzzCall lets strangers' requests meet the whole server: whatever they are, the answer is an envelope of the API,
-// never a failure of the server.
+// FuzzCall lets strangers' requests meet the whole server: whatever they are,
+// the answer is an envelope of the API, never a failure of the server.
 func FuzzCall(f *testing.F) {
 	for _, action := range []string{"CreateSecret", "ListSecrets", "GetSecretValue", "DeleteSecret", "Nope"} {
 		f.Add("POST", "", action, "application/json", `{"SecretName":"a","VersionId":"v","SecretString":"x"}`)
@@ -36,7 +36,8 @@ func FuzzCall(f *testing.F) {
 	})
 }
 
-// FuzzHead lets any text be the head of a signed request: what net/http takes for a request gets an envelope.
+// FuzzHead lets any text be the head of a signed request: what net/http takes
+// for a request gets an envelope.
 func FuzzHead(f *testing.F) {
 	f.Add("POST / HTTP/1.1\r\nHost: x\r\nX-TC-Action: GetRegions\r\nX-TC-Version: 2019-09-23\r\nX-TC-Timestamp: 1\r\n" +
 		"Authorization: " + tc3.Algorithm + " Credential=a/2026-01-01/ssm/tc3_request, SignedHeaders=content-type;host, Signature=" + strings.Repeat("0", 64) + "\r\n\r\n{}")
@@ -68,8 +69,8 @@ func checkEnvelope(t *testing.T, h http.Handler, r *http.Request) {
 	}
 }
 
-// TestInternalErrorIsTold breaks the store under a running server: the caller gets the fixed text, with a request id, and the log
-// the cause.
+// TestInternalErrorIsTold breaks the store under a running server: the caller
+// gets the fixed text, with a request id, and the log the cause.
 func TestInternalErrorIsTold(t *testing.T) {
 	var log bytes.Buffer
 	s, err := New(Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.NewTextHandler(&log, nil))})

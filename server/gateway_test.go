@@ -105,7 +105,8 @@ func request(s *servertest.Server, change func(*http.Request)) *http.Request {
 	return r
 }
 
-// refusal returns what an answer says, "" for success. Whatever it says, it must be an answer of the API.
+// refusal returns what an answer says, "" for success. Whatever it says, it
+// must be an answer of the API.
 func refusal(t *testing.T, r *http.Request) string {
 	t.Helper()
 	answer, body := send(t, r)
@@ -297,8 +298,8 @@ func TestWhatClientsSend(t *testing.T) {
 	}
 }
 
-// TestNoParameters sends a call without parameters as each SDK writes that: most send an object,
-// Ruby's null, C++'s nothing.
+// TestNoParameters sends a call without parameters as each SDK writes that:
+// most send an object, Ruby's null, C++'s nothing.
 func TestNoParameters(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	for _, body := range []string{"{}", "null", ""} {
@@ -308,7 +309,8 @@ func TestNoParameters(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoHTTP writes what other clients begin with: nobody waits for an answer that can't come.
+// TestWhatIsNoHTTP writes what other clients begin with: nobody waits for an
+// answer that can't come.
 func TestWhatIsNoHTTP(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	for name, c := range map[string]struct{ text, want string }{

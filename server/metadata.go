@@ -18,10 +18,13 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// The instance metadata: what a program on a CVM instance asks http://metadata.tencentyun.com, in the forms that the official
-// SDKs read (Go cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js, Java CvmRoleCredential.java).
+// The instance metadata: what a program on a CVM instance asks
+// http://metadata.tencentyun.com, in the forms that the official SDKs read (Go
+// cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js, Java
+// CvmRoleCredential.java).
 
-// isMetadata reports whether a request is for the metadata, on a port that is for other things too.
+// isMetadata reports whether a request is for the metadata, on a port that is
+// for other things too.
 func isMetadata(r *http.Request) bool {
 	return tc3.IsMetadataHost(tc3.HostName(r.Host)) && !strings.HasPrefix(r.URL.Path, "/_ssmlocal/")
 }
@@ -35,8 +38,9 @@ var metadataLeaves = map[string]string{
 // roleFolders have the keys of the instance's roles, by the roles' names.
 var roleFolders = []string{"cam/security-credentials/", "cam/service-role-security-credentials/"}
 
-// serveMetadata answers as the metadata service does: plain text without a line end, 404 for what is not there. The log and the
-// metrics tell of it, the journal does not: it has the calls of the API.
+// serveMetadata answers as the metadata service does: plain text without a line
+// end, 404 for what is not there. The log and the metrics tell of it, the
+// journal does not: it has the calls of the API.
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	status, text := http.StatusMethodNotAllowed, ""
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -97,7 +101,8 @@ func listing(folder string) string {
 	return strings.Join(slices.Compact(below), "\n")
 }
 
-// roleReply is what the SDKs read. ExpiredTime must be a number, Expiration RFC 3339, Code exactly Success.
+// roleReply is what the SDKs read. ExpiredTime must be a number, Expiration RFC
+// 3339, Code exactly Success.
 type roleReply struct {
 	TmpSecretId, TmpSecretKey string
 	ExpiredTime               int64

@@ -24,8 +24,9 @@ func toEmulator(t *testing.T, s *servertest.Server) http.RoundTripper {
 	return trusting(t, s).Transport
 }
 
-// TestMetadata reads the instance's role and its keys on the main port and on one of its own: the same until they come near
-// their end, by the virtual clock.
+// TestMetadata reads the instance's role and its keys on the main port and on
+// one of its own: the same until they come near their end, by the virtual
+// clock.
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Metadata: "127.0.0.1:0"})
@@ -96,7 +97,8 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// TestBoundTwice binds a role of one name in two accounts: the name and the keys are the first one's.
+// TestBoundTwice binds a role of one name in two accounts: the name and the
+// keys are the first one's.
 func TestBoundTwice(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -110,8 +112,9 @@ func TestBoundTwice(t *testing.T) {
 	}
 }
 
-// TestRefreshOfProviders moves the virtual clock past the end of keys that live shorter than the SDK's margin: its credential
-// asks for others, as a program that runs for long must.
+// TestRefreshOfProviders moves the virtual clock past the end of keys that live
+// shorter than the SDK's margin: its credential asks for others, as a program
+// that runs for long must.
 func TestRefreshOfProviders(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	s.Import(`accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], roles: [{roleName: app, bound: true, durationSeconds: 60}]}]`)
@@ -145,7 +148,8 @@ func TestRefreshOfProviders(t *testing.T) {
 	}
 }
 
-// TestKeysThatEndSoon walks through the life of short-lived keys: none that is told ends so soon that Node's SDK asks again at once.
+// TestKeysThatEndSoon walks through the life of short-lived keys: none that is
+// told ends so soon that Node's SDK asks again at once.
 func TestKeysThatEndSoon(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -175,8 +179,9 @@ func TestKeysThatEndSoon(t *testing.T) {
 	}
 }
 
-// TestGoProviders runs the credential providers of Go's SDK, unchanged but for where the names lead: the instance's role, and
-// an assumed one. They change the SDK's globals, so nothing runs beside them.
+// TestGoProviders runs the credential providers of Go's SDK, unchanged but for
+// where the names lead: the instance's role, and an assumed one. They change
+// the SDK's globals, so nothing runs beside them.
 func TestGoProviders(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	s.Import("accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], secrets: [{secretName: db, secretString: hunter2}]}]")

@@ -17,8 +17,9 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// TestRandomRun does thousands of random steps on an emulator and on a plain model of the service, and compares every
-// answer. The model is written from the documentation, without the server's tables.
+// TestRandomRun does thousands of random steps on an emulator and on a plain
+// model of the service, and compares every answer. The model is written from
+// the documentation, without the server's tables.
 func TestRandomRun(t *testing.T) {
 	for range 4 {
 		seed := uint64(time.Now().UnixNano())
@@ -107,7 +108,8 @@ func (run *randomRun) step() {
 	}
 }
 
-// reload exports the state and imports it: nothing changes, in the state or in what comes after.
+// reload exports the state and imports it: nothing changes, in the state or in
+// what comes after.
 func (run *randomRun) reload() {
 	run.Helper()
 	if run.r.IntN(4) > 0 {
@@ -141,7 +143,8 @@ func (run *randomRun) createProduct(name string) {
 	})
 }
 
-// denied is what an action on product secrets says to another one, and what happens is only for Enabled ones.
+// denied is what an action on product secrets says to another one, and what
+// happens is only for Enabled ones.
 func (run *randomRun) denied(s *modelSecret) string {
 	switch {
 	case s == nil:
@@ -216,7 +219,8 @@ func (run *randomRun) free(name string) string {
 	return ""
 }
 
-// check calls an action and compares its code with the one that the model says; after a success the model changes.
+// check calls an action and compares its code with the one that the model says;
+// after a success the model changes.
 func (run *randomRun) check(action string, params object, want string, change func()) {
 	run.Helper()
 	run.checkReply(action, params, nil, want)
@@ -294,7 +298,8 @@ func (run *randomRun) delete(name string, days uint64) {
 			delete(run.secrets, name)
 			return
 		}
-		// The server's clock also runs by itself, so once the model's time is there, the server's is just past it.
+		// The server's clock also runs by itself, so once the model's time is
+		// there, the server's is just past it.
 		s.status, s.ends = "PendingDelete", run.now+time.Duration(days)*24*time.Hour
 	})
 }
@@ -484,8 +489,9 @@ func TestSpentNamesAreFree(t *testing.T) {
 	}
 }
 
-// TestSSHKeysByID finds the secret that a call names by its key: rules match it, and the journal tells it. A step of a script
-// that lets a call pass is no fault.
+// TestSSHKeysByID finds the secret that a call names by its key: rules match
+// it, and the journal tells it. A step of a script that lets a call pass is no
+// fault.
 func TestSSHKeysByID(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

@@ -163,7 +163,8 @@ func TestJournalStream(t *testing.T) {
 	}
 }
 
-// TestLimitsAreCounted tells how close a suite came to the documented rates, also where none hold.
+// TestLimitsAreCounted tells how close a suite came to the documented rates,
+// also where none hold.
 func TestLimitsAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -230,7 +231,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestTables looks at what the control plane tells of the build and the actions, and at readiness.
+// TestTables looks at what the control plane tells of the build and the
+// actions, and at readiness.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Version: "v1.2.3", Rates: map[string]int{"GetSecretValue": 7}})
@@ -260,8 +262,9 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestNoValueIsTold plants values wherever a client can send them, and looks for them in everything that is told: the log at
-// its finest, the journal, the stream, the metrics, errors.
+// TestNoValueIsTold plants values wherever a client can send them, and looks
+// for them in everything that is told: the log at its finest, the journal, the
+// stream, the metrics, errors.
 func TestNoValueIsTold(t *testing.T) {
 	t.Parallel()
 	const planted = "hunter2planted"
@@ -355,8 +358,9 @@ func TestTemporaryKeys(t *testing.T) {
 	}
 }
 
-// TestLogKeepsSecrets plants values everywhere a caller can put one and looks for them in a log of everything. It also
-// looks for what the log must have: which part of a signature is wrong.
+// TestLogKeepsSecrets plants values everywhere a caller can put one and looks
+// for them in a log of everything. It also looks for what the log must have:
+// which part of a signature is wrong.
 func TestLogKeepsSecrets(t *testing.T) {
 	var log safeBuffer
 	planted, key := "planted-value", "planted-key"
@@ -397,7 +401,8 @@ func TestLogKeepsSecrets(t *testing.T) {
 	}
 }
 
-// TestLongHeadersAreCut keeps no more of what a client sends at any length than what tells it apart.
+// TestLongHeadersAreCut keeps no more of what a client sends at any length than
+// what tells it apart.
 func TestLongHeadersAreCut(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -410,7 +415,8 @@ func TestLongHeadersAreCut(t *testing.T) {
 	}
 }
 
-// TestJournalKeepsNoBodies sends long forms that nobody signed: the journal keeps what it tells of them, not the forms.
+// TestJournalKeepsNoBodies sends long forms that nobody signed: the journal
+// keeps what it tells of them, not the forms.
 func TestJournalKeepsNoBodies(t *testing.T) {
 	s := servertest.New(t, server.Config{}) // not in parallel: the heap is everybody's
 	heap := func() uint64 {

@@ -15,12 +15,14 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// The forward proxy, for programs whose host is compiled in: what they send for the vendor's host names ends in this
-// emulator, and nothing goes anywhere else.
+// The forward proxy, for programs whose host is compiled in: what they send for
+// the vendor's host names ends in this emulator, and nothing goes anywhere
+// else.
 
-// proxy takes absolute-form requests and CONNECT for the vendor's host names, and for the emulator's
-// own addresses, of which others has those that are not the API's. PHP's streams send a path alone
-// to a proxy for plain HTTP: that is taken for the vendor's names.
+// proxy takes absolute-form requests and CONNECT for the vendor's host names,
+// and for the emulator's own addresses, of which others has those that are not
+// the API's. PHP's streams send a path alone to a proxy for plain HTTP: that is
+// taken for the vendor's names.
 func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect && r.URL.Host == "" && !tc3.IsVendorHost(tc3.HostName(r.Host)) {
@@ -69,8 +71,10 @@ func early(b *bufio.ReadWriter) []byte {
 	return slices.Clone(head)
 }
 
-// destination returns where what is meant for a host:port goes in, and what that is, "" for the API. It is found if this
-// emulator stands in for it: for the vendor's names and those of --tls-host; and if it is one of its own addresses.
+// destination returns where what is meant for a host:port goes in, and what
+// that is, "" for the API. It is found if this emulator stands in for it: for
+// the vendor's names and those of --tls-host; and if it is one of its own
+// addresses.
 func (s *Server) destination(to string, r *http.Request) (in listen.Queue, what string, found bool) {
 	name, number, _ := net.SplitHostPort(to)
 	if tc3.IsMetadataHost(name) && s.metadataOff {
@@ -95,7 +99,8 @@ func (s *Server) destination(to string, r *http.Request) (in listen.Queue, what 
 	return in, "", false
 }
 
-// isThisMachine reports whether a name, or an address, is that of the machine that a request has come to.
+// isThisMachine reports whether a name, or an address, is that of the machine
+// that a request has come to.
 func isThisMachine(name string, r *http.Request) bool {
 	ip := net.ParseIP(strings.Trim(name, "[]"))
 	if ip == nil {

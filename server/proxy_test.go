@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// TestPathAloneAtTheProxy sends what PHP's streams send to a proxy for plain HTTP: it is taken for
-// the vendor's names and for no others.
+// TestPathAloneAtTheProxy sends what PHP's streams send to a proxy for plain
+// HTTP: it is taken for the vendor's names and for no others.
 func TestPathAloneAtTheProxy(t *testing.T) {
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
 	proxy := strings.TrimPrefix(s.ProxyURL(), "http://")
@@ -31,8 +31,9 @@ func TestPathAloneAtTheProxy(t *testing.T) {
 	}
 }
 
-// TestProxy sends an unmodified client's requests through the proxy: the vendor's names end here, over HTTP and HTTPS, and
-// everything else is refused and counted.
+// TestProxy sends an unmodified client's requests through the proxy: the
+// vendor's names end here, over HTTP and HTTPS, and everything else is refused
+// and counted.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
@@ -95,7 +96,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestOddTunnels asks for tunnels in ways that no SDK does: a name of the vendor is one with whatever port, anything else is refused.
+// TestOddTunnels asks for tunnels in ways that no SDK does: a name of the
+// vendor is one with whatever port, anything else is refused.
 func TestOddTunnels(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0", TLSHosts: []string{"box.test"}})
@@ -119,7 +121,8 @@ func TestOddTunnels(t *testing.T) {
 	}
 }
 
-// TestProxyAndTheEmulator asks the emulator's own addresses through the proxy, which is no leak, and names hosts in odd ways.
+// TestProxyAndTheEmulator asks the emulator's own addresses through the proxy,
+// which is no leak, and names hosts in odd ways.
 func TestProxyAndTheEmulator(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0", Control: "127.0.0.1:0", Metadata: "127.0.0.1:0", TLSHosts: []string{"Secrets"}})

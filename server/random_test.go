@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestRandomSeedDrawsNothingTwice goes on after imports, refused ones and restarts without an id that is there already.
+// TestRandomSeedDrawsNothingTwice goes on after imports, refused ones and
+// restarts without an id that is there already.
 func TestRandomSeedDrawsNothingTwice(t *testing.T) {
 	t.Parallel()
 	seed, dir := uint64(7), t.TempDir()
@@ -50,7 +51,8 @@ func TestRandomSeedDrawsNothingTwice(t *testing.T) {
 	}
 }
 
-// TestEveryStartDrawsAnew starts on one data file with one random seed: no start repeats another, and two files' starts go alike.
+// TestEveryStartDrawsAnew starts on one data file with one random seed: no
+// start repeats another, and two files' starts go alike.
 func TestEveryStartDrawsAnew(t *testing.T) {
 	t.Parallel()
 	seed := uint64(42)

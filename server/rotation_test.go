@@ -19,7 +19,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// product returns the parameters of a product secret that rotates from a time on, "" for not at all.
+// product returns the parameters of a product secret that rotates from a time
+// on, "" for not at all.
 func product(name, begin string, days int) object {
 	p := object{
 		"SecretName": name, "UserNamePrefix": "app", "ProductName": "Mysql", "InstanceID": "cdb-1", "Domains": []string{"%"},
@@ -48,7 +49,8 @@ func value(t *testing.T, s *servertest.Server, name, version string) string {
 // inZone writes a time as the API does.
 func inZone(at time.Time) string { return ssm.FormatTime(at.UnixNano()) }
 
-// TestScheduledRotation sees rotations by policy happen, each at its own minute, and reads old and new values.
+// TestScheduledRotation sees rotations by policy happen, each at its own
+// minute, and reads old and new values.
 func TestScheduledRotation(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	begin := s.Clock.Now().Add(10 * 24 * time.Hour).Truncate(time.Second)
@@ -80,8 +82,9 @@ func TestScheduledRotation(t *testing.T) {
 	}
 }
 
-// TestAccountsAlternate rotates by hand again and again: the two accounts take turns with new passwords, every archived
-// value stays as it was, and the history never grows past ten.
+// TestAccountsAlternate rotates by hand again and again: the two accounts take
+// turns with new passwords, every archived value stays as it was, and the
+// history never grows past ten.
 func TestAccountsAlternate(t *testing.T) {
 	s := servertest.New(t, server.Config{Unlimited: true})
 	must(t, s.Call("CreateProductSecret", product("db", "", 0), nil))
@@ -123,7 +126,8 @@ func TestAccountsAlternate(t *testing.T) {
 	}
 }
 
-// TestDisabledSecretsSkipTheirTurn lets a turn pass while the secret is disabled: it is not made up for.
+// TestDisabledSecretsSkipTheirTurn lets a turn pass while the secret is
+// disabled: it is not made up for.
 func TestDisabledSecretsSkipTheirTurn(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	begin := s.Clock.Now().Add(time.Hour)
@@ -141,8 +145,9 @@ func TestDisabledSecretsSkipTheirTurn(t *testing.T) {
 	}
 }
 
-// TestEventsAcrossARestart cuts a year in two with a restart, with time passing while the server is down: everything
-// happens once and in order, as it does without the cut.
+// TestEventsAcrossARestart cuts a year in two with a restart, with time passing
+// while the server is down: everything happens once and in order, as it does
+// without the cut.
 func TestEventsAcrossARestart(t *testing.T) {
 	config := server.Config{Data: t.TempDir(), Unlimited: true}
 	s := servertest.New(t, config)
@@ -173,7 +178,8 @@ func TestEventsAcrossARestart(t *testing.T) {
 	}
 }
 
-// TestParallelMoves moves one clock from many tests at once: every event is told to one of them.
+// TestParallelMoves moves one clock from many tests at once: every event is
+// told to one of them.
 func TestParallelMoves(t *testing.T) {
 	s := servertest.New(t, server.Config{Unlimited: true})
 	for i := range 20 {
@@ -191,7 +197,8 @@ func TestParallelMoves(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// 360 days: each rotates at its begin and eleven or twelve times after it. What was due before a move is none's.
+	// 360 days: each rotates at its begin and eleven or twelve times after it.
+	// What was due before a move is none's.
 	if told < 20*11 || told > 20*13 {
 		t.Errorf("%d events were told", told)
 	}
@@ -235,7 +242,8 @@ func TestControlRefusesOtherSites(t *testing.T) {
 	}
 }
 
-// TestControlByName calls the control plane, and the metadata's own address, by names that may and may not lead here.
+// TestControlByName calls the control plane, and the metadata's own address, by
+// names that may and may not lead here.
 func TestControlByName(t *testing.T) {
 	s := servertest.New(t, server.Config{TLSHosts: []string{"secrets.example.com"}, Metadata: "127.0.0.1:0"})
 	for host, want := range map[string]int{
@@ -301,8 +309,9 @@ func TestOtherServices(t *testing.T) {
 	}
 }
 
-// TestAccessKeysSign rotates an API key: what the secret holds really signs calls, the key before it goes on until the
-// next rotation, and all of them end with the secret.
+// TestAccessKeysSign rotates an API key: what the secret holds really signs
+// calls, the key before it goes on until the next rotation, and all of them end
+// with the secret.
 func TestAccessKeysSign(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	post := func(method, path, body string) {
@@ -341,7 +350,8 @@ func TestAccessKeysSign(t *testing.T) {
 	expect(keys[2], "AuthFailure.SecretIdNotFound")
 }
 
-// TestClockIsSetExactly freezes the clock at a moment: it stands there to the nanosecond. A move that is refused leaves it as it was.
+// TestClockIsSetExactly freezes the clock at a moment: it stands there to the
+// nanosecond. A move that is refused leaves it as it was.
 func TestClockIsSetExactly(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

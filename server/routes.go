@@ -12,8 +12,10 @@ import (
 	"ssmlocal/server/control"
 )
 
-// routes is every URL of the API's addresses. The API answers on any path and any method, as its errors have to come out
-// in its own envelope; what is not the API lives under /_ssmlocal/, or, the instance metadata, under a host name of its own.
+// routes is every URL of the API's addresses. The API answers on any path and
+// any method, as its errors have to come out in its own envelope; what is not
+// the API lives under /_ssmlocal/, or, the instance metadata, under a host name
+// of its own.
 func (s *Server) routes(withControl bool) http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
@@ -47,8 +49,10 @@ func (s *Server) routes(withControl bool) http.Handler {
 	})
 }
 
-// growStack makes room for a call on a goroutine's stack in one step. HTTP/2 has a goroutine for each request, whose stack would be
-// doubled and copied in the depths of the call again and again: 9 of 82 µs CPU a call. HTTP/1.1 has one for each connection.
+// growStack makes room for a call on a goroutine's stack in one step. HTTP/2
+// has a goroutine for each request, whose stack would be doubled and copied in
+// the depths of the call again and again: 9 of 82 µs CPU a call. HTTP/1.1 has
+// one for each connection.
 //
 //go:noinline
 func growStack(n int) byte {

@@ -50,7 +50,8 @@ func (c *sdk) call(action string, params object) (reply object, code string) {
 	c.called[action] = true
 	request := tchttp.NewCommonRequest("ssm", "2019-09-23", action)
 	if c.pairs {
-		// The generic request makes no pairs of its parameters; the typed ones do, in this form.
+		// The generic request makes no pairs of its parameters; the typed ones
+		// do, in this form.
 		flatten(request.GetParams(), "", params)
 	} else if err := request.SetActionParameters(params); err != nil {
 		c.t.Fatal(err)
@@ -117,7 +118,8 @@ func (c *sdk) fails(code, action string, params object) {
 	}
 }
 
-// TestGoSDK drives a secret through its life with every signature and method of the official client.
+// TestGoSDK drives a secret through its life with every signature and method of
+// the official client.
 func TestGoSDK(t *testing.T) {
 	for _, signature := range []string{"TC3-HMAC-SHA256", "HmacSHA1", "HmacSHA256"} {
 		for _, method := range []string{http.MethodPost, http.MethodGet} {

@@ -1,6 +1,7 @@
-// Package server puts the emulator together: the ports (listen), the API (gateway), the control
-// plane (control) and what all of them are about (backend). It has two small handlers of its own,
-// the forward proxy and the instance metadata, and the table of who answers which URL (routes.go).
+// Package server puts the emulator together: the ports (listen), the API
+// (gateway), the control plane (control) and what all of them are about
+// (backend). It has two small handlers of its own, the forward proxy and the
+// instance metadata, and the table of who answers which URL (routes.go).
 package server
 
 import (
@@ -45,8 +46,8 @@ type Server struct {
 	sniffer         *listen.Sniffer
 }
 
-// New checks the configuration, listens, and opens the data file, in this order: if one fails, nothing of the next is
-// touched.
+// New checks the configuration, listens, and opens the data file, in this
+// order: if one fails, nothing of the next is touched.
 func New(c Config) (*Server, error) {
 	s := assemble(c)
 	if err := s.configure(c); err != nil {
@@ -222,7 +223,8 @@ func (s *Server) Addrs() []string {
 	return addresses
 }
 
-// ControlAddr, ProxyAddr and MetadataAddr return the addresses of these as host:port, "" for what has none of its own.
+// ControlAddr, ProxyAddr and MetadataAddr return the addresses of these as
+// host:port, "" for what has none of its own.
 func (s *Server) ControlAddr() string  { return s.ownAddr(controlPlane) }
 func (s *Server) ProxyAddr() string    { return s.ownAddr(theProxy) }
 func (s *Server) MetadataAddr() string { return s.ownAddr(theMetadata) }

@@ -22,11 +22,12 @@ import (
 
 var update = flag.Bool("update", false, "write the sessions' answers anew")
 
-// TestSessions replays the files of testdata/sessions. A line that starts with "> " is a call, an action and its
-// parameters in JSON; the line after it is what must come back. "> PUT /tasks {…}" is a call of the control plane,
-// "> tag …" and "> sts …" are calls of these services,
-// "> advance 72h" moves the clock, "> region X" and "> account ID" say where the following calls go. Times, ids and KMS
-// keys are replaced by what they are.
+// TestSessions replays the files of testdata/sessions. A line that starts with
+// "> " is a call, an action and its parameters in JSON; the line after it is
+// what must come back. "> PUT /tasks {…}" is a call of the control plane, ">
+// tag …" and "> sts …" are calls of these services, "> advance 72h" moves the
+// clock, "> region X" and "> account ID" say where the following calls go.
+// Times, ids and KMS keys are replaced by what they are.
 func TestSessions(t *testing.T) {
 	files, err := filepath.Glob("testdata/sessions/*.txt")
 	if err != nil || len(files) == 0 {
@@ -53,8 +54,9 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestEveryControlHasASession lets no call of the control plane be without one. What streams, or is no JSON, has tests of its
-// own, in observe_test.go, state_test.go and tls_test.go.
+// TestEveryControlHasASession lets no call of the control plane be without one.
+// What streams, or is no JSON, has tests of its own, in observe_test.go,
+// state_test.go and tls_test.go.
 func TestEveryControlHasASession(t *testing.T) {
 	files, _ := filepath.Glob("testdata/sessions/*.txt")
 	var all strings.Builder
@@ -149,7 +151,8 @@ func (s *session) do(call string) string {
 	return s.call("ssm", "2019-09-23", verb, rest)
 }
 
-// control calls the control plane and returns the status, if it is an error's, and the body on one line.
+// control calls the control plane and returns the status, if it is an error's,
+// and the body on one line.
 func (s *session) control(method, rest string) string {
 	s.t.Helper()
 	path, body, _ := strings.Cut(rest, " ")

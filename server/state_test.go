@@ -56,7 +56,8 @@ func putState(t *testing.T, s *servertest.Server, query, text string) (int, stri
 	return ask(t, s, http.MethodPut, "/state"+query, text)
 }
 
-// TestRoundTrip exports what each built-in seed made, imports it elsewhere and exports that: the same text.
+// TestRoundTrip exports what each built-in seed made, imports it elsewhere and
+// exports that: the same text.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, name := range fixtures.Seeds() {
@@ -73,8 +74,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestResetUnderLoad replaces the state again and again while clients look, with two key pairs that take turns: who gets in with
-// one sees the whole of a state to which it belongs.
+// TestResetUnderLoad replaces the state again and again while clients look,
+// with two key pairs that take turns: who gets in with one sees the whole of a
+// state to which it belongs.
 func TestResetUnderLoad(t *testing.T) {
 	t.Parallel()
 	text := func(n int) string {
@@ -141,8 +143,8 @@ func TestResetUnderLoad(t *testing.T) {
 	}
 }
 
-// TestResetForgets leaves nothing of what was before: calls, budgets, how tasks go. One account's reset leaves the others' calls and
-// budgets, and the tasks.
+// TestResetForgets leaves nothing of what was before: calls, budgets, how tasks
+// go. One account's reset leaves the others' calls and budgets, and the tasks.
 func TestResetForgets(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Auth: account.Any})
@@ -258,7 +260,8 @@ func TestRefusedStateChangesNothing(t *testing.T) {
 	}
 }
 
-// TestSeedsAndDataFile starts with seeds on a new file, on the same file once more, and returns to the seeds.
+// TestSeedsAndDataFile starts with seeds on a new file, on the same file once
+// more, and returns to the seeds.
 func TestSeedsAndDataFile(t *testing.T) {
 	t.Parallel()
 	dir, seeds := t.TempDir(), t.TempDir()
@@ -304,7 +307,8 @@ func TestSeedsAndDataFile(t *testing.T) {
 	}
 }
 
-// TestBadSeeds refuses to start with the line and the field, and leaves a data file without a state.
+// TestBadSeeds refuses to start with the line and the field, and leaves a data
+// file without a state.
 func TestBadSeeds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -365,8 +369,9 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestRandomSeed records one session on two servers with the same seed and a clock that stands still: byte for byte the same
-// answers, but for the SSH key. After a reset they come once more.
+// TestRandomSeed records one session on two servers with the same seed and a
+// clock that stands still: byte for byte the same answers, but for the SSH key.
+// After a reset they come once more.
 func TestRandomSeed(t *testing.T) {
 	t.Parallel()
 	seed := filepath.Join(t.TempDir(), "seed.yaml")
@@ -508,8 +513,9 @@ accounts:
 	}
 }
 
-// TestOrderOfTheService enables the service by many calls at once, with two tokens: one order is
-// made, and a retry gets it again, also after a restart, and after an export and an import.
+// TestOrderOfTheService enables the service by many calls at once, with two
+// tokens: one order is made, and a retry gets it again, also after a restart,
+// and after an export and an import.
 func TestOrderOfTheService(t *testing.T) {
 	t.Parallel()
 	const none = "accounts: [{uin: 100000000001, service: none, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}]}]"
@@ -558,7 +564,8 @@ func TestOrderOfTheService(t *testing.T) {
 	}
 }
 
-// TestEmptiedFileIsNotSeeded deletes what a seed made, and moves the clock of a file that holds nothing: neither start is a first.
+// TestEmptiedFileIsNotSeeded deletes what a seed made, and moves the clock of a
+// file that holds nothing: neither start is a first.
 func TestEmptiedFileIsNotSeeded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -587,7 +594,8 @@ func TestEmptiedFileIsNotSeeded(t *testing.T) {
 	}
 }
 
-// TestExportOfABusyServer imports what was exported while secrets were made and changed at once: no value is older than its secret.
+// TestExportOfABusyServer imports what was exported while secrets were made and
+// changed at once: no value is older than its secret.
 func TestExportOfABusyServer(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})
@@ -612,7 +620,8 @@ func TestExportOfABusyServer(t *testing.T) {
 	}
 }
 
-// TestExportHoldsNobodyUp exports a state with keys still to be made beside a reset of another account: calls go on meanwhile.
+// TestExportHoldsNobodyUp exports a state with keys still to be made beside a
+// reset of another account: calls go on meanwhile.
 func TestExportHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})
@@ -641,7 +650,8 @@ func TestExportHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// TestExportsAreComplete exports while SSH secrets without pairs are imported again and again: each export has the pairs.
+// TestExportsAreComplete exports while SSH secrets without pairs are imported
+// again and again: each export has the pairs.
 func TestExportsAreComplete(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

@@ -76,8 +76,8 @@ type temporary struct {
 	Code                             string
 }
 
-// TestTemporaryKeysOfSTS uses keys of each kind: they may do what their role and their policy allow, say who they are, and end
-// with the virtual clock.
+// TestTemporaryKeysOfSTS uses keys of each kind: they may do what their role
+// and their policy allow, say who they are, and end with the virtual clock.
 func TestTemporaryKeysOfSTS(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -141,8 +141,9 @@ accounts:
 	}
 }
 
-// TestTemporaryKeysOutliveAReset: a program that has fetched keys goes on with them, with what its role may do then and with as
-// much of their life left; expired ones are told from unknown ones.
+// TestTemporaryKeysOutliveAReset: a program that has fetched keys goes on with
+// them, with what its role may do then and with as much of their life left;
+// expired ones are told from unknown ones.
 func TestTemporaryKeysOutliveAReset(t *testing.T) {
 	t.Parallel()
 	seed := filepath.Join(t.TempDir(), "seed.yaml")
@@ -202,8 +203,8 @@ accounts:
 	}
 }
 
-// TestFederatedKeysAndTheirUser replaces the state under keys of a federated user: they may do what the keys that asked for them
-// may, and end with them.
+// TestFederatedKeysAndTheirUser replaces the state under keys of a federated
+// user: they may do what the keys that asked for them may, and end with them.
 func TestFederatedKeysAndTheirUser(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -225,7 +226,8 @@ func TestFederatedKeysAndTheirUser(t *testing.T) {
 	}
 }
 
-// TestFederatedKeysOfAHeldKey replaces the state by itself under keys of a federated user whose caller has a key that a secret holds.
+// TestFederatedKeysOfAHeldKey replaces the state by itself under keys of a
+// federated user whose caller has a key that a secret holds.
 func TestFederatedKeysOfAHeldKey(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

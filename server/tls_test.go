@@ -30,7 +30,8 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// trusting returns a client that trusts the emulator's CA alone and finds every host name at the emulator.
+// trusting returns a client that trusts the emulator's CA alone and finds every
+// host name at the emulator.
 func trusting(t *testing.T, s *servertest.Server, protocols ...string) *http.Client {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -47,7 +48,8 @@ func trusting(t *testing.T, s *servertest.Server, protocols ...string) *http.Cli
 	return &http.Client{Transport: transport}
 }
 
-// TestTLS speaks TLS with the port that speaks plain HTTP, with HTTP/1.1 and 2, under every name that a program may use.
+// TestTLS speaks TLS with the port that speaks plain HTTP, with HTTP/1.1 and 2,
+// under every name that a program may use.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{TLSHosts: []string{"secrets", "10.1.2.3"}})
@@ -86,7 +88,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestWithoutAName is a client that names no host: its certificate holds for this machine and for the vendor's names.
+// TestWithoutAName is a client that names no host: its certificate holds for
+// this machine and for the vendor's names.
 func TestWithoutAName(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -184,7 +187,8 @@ func (v *versions) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// TestSchemeInHostOverTLS sends what Python's SDK makes of an endpoint that is written https://….
+// TestSchemeInHostOverTLS sends what Python's SDK makes of an endpoint that is
+// written https://….
 func TestSchemeInHostOverTLS(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -204,8 +208,9 @@ func TestSchemeInHostOverTLS(t *testing.T) {
 	}
 }
 
-// TestSilentConnections opens many that say nothing, or begin something and stop: others are served meanwhile, and the server ends
-// without waiting for them.
+// TestSilentConnections opens many that say nothing, or begin something and
+// stop: others are served meanwhile, and the server ends without waiting for
+// them.
 func TestSilentConnections(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -241,7 +246,8 @@ func TestSilentConnections(t *testing.T) {
 	}
 }
 
-// TestDropOverTLS ends a connection without TLS's goodbye, which a client would take for an orderly end.
+// TestDropOverTLS ends a connection without TLS's goodbye, which a client would
+// take for an orderly end.
 func TestDropOverTLS(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -261,7 +267,8 @@ func TestDropOverTLS(t *testing.T) {
 	}
 }
 
-// TestCAIsKept finds the same CA after a restart, in files for the owner alone, and doesn't replace one that programs trust.
+// TestCAIsKept finds the same CA after a restart, in files for the owner alone,
+// and doesn't replace one that programs trust.
 func TestCAIsKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -328,8 +335,9 @@ func TestGivenCertificate(t *testing.T) {
 	}
 }
 
-// TestGivenCertificateOfACA serves a certificate that a CA has issued: the CA is what to trust, and if the file doesn't have it, the log
-// says so. A key in the file is told to nobody.
+// TestGivenCertificateOfACA serves a certificate that a CA has issued: the CA
+// is what to trust, and if the file doesn't have it, the log says so. A key in
+// the file is told to nobody.
 func TestGivenCertificateOfACA(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -385,7 +393,8 @@ func TestGivenCertificateOfACA(t *testing.T) {
 	}
 }
 
-// TestUntrustedIsExplained tells whom a word helps: a client that doesn't trust the certificate.
+// TestUntrustedIsExplained tells whom a word helps: a client that doesn't trust
+// the certificate.
 func TestUntrustedIsExplained(t *testing.T) {
 	t.Parallel()
 	told, log := io.Pipe()

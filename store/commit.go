@@ -37,13 +37,16 @@ type write struct {
 	turn   chan bool // true: lead the next commit; false: committed by another
 }
 
-// Update runs do in a read-write transaction and returns when what it wrote is on disk. If do returns an error or
-// panics, nothing of it is kept and the error or the panic reaches the caller of Update, no one else.
+// Update runs do in a read-write transaction and returns when what it wrote is
+// on disk. If do returns an error or panics, nothing of it is kept and the
+// error or the panic reaches the caller of Update, no one else.
 //
-// An idle caller commits at once on its own goroutine. Callers that come while a commit is being written are committed
-// together by the first of them, with one sync: do may therefore run on another goroutine than its caller's, after
-// other writers in the same bbolt transaction, but never beside another writer. It may run twice, if the first
-// transaction is taken back: what it sets outside must be right then, too.
+// An idle caller commits at once on its own goroutine. Callers that come while
+// a commit is being written are committed together by the first of them, with
+// one sync: do may therefore run on another goroutine than its caller's, after
+// other writers in the same bbolt transaction, but never beside another writer.
+// It may run twice, if the first transaction is taken back: what it sets
+// outside must be right then, too.
 func (d *DB) Update(do func(*Tx) error) error {
 	w := &write{do: do, turn: make(chan bool, 1)}
 	d.mu.Lock()
@@ -176,7 +179,8 @@ func (d *DB) whole(b *bbolt.Tx) error {
 	return nil
 }
 
-// run runs one writer and takes back what it wrote if it failed, so that the others in its group are not touched.
+// run runs one writer and takes back what it wrote if it failed, so that the
+// others in its group are not touched.
 func (tx *Tx) run(w *write) error {
 	func() {
 		defer func() {
@@ -243,7 +247,8 @@ func (tx *Tx) delete(b *bbolt.Bucket, key []byte) error {
 	return b.Delete(key)
 }
 
-// remember notes what stands under key, as a copy: bbolt's memory may move before the end of the transaction.
+// remember notes what stands under key, as a copy: bbolt's memory may move
+// before the end of the transaction.
 func (tx *Tx) remember(b *bbolt.Bucket, key []byte) {
 	c := change{bucket: b, key: key}
 	if old := b.Get(key); old != nil {

@@ -12,8 +12,9 @@ import (
 
 // A Query asks for a page of the records that stand in certain lists.
 type Query struct {
-	// All has groups of list names. A record answers if it stands in one list of every group. The lists of one group
-	// must have no record in common, and all must order their records alike.
+	// All has groups of list names. A record answers if it stands in one list
+	// of every group. The lists of one group must have no record in common, and
+	// all must order their records alike.
 	All [][]string
 	// Match, if not nil, must also hold for the record's key.
 	Match func(key []byte) bool
@@ -54,7 +55,8 @@ func (t *Table[T]) Select(tx *Tx, q Query) Page {
 	return l.sift(groups[0], groups[1:], q)
 }
 
-// First returns the first entry of a list: the lowest order, and the key of the record that has it.
+// First returns the first entry of a list: the lowest order, and the key of the
+// record that has it.
 func (t *Table[T]) First(tx *Tx, name string) (order uint64, key []byte, ok bool) {
 	first := t.Until(tx, name, math.MaxUint64, 1, nil)
 	if len(first) == 0 {
@@ -126,7 +128,8 @@ type walk struct {
 	reverse bool
 }
 
-// head is a cursor in one list. entry is the entry's key without the list number, nil at the end of the list.
+// head is a cursor in one list. entry is the entry's key without the list
+// number, nil at the end of the list.
 type head struct {
 	cursor *bbolt.Cursor
 	number uint32
@@ -182,7 +185,8 @@ func (h *head) advance(reverse bool) {
 	h.set(k)
 }
 
-// next returns the next entry, order (8) ‖ record key, or nil at the end. It is valid until the transaction ends.
+// next returns the next entry, order (8) ‖ record key, or nil at the end. It is
+// valid until the transaction ends.
 func (w *walk) next() []byte {
 	var best *head
 	for i := range w.heads {

@@ -1,7 +1,8 @@
 // Package store keeps typed records in one bbolt file.
 //
-// The promise: a write that was acknowledged is on disk (unless the store is temporary), a write that failed left
-// nothing behind, and concurrent writes share one sync of the disk.
+// The promise: a write that was acknowledged is on disk (unless the store is
+// temporary), a write that failed left nothing behind, and concurrent writes
+// share one sync of the disk.
 //
 // Layout of the file, format 2. Every name below is a bucket at the root:
 //
@@ -13,8 +14,9 @@
 // Format 1 had a fourth bucket for each table with lists, <table>.marks, which is
 // removed when the file is opened.
 //
-// All integers are big-endian, so that byte order is their order. The package knows tables and lists; what a record
-// means is the business of those who declare the tables.
+// All integers are big-endian, so that byte order is their order. The package
+// knows tables and lists; what a record means is the business of those who
+// declare the tables.
 package store
 
 import (
@@ -57,7 +59,8 @@ var (
 	formatKey  = []byte("format")
 )
 
-// A Bucketer names the buckets that must exist for it and checks what they hold; a Table is one.
+// A Bucketer names the buckets that must exist for it and checks what they
+// hold; a Table is one.
 type Bucketer interface {
 	buckets() [][]byte
 	check(tx *Tx, skip Skip) error
@@ -145,8 +148,9 @@ func create(file string, tables []Bucketer) error {
 	return nil
 }
 
-// OpenTemp opens an empty store that leaves nothing behind. Its file is unlinked as soon as it is open where the
-// system allows that, so even a killed process leaves no file; nothing is synced.
+// OpenTemp opens an empty store that leaves nothing behind. Its file is
+// unlinked as soon as it is open where the system allows that, so even a killed
+// process leaves no file; nothing is synced.
 func OpenTemp(tables ...Bucketer) (*DB, error) {
 	dir, err := os.MkdirTemp("", "ssmlocal-")
 	if err != nil {
@@ -250,7 +254,8 @@ func probe(file string) error {
 	return nil
 }
 
-// guard turns the fault of a damaged page, a panic or a memory fault beyond the end of the file, into ErrDamaged.
+// guard turns the fault of a damaged page, a panic or a memory fault beyond the
+// end of the file, into ErrDamaged.
 func guard(file string, err *error) func() {
 	before := debug.SetPanicOnFault(true)
 	return func() {
@@ -333,8 +338,8 @@ func (d *DB) prepare() error {
 	})
 }
 
-// checkFormat refuses a file that another program made or whose format this build can't read. A file without any
-// bucket is a new one.
+// checkFormat refuses a file that another program made or whose format this
+// build can't read. A file without any bucket is a new one.
 func checkFormat(tx *bbolt.Tx) error {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {

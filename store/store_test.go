@@ -97,8 +97,9 @@ func TestPanicReachesOnlyItsCaller(t *testing.T) {
 	}
 }
 
-// TestSharedCommits lets many writers meet in shared commits, some of which fail or panic after they wrote: each gets
-// its own outcome, and exactly what was acknowledged is there.
+// TestSharedCommits lets many writers meet in shared commits, some of which
+// fail or panic after they wrote: each gets its own outcome, and exactly what
+// was acknowledged is there.
 func TestSharedCommits(t *testing.T) {
 	db := storetest.Open(t, fruits)
 	refused := errors.New("refused")
@@ -151,7 +152,8 @@ func TestWriteInViewIsRefused(t *testing.T) {
 	}
 }
 
-// TestSelect compares every answer with a search through a plain slice, over random data and random queries.
+// TestSelect compares every answer with a search through a plain slice, over
+// random data and random queries.
 func TestSelect(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -246,8 +248,8 @@ func search(model map[string]fruit, q store.Query) (page []string, total uint64)
 	return keys[:min(q.Limit, uint64(len(keys)))], total
 }
 
-// TestLongLists fills lists far beyond what one mark counts, in and out of order, empties them in part and whole, and
-// reads pages everywhere.
+// TestLongLists fills lists far beyond what one mark counts, in and out of
+// order, empties them in part and whole, and reads pages everywhere.
 func TestLongLists(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -365,8 +367,8 @@ func TestTempLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestRefusedFiles opens what can't be opened: each is refused with the right reason and a next step, and is left as
-// it was.
+// TestRefusedFiles opens what can't be opened: each is refused with the right
+// reason and a next step, and is left as it was.
 func TestRefusedFiles(t *testing.T) {
 	whole := wholeFile(t)
 	for _, c := range []struct {
@@ -538,8 +540,9 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyWhileWritten copies a store again and again while records of a page and more are overwritten: each copy is whole, and
-// its records are of one moment.
+// TestCopyWhileWritten copies a store again and again while records of a page
+// and more are overwritten: each copy is whole, and its records are of one
+// moment.
 func TestCopyWhileWritten(t *testing.T) {
 	t.Parallel()
 	db, err := store.OpenTemp(fruits)
@@ -602,7 +605,8 @@ func TestCopyWhileWritten(t *testing.T) {
 	}
 }
 
-// TestFileIsItsOwners opens a file that everybody may read, as one that was copied from a backup: afterwards nobody else may.
+// TestFileIsItsOwners opens a file that everybody may read, as one that was
+// copied from a backup: afterwards nobody else may.
 func TestFileIsItsOwners(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -624,7 +628,8 @@ func TestFileIsItsOwners(t *testing.T) {
 	}
 }
 
-// TestCopyNeedsNoOtherPlace copies a kept store where there is no directory for temporary files, as in a container.
+// TestCopyNeedsNoOtherPlace copies a kept store where there is no directory for
+// temporary files, as in a container.
 func TestCopyNeedsNoOtherPlace(t *testing.T) {
 	dir := t.TempDir()
 	db, err := store.OpenDir(dir, fruits)

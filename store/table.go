@@ -10,8 +10,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A Table keeps records of one type under keys of bytes, and lists of them in an order of their own.
-// Tables are declared once, as package variables, and are given to Open.
+// A Table keeps records of one type under keys of bytes, and lists of them in
+// an order of their own. Tables are declared once, as package variables, and
+// are given to Open.
 type Table[T any] struct {
 	// Name is the bucket's name.
 	Name string
@@ -87,7 +88,8 @@ func (t *Table[T]) Put(tx *Tx, key []byte, record *T) error {
 	return tx.put(t.bucket(tx), key, value)
 }
 
-// Delete removes the record under key from the table and from the lists; without one it does nothing.
+// Delete removes the record under key from the table and from the lists;
+// without one it does nothing.
 func (t *Table[T]) Delete(tx *Tx, key []byte) error {
 	if err := t.reindex(tx, key, nil); err != nil {
 		return err
@@ -95,8 +97,9 @@ func (t *Table[T]) Delete(tx *Tx, key []byte) error {
 	return tx.delete(t.bucket(tx), key)
 }
 
-// Scan calls visit with every record whose key starts with prefix, in key order, until visit returns an error.
-// The key is valid until visit returns. visit must not write to the table.
+// Scan calls visit with every record whose key starts with prefix, in key
+// order, until visit returns an error. The key is valid until visit returns.
+// visit must not write to the table.
 func (t *Table[T]) Scan(tx *Tx, prefix []byte, visit func(key []byte, record *T) error) error {
 	c := t.bucket(tx).Cursor()
 	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {

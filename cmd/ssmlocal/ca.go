@@ -23,7 +23,8 @@ type caCommand struct {
 	InstallHint bool   `help:"Print how each language comes to trust it."`
 }
 
-// trustPassword is that of the truststore, which holds no secret: the one that Java's own truststore has.
+// trustPassword is that of the truststore, which holds no secret: the one that
+// Java's own truststore has.
 const trustPassword = pkcs12.DefaultPassword
 
 // Run prints the certificate, or how to trust it.

@@ -23,7 +23,8 @@ type target struct {
 	URL string `placeholder:"URL" help:"Where the emulator is. Default: the address in SSMLOCAL_LISTEN, else http://127.0.0.1:9023."`
 }
 
-// find works out the default: a server and the commands beside it may be told of their address in one variable.
+// find works out the default: a server and the commands beside it may be told
+// of their address in one variable.
 func (t *target) find() {
 	if t.URL != "" {
 		return
@@ -45,8 +46,9 @@ func (t *target) parse() (*url.URL, error) {
 	return u, nil
 }
 
-// call calls the control plane of a running emulator with a body in JSON, nil for none, and returns the answer's body. An
-// answer that is an error becomes one.
+// call calls the control plane of a running emulator with a body in JSON, nil
+// for none, and returns the answer's body. An answer that is an error becomes
+// one.
 func (t *target) call(ctx context.Context, method, path string, body any) ([]byte, error) {
 	var text []byte
 	if body != nil {

@@ -61,7 +61,8 @@ func union(a, b []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat([]string{}, a, b))))
 }
 
-// keepRecord compares what a client proved with what the page of all of them is made from; -update writes it.
+// keepRecord compares what a client proved with what the page of all of them is
+// made from; -update writes it.
 func keepRecord(t *testing.T, name, record string) {
 	t.Helper()
 	text, err := os.ReadFile(record)
@@ -90,8 +91,9 @@ func keepRecord(t *testing.T, name, record string) {
 	}
 }
 
-// TestClientsPage keeps the page of what was proven with which client current; -update writes it. The records beside it are
-// written and compared by TestOfficialClients, which CI runs with every client.
+// TestClientsPage keeps the page of what was proven with which client current;
+// -update writes it. The records beside it are written and compared by
+// TestOfficialClients, which CI runs with every client.
 func TestClientsPage(t *testing.T) {
 	files, err := filepath.Glob("../../fixtures/clients/*.json")
 	if err != nil || len(files) == 0 {

@@ -1,4 +1,5 @@
-// Command ssmlocal is a local emulator of Tencent Cloud Secrets Manager (SSM, API version 2019-09-23).
+// Command ssmlocal is a local emulator of Tencent Cloud Secrets Manager (SSM,
+// API version 2019-09-23).
 //
 // Exit codes: 0 for success, 1 for what failed while running, 2 for a command line that
 // can't be understood, 130 for a command that was interrupted.

@@ -20,7 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write generated parts anew")
 
-// TestMain lets this test binary stand in for the program: with the variable set it is ssmlocal.
+// TestMain lets this test binary stand in for the program: with the variable
+// set it is ssmlocal.
 func TestMain(m *testing.M) {
 	if os.Getenv("SSMLOCAL_TEST_MAIN") == "1" {
 		os.Unsetenv("SSMLOCAL_TEST_MAIN")
@@ -52,8 +53,8 @@ func badSeed(t *testing.T) string {
 	return file
 }
 
-// TestMistakes makes mistakes on the command line: each ends in one clear line, with the right exit code, and nothing
-// is written.
+// TestMistakes makes mistakes on the command line: each ends in one clear line,
+// with the right exit code, and nothing is written.
 func TestMistakes(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -243,7 +244,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestPrinted compares what the commands print with files: help, and the settings of the clients.
+// TestPrinted compares what the commands print with files: help, and the
+// settings of the clients.
 func TestPrinted(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"serve", "--help"}, {"health", "--help"}, {"env", "--help"}, {"clock", "--help"}, {"clock", "advance", "--help"}, {"env"},

@@ -78,8 +78,9 @@ func (p *program) call(action string, params map[string]any) (reply map[string]a
 	return envelope.Response, "", nil
 }
 
-// TestCrash writes under load, kills the program with SIGKILL and starts it again, several times on one file: every
-// write that was acknowledged is there, and the file is whole.
+// TestCrash writes under load, kills the program with SIGKILL and starts it
+// again, several times on one file: every write that was acknowledged is there,
+// and the file is whole.
 func TestCrash(t *testing.T) {
 	data := t.TempDir()
 	acknowledged := &writes{values: map[string]string{}}
@@ -94,8 +95,9 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// writes is what was acknowledged: the last value of each secret. Where a write was under way when the program was
-// killed, its value may also have come through.
+// writes is what was acknowledged: the last value of each secret. Where a write
+// was under way when the program was killed, its value may also have come
+// through.
 type writes struct {
 	mu      sync.Mutex
 	values  map[string]string
@@ -103,7 +105,8 @@ type writes struct {
 	counter atomic.Int64
 }
 
-// writeUntilKilled lets eight writers create and update secrets, and kills the program after a few hundred answers.
+// writeUntilKilled lets eight writers create and update secrets, and kills the
+// program after a few hundred answers.
 func (p *program) writeUntilKilled(round int, w *writes) {
 	p.Helper()
 	w.unsure = map[string]string{}
@@ -164,8 +167,9 @@ func checkFile(t *testing.T, data string) {
 	}
 }
 
-// TestCrashInAnAdvance kills the program while years of rotations are under way and starts it again: its clock is no
-// earlier than its data, and what was left to do is done, once.
+// TestCrashInAnAdvance kills the program while years of rotations are under way
+// and starts it again: its clock is no earlier than its data, and what was left
+// to do is done, once.
 func TestCrashInAnAdvance(t *testing.T) {
 	data := t.TempDir()
 	p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off")
@@ -190,7 +194,8 @@ func TestCrashInAnAdvance(t *testing.T) {
 			_ = answer.Body.Close()
 		}
 	}()
-	// The clock is moved first: once it is seen ahead the work has begun, and some hundred calls later it is under way.
+	// The clock is moved first: once it is seen ahead the work has begun, and
+	// some hundred calls later it is under way.
 	for range 300 {
 		var now control.ClockReply
 		for range 1_000_000 {
@@ -236,7 +241,8 @@ func (p *program) clock(into *control.ClockReply) {
 	}
 }
 
-// TestSignals ends the program as a shell and as Docker do: it exits with 0, and the file is there for the next start.
+// TestSignals ends the program as a shell and as Docker do: it exits with 0,
+// and the file is there for the next start.
 func TestSignals(t *testing.T) {
 	data := t.TempDir()
 	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
@@ -255,7 +261,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestClockCommands moves the clock of a running program and of one that is started again on the same data.
+// TestClockCommands moves the clock of a running program and of one that is
+// started again on the same data.
 func TestClockCommands(t *testing.T) {
 	data := t.TempDir()
 	p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data)
@@ -299,8 +306,9 @@ func TestClockCommands(t *testing.T) {
 	_ = p.cmd.Wait()
 }
 
-// TestOfficialClients runs the tests of the official clients against the program. Each needs its language and the client
-// itself, which .ci/run installs; what is not there is skipped, unless SSMLOCAL_REQUIRE names it.
+// TestOfficialClients runs the tests of the official clients against the
+// program. Each needs its language and the client itself, which .ci/run
+// installs; what is not there is skipped, unless SSMLOCAL_REQUIRE names it.
 func TestOfficialClients(t *testing.T) {
 	for _, c := range []struct {
 		name, installed, how string // a file that is there once the client is, and how it gets there
@@ -372,7 +380,8 @@ func TestOfficialClients(t *testing.T) {
 	}
 }
 
-// TestSSLCertFile makes a Go program trust the certificate with the printed step alone: this test itself, in a process of its own.
+// TestSSLCertFile makes a Go program trust the certificate with the printed
+// step alone: this test itself, in a process of its own.
 func TestSSLCertFile(t *testing.T) {
 	if address := os.Getenv("SSMLOCAL_TEST_FETCH"); address != "" {
 		answer, err := http.Get(address)

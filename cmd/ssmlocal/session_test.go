@@ -16,9 +16,11 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// TestSessions replays the files of testdata/sessions against a server each, which begins with the seed that the first
-// line names. "$ ssmlocal …" is a command line, with single quotes as a shell has them; what it prints follows, and
-// "exit N" if it fails. "> Action {…}" is a call; its answer, or its code, follows.
+// TestSessions replays the files of testdata/sessions against a server each,
+// which begins with the seed that the first line names. "$ ssmlocal …" is a
+// command line, with single quotes as a shell has them; what it prints follows,
+// and "exit N" if it fails. "> Action {…}" is a call; its answer, or its code,
+// follows.
 func TestSessions(t *testing.T) {
 	files, err := filepath.Glob("testdata/sessions/*.txt")
 	if err != nil || len(files) == 0 {
@@ -86,7 +88,8 @@ func replaySession(t *testing.T, text string) string {
 
 var changing = regexp.MustCompile(`(?s)the actions are [A-Z][A-Za-z]+(?:, [A-Z][A-Za-z]+){10,}|MII.*?\n---|\S+ running|,?"RequestId":"[^"]*"|\d+h\d+m[0-9.]+s|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|customize_\d+_...|Time":\d{10}`)
 
-// recent is a time in the years in which tests run; the seeds with a clock of their own are in 2030.
+// recent is a time in the years in which tests run; the seeds with a clock of
+// their own are in 2030.
 var recent = regexp.MustCompile(`202\d-\d\d-\d\dT[0-9:.]+Z`)
 
 // hide replaces what differs from run to run.
@@ -106,7 +109,8 @@ func words(line string) (out []string) {
 	return out
 }
 
-// TestEveryCommandHasASession lets no command be without one. Serving, health, env and version have tests of their own.
+// TestEveryCommandHasASession lets no command be without one. Serving, health,
+// env and version have tests of their own.
 func TestEveryCommandHasASession(t *testing.T) {
 	files, _ := filepath.Glob("testdata/sessions/*.txt")
 	var all strings.Builder

@@ -24,14 +24,16 @@ type Mode string
 const (
 	// Verify lets in known SecretIds with a right signature.
 	Verify Mode = "verify"
-	// Any also lets in an unknown SecretId, whose signature can't be verified but must be well formed and fresh, and
-	// gives it an account of its own: test suites that run in parallel isolate themselves by their keys.
+	// Any also lets in an unknown SecretId, whose signature can't be verified
+	// but must be well formed and fresh, and gives it an account of its own:
+	// test suites that run in parallel isolate themselves by their keys.
 	Any Mode = "any"
 	// Off asks for no signature. A SecretId that is named all the same chooses the account.
 	Off Mode = "off"
 )
 
-// DefaultUin is the account of a caller who names no key, and of a credential that names no Uin.
+// DefaultUin is the account of a caller who names no key, and of a credential
+// that names no Uin.
 const DefaultUin uint64 = 100000000001
 
 // Default is the key pair that every emulator knows unless it is given others.
@@ -50,7 +52,8 @@ type Credential struct {
 	Also []Policy `cbor:"8,keyasint,omitempty"`
 	Role string   `cbor:"9,keyasint,omitempty"`  // whose temporary keys they are, "" for none
 	Name string   `cbor:"10,keyasint,omitempty"` // of the role's session, or of a federated user
-	// From is the SecretId that asked for the keys of a federated user, who may do no more than it may.
+	// From is the SecretId that asked for the keys of a federated user, who may
+	// do no more than it may.
 	From string `cbor:"11,keyasint,omitempty"`
 	// Orphan is set where the role, or the key that asked for these keys, is no more.
 	Orphan bool `cbor:"-"`
@@ -61,7 +64,8 @@ type Role struct {
 	Uin      uint64   `cbor:"1,keyasint"` // the account
 	Name     string   `cbor:"2,keyasint"`
 	Policies []Policy `cbor:"3,keyasint,omitempty"` // what it may do; none for everything
-	// Bound roles are those of the machine on which the program runs, as the instance metadata tells.
+	// Bound roles are those of the machine on which the program runs, as the
+	// instance metadata tells.
 	Bound bool `cbor:"4,keyasint,omitempty"`
 	// Seconds is how long the keys live that the metadata hands out, 0 for the usual two hours.
 	Seconds uint64 `cbor:"5,keyasint,omitempty"`
@@ -113,9 +117,11 @@ func (c *Credential) Expired(now time.Time) bool {
 	return c.Orphan || c.ExpiresAt != 0 && now.UnixNano() >= c.ExpiresAt
 }
 
-// A Directory finds callers by SecretId. Its mode and its own credentials are fixed; those of the state are not.
+// A Directory finds callers by SecretId. Its mode and its own credentials are
+// fixed; those of the state are not.
 type Directory struct {
-	// More, if not nil, finds the credentials that the emulator itself has handed out; nil for an unknown SecretId.
+	// More, if not nil, finds the credentials that the emulator itself has
+	// handed out; nil for an unknown SecretId.
 	More func(secretID string) (*Credential, error)
 
 	mode  Mode
@@ -123,8 +129,8 @@ type Directory struct {
 	known map[string]Credential
 }
 
-// NewDirectory returns a directory of these credentials, or of Default if there are none. Two credentials with one
-// SecretId are an error.
+// NewDirectory returns a directory of these credentials, or of Default if there
+// are none. Two credentials with one SecretId are an error.
 func NewDirectory(mode Mode, credentials []Credential) (*Directory, error) {
 	if mode == "" {
 		mode = Verify
@@ -143,8 +149,9 @@ func (e *TwiceError) Error() string {
 	return fmt.Sprintf("the SecretId %s is given twice; give each credential once", e.SecretID)
 }
 
-// With returns who is known if the state has these credentials: they, and the directory's own; Default too, unless there are
-// own ones or its account has some. Two credentials with one SecretId are an error.
+// With returns who is known if the state has these credentials: they, and the
+// directory's own; Default too, unless there are own ones or its account has
+// some. Two credentials with one SecretId are an error.
 func (d *Directory) With(credentials []Credential) (map[string]Credential, error) {
 	all := append(d.own[:len(d.own):len(d.own)], credentials...)
 	defaults := func(c Credential) bool { return c.Uin == DefaultUin || c.SecretID == Default.SecretID }

@@ -9,15 +9,19 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// A Policy is what a CAM policy of version 2.0 or 3.0 (598/61290) says, as far as the emulator enforces it: effect, actions and resources
-// (cloud.tencent.com/document/product/598/10603). Conditions and principals are refused, not ignored.
+// A Policy is what a CAM policy of version 2.0 or 3.0 (598/61290) says, as far
+// as the emulator enforces it: effect, actions and resources
+// (cloud.tencent.com/document/product/598/10603). Conditions and principals are
+// refused, not ignored.
 type Policy struct {
 	Version   string      `yaml:"version" json:"version" cbor:"1,keyasint"`
 	Statement []Statement `yaml:"statement" json:"statement" cbor:"2,keyasint"`
 }
 
-// A Statement allows or denies actions, such as ssm:GetSecretValue, on resources, such as
-// qcs::ssm:ap-guangzhou:uin/100000000001:secret/creatorUin/100000000001/db; * stands for any characters.
+// A Statement allows or denies actions, such as ssm:GetSecretValue, on
+// resources, such as
+// qcs::ssm:ap-guangzhou:uin/100000000001:secret/creatorUin/100000000001/db; *
+// stands for any characters.
 type Statement struct {
 	Effect   string `yaml:"effect" json:"effect" cbor:"1,keyasint"` // allow or deny
 	Action   Words  `yaml:"action" json:"action" cbor:"2,keyasint"`
@@ -50,9 +54,10 @@ func (w *Words) UnmarshalYAML(unmarshal func(any) error) error {
 // maxWords bounds the lists of a statement, far above what CAM takes.
 const maxWords = 1000
 
-// Check refuses what is no policy, none that can be enforced, or one for actions that are not among the operations, such as
-// ssm:GetSecretValue, of a service that has some there, or for what no call can be about.
-// regions are those with Secrets Manager. The error begins with the field.
+// Check refuses what is no policy, none that can be enforced, or one for
+// actions that are not among the operations, such as ssm:GetSecretValue, of a
+// service that has some there, or for what no call can be about. regions are
+// those with Secrets Manager. The error begins with the field.
 func (p *Policy) Check(operations, regions []string) error {
 	if p.Version != "2.0" && p.Version != "3.0" {
 		return fmt.Errorf("version: it is %q, it must be \"2.0\" or \"3.0\"", p.Version)
@@ -169,9 +174,10 @@ func checkSecretPattern(pattern, resource string) error {
 	return fmt.Errorf("%q: there can be no secret %q; the form is %s, and names have letters, digits, - and _", pattern, resource, resourceForm)
 }
 
-// May reports whether a caller may do an operation, such as ssm:GetSecretValue, with a resource; "*" is the resource of
-// operations that CAM knows only as such. Who has no policies may do everything; else a statement must allow it and none
-// deny it.
+// May reports whether a caller may do an operation, such as ssm:GetSecretValue,
+// with a resource; "*" is the resource of operations that CAM knows only as
+// such. Who has no policies may do everything; else a statement must allow it
+// and none deny it.
 func (c *Caller) May(operation, resource string) bool {
 	return allow(c.Policies, operation, resource, c.Uin) && allow(c.Also, operation, resource, c.Uin)
 }

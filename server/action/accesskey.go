@@ -8,8 +8,9 @@ import (
 	"ssmlocal/store"
 )
 
-// API-key secrets: an access key of a sub-account, which really signs calls here. No public action makes one
-// (CreateAccessKeySecret is the console's own), so NewAccessKeySecret does it for the control plane.
+// API-key secrets: an access key of a sub-account, which really signs calls
+// here. No public action makes one (CreateAccessKeySecret is the console's
+// own), so NewAccessKeySecret does it for the control plane.
 
 // accessKeys holds the keys that secrets hold or held last, under their IDKey, and
 // lists those of each secret and of each user by age.
@@ -31,8 +32,8 @@ func keysOf(o ssm.Owner, target uint64) string {
 	return name
 }
 
-// newAccessKey makes a key of the secret's target user and returns it as a value. The one before stays valid until the
-// next is made.
+// newAccessKey makes a key of the secret's target user and returns it as a
+// value. The one before stays valid until the next is made.
 func (t *Tx) newAccessKey(s *ssm.Secret) (value string, err error) {
 	list := string(secretKey(t.Owner, s.Name))
 	for accessKeys.Count(t.tx, list) >= ssm.MaxAccessKeys {
@@ -84,8 +85,9 @@ func FindAccessKey(tx *store.Tx, g *Generations, secretID string) (*ssm.AccessKe
 	return FindID(tx, g, accessKeys, secretID, func(k *ssm.AccessKeyPair) uint64 { return k.Uin })
 }
 
-// NewAccessKeySecret makes a secret of the type API key for a user. Whether the user is one of the account is asked when
-// the secret is rotated, as at the real service.
+// NewAccessKeySecret makes a secret of the type API key for a user. Whether the
+// user is one of the account is asked when the secret is rotated, as at the
+// real service.
 func NewAccessKeySecret(db *store.DB, c *Call, name string, target uint64) error {
 	if err := ssm.CheckName(name); err != nil {
 		return err

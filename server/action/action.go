@@ -1,9 +1,12 @@
-// Package action is what the service does: one literal for each action of the API, with its rate, its parameters, its
-// answer, what it checks and what it does. Everything else (dispatch, rates, the README's table, the comparison with
-// the vendor's specification) reads the table of these literals.
+// Package action is what the service does: one literal for each action of the
+// API, with its rate, its parameters, its answer, what it checks and what it
+// does. Everything else (dispatch, rates, the README's table, the comparison
+// with the vendor's specification) reads the table of these literals.
 //
-// Numbers such as 1078/38656 are pages of the vendor's documentation: tencentcloud.com/document/product/1078/38656,
-// and cloud.tencent.com/document/api/1140/40529 for the Chinese site, which is ahead.
+// Numbers such as 1078/38656 are pages of the vendor's documentation:
+// tencentcloud.com/document/product/1078/38656, and
+// cloud.tencent.com/document/api/1140/40529 for the Chinese site, which is
+// ahead.
 package action
 
 import (
@@ -59,7 +62,8 @@ type Action struct {
 	Service string // ssm, or that of another set
 	// Rate is the documented number of calls a second (1078/38633, and each action's page).
 	Rate int
-	// Request and Reply are the struct types of the parameters and of the answer without RequestId.
+	// Request and Reply are the struct types of the parameters and of the
+	// answer without RequestId.
 	Request, Reply reflect.Type
 
 	// Unsigned actions may come without a signature, with an Authorization of SKIP.
@@ -90,11 +94,13 @@ func (a *Action) SecretName(request any) string {
 	return reflect.ValueOf(request).Elem().FieldByIndex(a.secretName).String()
 }
 
-// Finds reports whether a request of the action may name its secret by something else than its name.
+// Finds reports whether a request of the action may name its secret by
+// something else than its name.
 func (a *Action) Finds() bool { return a.secret != nil }
 
-// FindSecret returns the secret that a request means, "" if none, also where the request names it by something else. Where
-// there is no such secret, the error is the action's own.
+// FindSecret returns the secret that a request means, "" if none, also where
+// the request names it by something else. Where there is no such secret, the
+// error is the action's own.
 func (a *Action) FindSecret(db *store.DB, c *Call, request any) (name string, err error) {
 	if a.secret == nil {
 		return a.SecretName(request), nil
@@ -135,8 +141,8 @@ func (a *Action) Operation() string { return a.Service + ":" + a.Name }
 // values are the parameters that are secrets' values, in whatever action has them.
 var values = []string{"SecretString", "SecretBinary", "WebIdentityToken", "TokenCode", "ExternalId"}
 
-// Redact puts *** in place of the values in an action's parameters, and returns how many bytes they had. The parameters must
-// not be needed any more.
+// Redact puts *** in place of the values in an action's parameters, and returns
+// how many bytes they had. The parameters must not be needed any more.
 func Redact(a *Action, request any) (bytes int) {
 	for _, index := range a.values {
 		f := reflect.ValueOf(request).Elem().FieldByIndex(index)
@@ -168,7 +174,8 @@ type spec[Q, R any] struct {
 	Name    string
 	Service string // Service if ""
 	Rate    int
-	// Unpaid actions work for accounts that have not bought the service: their documented codes lack NotPurchased.
+	// Unpaid actions work for accounts that have not bought the service: their
+	// documented codes lack NotPurchased.
 	Unpaid bool
 	// Unsigned actions may come without a signature.
 	Unsigned bool
@@ -247,8 +254,9 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 	return a
 }
 
-// DryRunnable is embedded in the parameters of the actions whose documented codes list DryRunOperation. With it, everything
-// is done and taken back, and the answer is that code, or the error that would have come.
+// DryRunnable is embedded in the parameters of the actions whose documented
+// codes list DryRunOperation. With it, everything is done and taken back, and
+// the answer is that code, or the error that would have come.
 type DryRunnable struct{ DryRun bool }
 
 type dryRunner interface{ dryRun() bool }

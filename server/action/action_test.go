@@ -16,8 +16,9 @@ import (
 	"ssmlocal/store/storetest"
 )
 
-// TestTableIsTheDocumentedOne compares the table with the documented facts, both ways: actions, rates, every field of
-// parameters and answers with its type and whether it must be given.
+// TestTableIsTheDocumentedOne compares the table with the documented facts,
+// both ways: actions, rates, every field of parameters and answers with its
+// type and whether it must be given.
 func TestTableIsTheDocumentedOne(t *testing.T) {
 	api := facts(t)
 	if api.Version != Version {
@@ -58,7 +59,8 @@ func TestDryRunIsWhereDocumented(t *testing.T) {
 	}
 }
 
-// TestUnpaidIsWhereDocumented compares who works without a purchase with who lists NotPurchased.
+// TestUnpaidIsWhereDocumented compares who works without a purchase with who
+// lists NotPurchased.
 func TestUnpaidIsWhereDocumented(t *testing.T) {
 	for name, doc := range facts(t).Actions {
 		i := slices.IndexFunc(All(), func(a *Action) bool { return a.Name == name })

@@ -37,8 +37,9 @@ type DeleteSecretRequest struct {
 	DeleteMode           uint64 // 0 the secret, 1 also the database accounts of a product secret
 }
 
-// DeleteSecretReply is the answer of DeleteSecret. DeleteTime is in unix seconds; FlowID is the task that deletes the
-// accounts, absent where there is none.
+// DeleteSecretReply is the answer of DeleteSecret. DeleteTime is in unix
+// seconds; FlowID is the task that deletes the accounts, absent where there is
+// none.
 type DeleteSecretReply struct {
 	SecretName string
 	DeleteTime int64

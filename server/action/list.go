@@ -25,14 +25,16 @@ type ListSecretsRequest struct {
 	InstanceID       string // equal to ResourceID
 }
 
-// A TagFilter asks for secrets with a tag key and, unless there is none, one of the values. Several filters must all
-// hold. The parameter is undocumented; this is the rule of other services of the cloud.
+// A TagFilter asks for secrets with a tag key and, unless there is none, one of
+// the values. Several filters must all hold. The parameter is undocumented;
+// this is the rule of other services of the cloud.
 type TagFilter struct {
 	TagKey   string `tc3:"required"`
 	TagValue []string
 }
 
-// ListSecretsReply is the answer of ListSecrets. TotalCount counts all that the filters let through.
+// ListSecretsReply is the answer of ListSecrets. TotalCount counts all that the
+// filters let through.
 type ListSecretsReply struct {
 	TotalCount      uint64
 	SecretMetadatas []SecretMetadata
@@ -124,7 +126,8 @@ func (c *Call) listQuery(q *ListSecretsRequest) store.Query {
 	return out
 }
 
-// filterLists are the lists of products, instances and tags: one group for each filter, its alternatives in it.
+// filterLists are the lists of products, instances and tags: one group for each
+// filter, its alternatives in it.
 func filterLists(t ssm.Type, q *ListSecretsRequest) (groups [][]string) {
 	if q.ProductName != "" && t == ssm.Product {
 		var lists []string

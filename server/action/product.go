@@ -51,7 +51,8 @@ func modelPrivileges(units []PrivilegeUnit) []ssm.PrivilegeUnit {
 	return out
 }
 
-// CreateProductSecretReply is the answer of CreateProductSecret. FlowID is the task that makes the accounts.
+// CreateProductSecretReply is the answer of CreateProductSecret. FlowID is the
+// task that makes the accounts.
 type CreateProductSecretReply struct {
 	SecretName string
 	TagCode    uint64
@@ -77,7 +78,8 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 			Creation: ssm.CreationRunning, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
 			Rotation: ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
 		}
-		// Without EnableRotation any frequency is taken, and one that could never rotate is not kept.
+		// Without EnableRotation any frequency is taken, and one that could
+		// never rotate is not kept.
 		if q.RotationFrequency != nil && ssm.CheckFrequency("RotationFrequency", *q.RotationFrequency) == nil {
 			s.Rotation.Frequency = *q.RotationFrequency
 		}
@@ -104,7 +106,8 @@ func checkID(name, value string) error {
 	return nil
 }
 
-// checkRotation checks the policy of a new product secret; without EnableRotation only the form of what is given.
+// checkRotation checks the policy of a new product secret; without
+// EnableRotation only the form of what is given.
 func checkRotation(q *CreateProductSecretRequest) error {
 	if q.RotationBeginTime != "" {
 		if _, err := ssm.ParseTime("RotationBeginTime", q.RotationBeginTime); err != nil {
@@ -122,7 +125,8 @@ func checkRotation(q *CreateProductSecretRequest) error {
 	return ssm.CheckFrequency("RotationFrequency", *q.RotationFrequency)
 }
 
-// newAccounts names the two accounts of a product secret: official examples are remm_SSM_hQ4 and lif_SSM_94G.
+// newAccounts names the two accounts of a product secret: official examples are
+// remm_SSM_hQ4 and lif_SSM_94G.
 func (t *Tx) newAccounts(prefix string) []ssm.DBAccount {
 	a := ssm.DBAccount{Name: t.newUserName(prefix)}
 	b := a

@@ -45,8 +45,8 @@ var rotateProductSecret = command(spec[RotationRequest, FlowReply]{
 	},
 })
 
-// rotate archives the current value under the moment at which the rotation began, and makes a new one now. The secret is
-// changed and not yet written.
+// rotate archives the current value under the moment at which the rotation
+// began, and makes a new one now. The secret is changed and not yet written.
 func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
 	old, err := c.version(s.Name, ssm.CurrentVersion)
 	if err != nil {
@@ -70,7 +70,8 @@ func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
 	return c.newValue(s, archived)
 }
 
-// newValue gives a secret its next value, as of now. archived is where the value before it is kept.
+// newValue gives a secret its next value, as of now. archived is where the
+// value before it is kept.
 func (c *Call) newValue(s *ssm.Secret, archived string) error {
 	var value string
 	if s.Type == ssm.AccessKey {
@@ -96,9 +97,10 @@ type RotationStatusRequest struct {
 // EmptyReply is an answer of RequestId alone.
 type EmptyReply struct{}
 
-// 1078/41514. What is given for the frequency and the begin is kept also while rotation is off, as
-// CreateProductSecret keeps it: Terraform sends both then and reads them again. Switching on without
-// a begin begins now, without a frequency goes on with the one before.
+// 1078/41514. What is given for the frequency and the begin is kept also while
+// rotation is off, as CreateProductSecret keeps it: Terraform sends both then
+// and reads them again. Switching on without a begin begins now, without a
+// frequency goes on with the one before.
 var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 	Name: "UpdateRotationStatus", Rate: 20,
 	Check: func(q *RotationStatusRequest) error {
@@ -135,7 +137,8 @@ var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 	},
 })
 
-// RotationDetailReply is the answer of DescribeRotationDetail. Times are YYYY-MM-DD hh:mm:ss in UTC+8, "" for none.
+// RotationDetailReply is the answer of DescribeRotationDetail. Times are
+// YYYY-MM-DD hh:mm:ss in UTC+8, "" for none.
 type RotationDetailReply struct {
 	EnableRotation      bool
 	Frequency           int64 // days

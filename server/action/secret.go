@@ -38,7 +38,8 @@ func modelTags(tags []Tag) []ssm.Tag {
 	return out
 }
 
-// CreateSecretReply is the answer of CreateSecret. TagCode is 0 and TagMsg "ok" also where no tag was given.
+// CreateSecretReply is the answer of CreateSecret. TagCode is 0 and TagMsg "ok"
+// also where no tag was given.
 type CreateSecretReply struct {
 	SecretName, VersionId string
 	TagCode               uint64
@@ -128,7 +129,8 @@ func (c *Call) create(s *ssm.Secret) error {
 	return c.put(s)
 }
 
-// admit checks that the name of a new secret is free and that the quota allows it, and fills in its time and id.
+// admit checks that the name of a new secret is free and that the quota allows
+// it, and fills in its time and id.
 func (c *Call) admit(s *ssm.Secret) error {
 	// CreateSecret's codes lack the one for a foreign key, those of the other two have it.
 	if err := c.useKey(s, s.Type == ssm.Product || s.Type == ssm.SSHKeyPair); err != nil {
@@ -156,7 +158,8 @@ const (
 	dsnSafe = alphanumeric + "_-"
 )
 
-// accountValue is an account's value as secrets of cloud products have it: the rotation SDKs read exactly these keys.
+// accountValue is an account's value as secrets of cloud products have it: the
+// rotation SDKs read exactly these keys.
 func accountValue(user, password string) string {
 	return fmt.Sprintf(`{"UserName":%q,"Password":%q}`, user, password)
 }
@@ -230,7 +233,8 @@ var describeSecret = query(spec[NameRequest, DescribeSecretReply]{
 	},
 })
 
-// UpdateDescriptionRequest has the parameters of UpdateDescription. An empty description is one.
+// UpdateDescriptionRequest has the parameters of UpdateDescription. An empty
+// description is one.
 type UpdateDescriptionRequest struct {
 	SecretName  string `tc3:"required"`
 	Description string `tc3:"required"`

@@ -22,7 +22,8 @@ type CreateServiceRequest struct {
 // CreateServiceReply is its answer.
 type CreateServiceReply struct{ ResourceId, OrderId string }
 
-// 140/140016. What a second order answers, and that a token is remembered, is this emulator's choice.
+// 140/140016. What a second order answers, and that a token is remembered, is
+// this emulator's choice.
 var createService = command(spec[CreateServiceRequest, CreateServiceReply]{
 	Name: "CreateService", Rate: 20, Unpaid: true, ChangesAccount: true,
 	Check: func(q *CreateServiceRequest) error {

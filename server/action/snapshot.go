@@ -95,8 +95,9 @@ func readSecret(tx *store.Tx, key []byte, s *ssm.Secret) (*ssm.SecretSnapshot, e
 	return h, nil
 }
 
-// Fill gives a secret what it must have and what nobody has chosen: ids, names of accounts, passwords, keys. SSH key pairs are
-// made when they are first asked for.
+// Fill gives a secret what it must have and what nobody has chosen: ids, names
+// of accounts, passwords, keys. SSH key pairs are made when they are first
+// asked for.
 func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 	s := &h.Secret
 	c := &Tx{Owner: ssm.NewOwner(uin, h.Region), Now: now, Random: random}
@@ -129,8 +130,9 @@ func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 	}
 }
 
-// fillAccounts names the accounts of a product secret that has none: the current one after the value, if that was chosen.
-// It returns a value for the current account.
+// fillAccounts names the accounts of a product secret that has none: the
+// current one after the value, if that was chosen. It returns a value for the
+// current account.
 func (t *Tx) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
 	s := &h.Secret
 	if len(s.Accounts) == 0 {

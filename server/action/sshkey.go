@@ -39,8 +39,8 @@ type CreateSSHKeyPairSecretReply struct {
 	TagMsg                           string
 }
 
-// 1078/42262, 1140/60331. Keys are RSA of 2048 bits, as official examples show. The pair is made before the transaction,
-// where it holds up nobody else.
+// 1078/42262, 1140/60331. Keys are RSA of 2048 bits, as official examples show.
+// The pair is made before the transaction, where it holds up nobody else.
 var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateSSHKeyPairSecretReply]{
 	Name: "CreateSSHKeyPairSecret", Rate: 20,
 	Check: func(q *CreateSSHKeyPairSecretRequest) error {
@@ -87,8 +87,9 @@ func (t *Tx) newKeyID() string { return "skey-" + t.random(lowercase, 8) }
 
 func (t *Tx) newKeyName() string { return "ssm_" + t.random(lowercase, 8) }
 
-// newKeyPair makes a pair: the private key in PEM without a line end, the public one as OpenSSH writes it. It is random also
-// where all else repeats: the standard library takes no seed for RSA keys.
+// newKeyPair makes a pair: the private key in PEM without a line end, the
+// public one as OpenSSH writes it. It is random also where all else repeats:
+// the standard library takes no seed for RSA keys.
 func newKeyPair() (*ssm.KeyPair, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -114,7 +115,8 @@ type SSHKeyPairValueReply struct {
 	SSHKeyDescription, SSHKeyName   string
 }
 
-// 1078/42261. The key can also be read while the secret is Disabled: Terraform's provider does so.
+// 1078/42261. The key can also be read while the secret is Disabled:
+// Terraform's provider does so.
 var getSSHKeyPairValue = query(spec[SSHKeyPairValueRequest, SSHKeyPairValueReply]{
 	Name: "GetSSHKeyPairValue", Rate: 20, Unpaid: true,
 	Check: func(q *SSHKeyPairValueRequest) error {
@@ -186,8 +188,9 @@ func (c *Call) secretOfKey(q *SSHKeyPairValueRequest) (string, error) {
 	return name, nil
 }
 
-// keyPairs holds the key pairs of secrets, under the secrets' keys. A secret out of a seed that gives no pair gets its own when it is
-// first asked for: making one takes longer than a server needs to start.
+// keyPairs holds the key pairs of secrets, under the secrets' keys. A secret
+// out of a seed that gives no pair gets its own when it is first asked for:
+// making one takes longer than a server needs to start.
 var keyPairs = &store.Table[ssm.KeyPair]{Name: "keypairs"}
 
 // MakeKeyPairs makes the pairs that have not been asked for, of an account or with 0
@@ -219,7 +222,8 @@ func MakeKeyPairs(ctx context.Context, db *store.DB, g *Generations, uin uint64)
 	return err
 }
 
-// withoutPair returns the secret under a key if it should have a pair and has none yet, else nil.
+// withoutPair returns the secret under a key if it should have a pair and has
+// none yet, else nil.
 func withoutPair(tx *store.Tx, key []byte) (*ssm.Secret, error) {
 	s, err := secrets.Get(tx, key)
 	if s == nil || s.Type != ssm.SSHKeyPair {

@@ -12,10 +12,11 @@ import (
 	"ssmlocal/store"
 )
 
-// The security token service, as far as the SDKs' credential providers call it: temporary keys that sign calls here until
-// they expire, by the virtual clock.
+// The security token service, as far as the SDKs' credential providers call it:
+// temporary keys that sign calls here until they expire, by the virtual clock.
 //
-// Numbers such as 1312/48197 are pages of the vendor's documentation of that service; 1312/48207 has the rates.
+// Numbers such as 1312/48197 are pages of the vendor's documentation of that
+// service; 1312/48207 has the rates.
 
 const stsService = "sts"
 
@@ -42,8 +43,9 @@ type Keys struct{ SecretID, SecretKey, Token string }
 // An Issuer makes temporary keys. An unknown role and a bad policy are API errors.
 type Issuer func(tx *store.Tx, g Grant, now time.Time) (Keys, error)
 
-// CredentialsReply is the answer of the actions that make keys. Times are those at which the keys expire if the virtual clock
-// is not moved: the SDKs compare them with wall time.
+// CredentialsReply is the answer of the actions that make keys. Times are those
+// at which the keys expire if the virtual clock is not moved: the SDKs compare
+// them with wall time.
 type CredentialsReply struct {
 	Credentials CredentialKeys
 	ExpiredTime int64  // unix seconds
@@ -77,7 +79,8 @@ func lifeOf(seconds *uint64, otherwise, most uint64) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// AssumeRoleRequest has the parameters of AssumeRole. Of what has no effect here, all is accepted.
+// AssumeRoleRequest has the parameters of AssumeRole. Of what has no effect
+// here, all is accepted.
 type AssumeRoleRequest struct {
 	RoleArn         string `tc3:"required"`
 	RoleSessionName string `tc3:"required"`
@@ -138,8 +141,8 @@ var assumeRole = command(spec[AssumeRoleRequest, CredentialsReply]{
 	},
 })
 
-// WebIdentityRequest has the parameters of AssumeRoleWithWebIdentity. The token is taken as it is: there is no provider to
-// ask.
+// WebIdentityRequest has the parameters of AssumeRoleWithWebIdentity. The token
+// is taken as it is: there is no provider to ask.
 type WebIdentityRequest struct {
 	ProviderId       string `tc3:"required"`
 	WebIdentityToken string `tc3:"required"`

@@ -100,9 +100,11 @@ func splitSecretKey(key []byte) (o ssm.Owner, name string) {
 	return ssm.NewOwner(uin, string(region)).In(generation), string(last)
 }
 
-// The lists that ListSecrets reads. All are within one owner and one SecretType, which ListSecrets always names, and
-// all are ordered by creation. There is one for each combination of status and key type, with each of them left out,
-// so that any of these filters is answered by one list and its length.
+// The lists that ListSecrets reads. All are within one owner and one
+// SecretType, which ListSecrets always names, and all are ordered by creation.
+// There is one for each combination of status and key type, with each of them
+// left out, so that any of these filters is answered by one list and its
+// length.
 
 // byType is the list of a type's secrets with a status and a key type; nil stands for any.
 func byType(t ssm.Type, status *ssm.Status, software *bool) string {
@@ -127,8 +129,9 @@ func byTag(t ssm.Type, key, value string) string {
 	return byType(t, nil, nil) + "v" + key + "\x00" + value
 }
 
-// The lists of what is due, of every owner, ordered by when: secrets to delete and tasks to end in unix nanoseconds,
-// secrets to rotate in unix seconds, as that can be in the year 9999.
+// The lists of what is due, of every owner, ordered by when: secrets to delete
+// and tasks to end in unix nanoseconds, secrets to rotate in unix seconds, as
+// that can be in the year 9999.
 const (
 	toDelete = "delete"
 	toRotate = "rotate"
@@ -169,7 +172,8 @@ func secretEntries(key []byte, s *ssm.Secret) []store.Entry {
 	return at
 }
 
-// useKey refuses a secret whose KMS key doesn't work: its value can be neither read nor written.
+// useKey refuses a secret whose KMS key doesn't work: its value can be neither
+// read nor written.
 func (c *Call) useKey(s *ssm.Secret, mayDeny bool) error {
 	if len(c.Account.KmsKeys) == 0 {
 		return nil // most accounts; the default key's id costs a hash

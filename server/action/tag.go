@@ -11,8 +11,9 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// The tag service, as far as it is about secrets: Terraform's provider reads and writes tags only through it. There is
-// one set of tags, that of the secrets; ListSecrets' TagFilters see what these actions change.
+// The tag service, as far as it is about secrets: Terraform's provider reads
+// and writes tags only through it. There is one set of tags, that of the
+// secrets; ListSecrets' TagFilters see what these actions change.
 //
 // Numbers such as 651/33012 are pages of the vendor's documentation of that service.
 
@@ -22,8 +23,9 @@ const (
 	STSVersion = TagVersion
 )
 
-// resource is a secret as the tag service names it: qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>, where the
-// first uin may be left out.
+// resource is a secret as the tag service names it:
+// qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>, where the first
+// uin may be left out.
 type resource struct{ region, name string }
 
 func (c *Call) parseResource(text string) (resource, error) {
@@ -116,7 +118,8 @@ var describeResourceTagsByResourceIds = query(spec[ResourceTagsRequest, Resource
 	},
 })
 
-// ModifyResourceTagsRequest has the parameters of ModifyResourceTags. One of the lists must have something in it.
+// ModifyResourceTagsRequest has the parameters of ModifyResourceTags. One of
+// the lists must have something in it.
 type ModifyResourceTagsRequest struct {
 	Resource    string `tc3:"required"`
 	ReplaceTags []Tag
@@ -158,7 +161,8 @@ type TagResourcesRequest struct {
 	Tags         []Tag    `tc3:"required"`
 }
 
-// FailedReply is the answer of TagResources and UnTagResources: the resources with which it didn't work.
+// FailedReply is the answer of TagResources and UnTagResources: the resources
+// with which it didn't work.
 type FailedReply struct{ FailedResources []FailedResource }
 
 // A FailedResource is a resource with the reason why it was left as it was.
@@ -189,8 +193,8 @@ var unTagResources = command(spec[UnTagResourcesRequest, FailedReply]{
 	},
 })
 
-// ResourceTagRequest has the parameters of AddResourceTag and UpdateResourceTagValue: a tag of one
-// resource.
+// ResourceTagRequest has the parameters of AddResourceTag and
+// UpdateResourceTagValue: a tag of one resource.
 type ResourceTagRequest struct {
 	TagKey   string `tc3:"required"`
 	TagValue string `tc3:"required"`
@@ -275,7 +279,8 @@ func (c *Call) retagAll(resources []string, replace []Tag, remove []string) (*Fa
 	return reply, nil
 }
 
-// GetResourcesRequest has the parameters of GetResources. With a ResourceList, MaxResults has no effect.
+// GetResourcesRequest has the parameters of GetResources. With a ResourceList,
+// MaxResults has no effect.
 type GetResourcesRequest struct {
 	ResourceList    []string
 	TagFilters      []TagFilter

@@ -64,8 +64,8 @@ func (c *Call) done(kind ssm.TaskKind, name string) (*int64, error) {
 	})
 }
 
-// begin begins a task of a secret that is then stored with it, and ends it if its pace is at once. The secret itself is
-// not written before that.
+// begin begins a task of a secret that is then stored with it, and ends it if
+// its pace is at once. The secret itself is not written before that.
 func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error) {
 	if flowID, err = c.newFlowID(); err != nil {
 		return 0, err

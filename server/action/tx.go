@@ -21,8 +21,9 @@ type Tx struct {
 	tx *store.Tx
 }
 
-// find returns the secret that an action is about. The error says that there is none, or why its type or status forbids
-// the action; in the latter case the secret is returned too.
+// find returns the secret that an action is about. The error says that there is
+// none, or why its type or status forbids the action; in the latter case the
+// secret is returned too.
 func (t *Tx) find(v *ssm.Operation, name string) (*ssm.Secret, error) {
 	s, err := secrets.Get(t.tx, secretKey(t.Owner, name))
 	switch {
@@ -34,7 +35,8 @@ func (t *Tx) find(v *ssm.Operation, name string) (*ssm.Secret, error) {
 	return s, v.Refuse(s)
 }
 
-// findVersion returns the version that an action is about, with its secret, which exists and allows the action.
+// findVersion returns the version that an action is about, with its secret,
+// which exists and allows the action.
 func (t *Tx) findVersion(v *ssm.Operation, name, id string) (*ssm.Secret, *ssm.Version, error) {
 	s, err := t.find(v, name)
 	if err != nil {
@@ -92,8 +94,9 @@ func (t *Tx) due(at time.Time) {
 	}
 }
 
-// after is the call's time in nanoseconds, but no earlier than a secret: one that was made at the same time may be a little younger
-// than the call that changes it.
+// after is the call's time in nanoseconds, but no earlier than a secret: one
+// that was made at the same time may be a little younger than the call that
+// changes it.
 func (t *Tx) after(s *ssm.Secret) int64 { return max(t.Now.UnixNano(), s.CreatedAt) }
 
 // random returns n characters of an alphabet.

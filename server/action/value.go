@@ -14,21 +14,24 @@ import (
 // GetSecretValueRequest has the parameters of GetSecretValue.
 type GetSecretValueRequest struct {
 	SecretName string `tc3:"required"`
-	// VersionId may be empty: dapr's and external-secrets' clients send that, and mean SSM_Current.
+	// VersionId may be empty: dapr's and external-secrets' clients send that,
+	// and mean SSM_Current.
 	VersionId string `tc3:"required"`
 	// The two ask for a value that is encrypted for the caller. They are undocumented, and
 	// so is the answer's form: a plain value would pass for an encrypted one.
 	EncryptionPublicKey, EncryptionAlgorithm string
 }
 
-// SecretValueReply is the answer of GetSecretValue. Both values are always there, the unused one is "".
+// SecretValueReply is the answer of GetSecretValue. Both values are always
+// there, the unused one is "".
 type SecretValueReply struct {
 	SecretName, VersionId      string
 	SecretBinary, SecretString string
 }
 
-// 1078/38649, 1140/40522. A missing version is told before a status that forbids reading: Terraform, when it destroys
-// a version of a disabled secret, waits for ResourceNotFound.
+// 1078/38649, 1140/40522. A missing version is told before a status that
+// forbids reading: Terraform, when it destroys a version of a disabled secret,
+// waits for ResourceNotFound.
 var getSecretValue = query(spec[GetSecretValueRequest, SecretValueReply]{
 	Name: "GetSecretValue", Rate: 300,
 	Check: func(q *GetSecretValueRequest) error {
@@ -72,7 +75,8 @@ var getSecretValue = query(spec[GetSecretValueRequest, SecretValueReply]{
 	},
 })
 
-// ReadValue returns a version as the store has it, whatever the secret's status is; nil if there is none.
+// ReadValue returns a version as the store has it, whatever the secret's status
+// is; nil if there is none.
 func ReadValue(db *store.DB, o ssm.Owner, name, id string) (v *ssm.Version, err error) {
 	err = db.View(func(tx *store.Tx) error { v, err = versions.Get(tx, versionKey(o, name, id)); return err })
 	return v, err
@@ -149,7 +153,8 @@ type VersionRequest struct {
 	VersionId  string `tc3:"required"`
 }
 
-// 1078/38654, 1140/40527. The last version can go too: Terraform makes a secret without versions that way.
+// 1078/38654, 1140/40527. The last version can go too: Terraform makes a secret
+// without versions that way.
 var deleteSecretVersion = command(spec[VersionRequest, VersionReply]{
 	Name: "DeleteSecretVersion", Rate: 50,
 	Check: func(q *VersionRequest) error {

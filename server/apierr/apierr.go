@@ -1,11 +1,15 @@
-// Package apierr is the closed set of errors that a client of the emulator can get: every code, and every text that
-// goes with it, in English and in Chinese. An error is made where it is found out, as one of these kinds with its
-// details; one place, package tc3, writes it to the wire in the caller's language.
+// Package apierr is the closed set of errors that a client of the emulator can
+// get: every code, and every text that goes with it, in English and in Chinese.
+// An error is made where it is found out, as one of these kinds with its
+// details; one place, package tc3, writes it to the wire in the caller's
+// language.
 //
-// Texts of the gateway (gateway.go) are the literal ones of Tencent Cloud API 3.0 where these are public, marked V for
-// seen in a real answer and D for the vendor's error dictionary; S marks a suggestion where the text is unknown. The
-// texts of Secrets Manager's own errors (ssm.go) are not public: they begin with the vendor's meaning of the code
-// (meanings.go), and go on in this emulator's words.
+// Texts of the gateway (gateway.go) are the literal ones of Tencent Cloud API
+// 3.0 where these are public, marked V for seen in a real answer and D for the
+// vendor's error dictionary; S marks a suggestion where the text is unknown.
+// The texts of Secrets Manager's own errors (ssm.go) are not public: they begin
+// with the vendor's meaning of the code (meanings.go), and go on in this
+// emulator's words.
 package apierr
 
 import "fmt"
@@ -13,14 +17,15 @@ import "fmt"
 // A Lang is a language of messages, as X-TC-Language names it.
 type Lang string
 
-// The two languages of the API. Callers who name none get English (seen with the Node and PHP SDKs and with curl).
+// The two languages of the API. Callers who name none get English (seen with
+// the Node and PHP SDKs and with curl).
 const (
 	English Lang = "en-US"
 	Chinese Lang = "zh-CN"
 )
 
-// A Kind is one way for a call to fail: a code with its text in both languages. The texts take the same details, in
-// the same order, as fmt verbs.
+// A Kind is one way for a call to fail: a code with its text in both languages.
+// The texts take the same details, in the same order, as fmt verbs.
 type Kind struct {
 	Code    string
 	en, zh  string
@@ -29,7 +34,8 @@ type Kind struct {
 	meaning meaning // what the texts begin with on the wire
 }
 
-// An Error is a Kind that happened, with its details. Details are names, numbers and ids, never a secret's value.
+// An Error is a Kind that happened, with its details. Details are names,
+// numbers and ids, never a secret's value.
 type Error struct {
 	Kind    *Kind
 	details []any

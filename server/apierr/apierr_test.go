@@ -10,7 +10,8 @@ import (
 
 var verb = regexp.MustCompile(`%[a-z]`)
 
-// TestKinds holds every kind to the form: texts in both languages with the same details, no kind twice.
+// TestKinds holds every kind to the form: texts in both languages with the same
+// details, no kind twice.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	code := regexp.MustCompile(`^[A-Z][A-Za-z0-9]+(\.[A-Z][A-Za-z]+)?$`)
@@ -73,8 +74,9 @@ func TestProvoked(t *testing.T) {
 	}
 }
 
-// TestMessagesBeginWithTheMeaning looks at each code whose meaning is public: whatever refuses with
-// it says that first, in both languages, and then what is the matter.
+// TestMessagesBeginWithTheMeaning looks at each code whose meaning is public:
+// whatever refuses with it says that first, in both languages, and then what is
+// the matter.
 func TestMessagesBeginWithTheMeaning(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range Kinds() {

@@ -77,8 +77,9 @@ var (
 		"请求签名验证失败，请检查您的签名计算是否正确。")
 )
 
-// What the caller may do. A call's RequestId, the operation (ssm:GetSecretValue) and the resource go into the texts: that of the
-// product, which a policy causes here, and that of the gateway, which is only provoked.
+// What the caller may do. A call's RequestId, the operation
+// (ssm:GetSecretValue) and the resource go into the texts: that of the product,
+// which a policy causes here, and that of the gateway, which is only provoked.
 var (
 	Unauthorized = kind("UnauthorizedOperation", 3, // V for another product; the Chinese gateway sends it in English too
 		"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n",

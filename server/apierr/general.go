@@ -2,10 +2,12 @@ package apierr
 
 import "slices"
 
-// Errors that are provoked on demand (package fault) need a text for a code alone, without the details of a case. These
-// are the texts of the codes whose kinds above all have details, and of the codes that nothing else causes here.
+// Errors that are provoked on demand (package fault) need a text for a code
+// alone, without the details of a case. These are the texts of the codes whose
+// kinds above all have details, and of the codes that nothing else causes here.
 
-// What Secrets Manager itself can answer; after the vendor's one-line meanings (the SDKs' errors of ssm v20190923).
+// What Secrets Manager itself can answer; after the vendor's one-line meanings
+// (the SDKs' errors of ssm v20190923).
 var _ = []*Kind{
 	general("AuthFailure", "The request could not be authenticated.", "CAM签名/鉴权错误。"),
 	general("InvalidParameter", "A parameter is not valid.", "参数错误。"),
@@ -20,7 +22,8 @@ var _ = []*Kind{
 	general("UnsupportedOperation", "The operation is not supported.", "操作不支持。"),
 }
 
-// What the gateway can answer to a call of any action. S, all of them: only the codes' descriptions are public.
+// What the gateway can answer to a call of any action. S, all of them: only the
+// codes' descriptions are public.
 var _ = []*Kind{
 	general("ActionOffline", "This API has been deprecated.", "接口已下线。"),
 	general("AuthFailure.InvalidAuthorization", "The request `Authorization` header does not conform to tencentcloud standards.", "请求头部的 `Authorization` 不符合腾讯云标准。"),
@@ -53,8 +56,9 @@ func general(code, en, zh string) *Kind {
 	return k
 }
 
-// Provoked returns an error that has a code and nothing else to go by: with the code's general text, or, where the code
-// has one case only, with that case's. ok is false for a code that is not known.
+// Provoked returns an error that has a code and nothing else to go by: with the
+// code's general text, or, where the code has one case only, with that case's.
+// ok is false for a code that is not known.
 func Provoked(code string) (e *Error, ok bool) {
 	var found *Kind
 	for _, k := range all {

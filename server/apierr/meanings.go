@@ -8,8 +8,9 @@ import (
 // A meaning is what the vendor says of a code in one sentence, in English and Chinese.
 type meaning struct{ en, zh string }
 
-// meanings are those that the vendor's SDKs have for the errors of ssm v20190923: the English of
-// the international one, the Chinese of the domestic one. "" is one that is not public.
+// meanings are those that the vendor's SDKs have for the errors of ssm
+// v20190923: the English of the international one, the Chinese of the domestic
+// one. "" is one that is not public.
 var meanings = map[string]meaning{
 	"ResourceInUse.SecretExists":                 {"The Secret name already exists.", "凭据名已存在。"},
 	"ResourceInUse.VersionIdExists":              {"The Version ID already exists.", "版本号已存在。"},
@@ -35,8 +36,9 @@ var meanings = map[string]meaning{
 	"UnauthorizedOperation.AccessKmsError":       {"Failed to access KMS.", "访问KMS失败。"},
 }
 
-// refused declares a kind of Secrets Manager's own. On the wire its texts begin with the vendor's
-// meaning of the code; what is said behind it is this emulator's.
+// refused declares a kind of Secrets Manager's own. On the wire its texts begin
+// with the vendor's meaning of the code; what is said behind it is this
+// emulator's.
 func refused(code string, details int, en, zh string) *Kind {
 	k := kind(code, details, en, zh)
 	k.meaning = meanings[code]

@@ -1,6 +1,7 @@
 package apierr
 
-// What Secrets Manager itself refuses. Codes: the vendor's list for each action; texts: this emulator's own.
+// What Secrets Manager itself refuses. Codes: the vendor's list for each
+// action; texts: this emulator's own.
 
 // The secret or its version is not there, or there already.
 var (
@@ -180,7 +181,8 @@ var (
 		"凭据 `%s` 已有 %d 个版本，达到上限，请先删除旧版本。")
 )
 
-// The security token service refuses. S: the codes are that service's (spelt so), the texts not.
+// The security token service refuses. S: the codes are that service's (spelt
+// so), the texts not.
 var (
 	RoleNotFound = refused("ResourceNotFound.RoleNotFound", 2,
 		"The role `%s` does not exist. Here the account %d must be seeded with it, as one of its roles: [{roleName: …}].",

@@ -40,7 +40,8 @@ type Config struct {
 	Seeds []string
 	// RandomSeed makes everything that is drawn repeat from start to start; nil draws anew.
 	RandomSeed *uint64
-	// SecretLimit is how many secrets a region of an account may hold; 0 is the documented 1,000.
+	// SecretLimit is how many secrets a region of an account may hold; 0 is the
+	// documented 1,000.
 	SecretLimit uint64
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
@@ -199,8 +200,8 @@ func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut s
 // UUID draws a version 4 UUID, for a RequestId.
 func (b *Backend) UUID() string { return b.random.uuid() }
 
-// Call returns what an action gets to know of a caller's call for a region, as of now. The action
-// may be nil.
+// Call returns what an action gets to know of a caller's call for a region, as
+// of now. The action may be nil.
 func (b *Backend) Call(caller *account.Caller, region string, a *action.Action) *action.Call {
 	wall := b.Clock.Wall()
 	data, g := b.accounts.of(caller.Uin), b.generations.Load()

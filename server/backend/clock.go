@@ -12,8 +12,8 @@ import (
 
 // The virtual clock: how it is kept, and how it is moved.
 
-// clocks keeps the virtual clock's state from start to start, under one key: data that was made at a later time must not
-// be met at an earlier one.
+// clocks keeps the virtual clock's state from start to start, under one key:
+// data that was made at a later time must not be met at an earlier one.
 var (
 	clocks   = &store.Table[clock.State]{Name: "clock"}
 	clockKey = []byte("virtual")

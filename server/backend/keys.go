@@ -17,8 +17,9 @@ import (
 	"ssmlocal/store"
 )
 
-// Temporary keys: made for STS and for the instance metadata. They are kept in the data file, so that a program goes on with
-// them after a restart, but are no part of a state that is exported.
+// Temporary keys: made for STS and for the instance metadata. They are kept in
+// the data file, so that a program goes on with them after a restart, but are
+// no part of a state that is exported.
 
 // issued has them by SecretId, and lists them by their end. They outlive the state in
 // which they were made: a program goes on with its keys, which have as much of their life
@@ -87,8 +88,9 @@ func readPolicy(text string) (p account.Policy, err error) {
 	return p, p.Check(action.Operations(), ssm.Regions())
 }
 
-// expiredKept is how many keys there may be before those that have expired are forgotten: until then a call with them is told
-// that they have expired, and not taken for one of an unknown caller.
+// expiredKept is how many keys there may be before those that have expired are
+// forgotten: until then a call with them is told that they have expired, and
+// not taken for one of an unknown caller.
 const expiredKept = 10_000
 
 // issue makes keys out of a random source, and forgets some that have expired. shift is

@@ -13,8 +13,8 @@ import (
 	"ssmlocal/store"
 )
 
-// random is the one source of everything that is drawn: request ids, ids of resources, passwords. It is safe for
-// concurrent use.
+// random is the one source of everything that is drawn: request ids, ids of
+// resources, passwords. It is safe for concurrent use.
 type random struct {
 	fixed bool
 	seed  [32]byte

@@ -1,5 +1,6 @@
-// Package clock is where the emulator reads the time: no other package does. There are two clocks. Signatures are
-// judged by the wall clock; what happens to data goes by a virtual clock, which starts on wall time and can be frozen
+// Package clock is where the emulator reads the time: no other package does.
+// There are two clocks. Signatures are judged by the wall clock; what happens
+// to data goes by a virtual clock, which starts on wall time and can be frozen
 // and moved ahead, never back.
 package clock
 
@@ -132,8 +133,9 @@ func (c *Clock) Advance(by time.Duration) (time.Time, error) {
 	return now, err
 }
 
-// ParseDuration reads a duration as Go writes it, such as 1h30m, or as a number of days or weeks, such as 30d or 2w,
-// also together: 1d12h. It must be more than zero.
+// ParseDuration reads a duration as Go writes it, such as 1h30m, or as a number
+// of days or weeks, such as 30d or 2w, also together: 1d12h. It must be more
+// than zero.
 func ParseDuration(text string) (time.Duration, error) {
 	var total time.Duration
 	rest := text

@@ -1,7 +1,7 @@
-// Package control is the control plane: what people do to the emulator itself, under
-// /_ssmlocal/. Its calls are a table of typed functions over the backend and the gateway
-// (table.go). Answers are JSON; an error is {"error":"what was wrong; what to do"} with a status
-// of 400 and above.
+// Package control is the control plane: what people do to the emulator itself,
+// under /_ssmlocal/. Its calls are a table of typed functions over the backend
+// and the gateway (table.go). Answers are JSON; an error is {"error":"what was
+// wrong; what to do"} with a status of 400 and above.
 //
 // The promise: what is not understood is refused and changes nothing, and nothing is taken from
 // a page of another site.
@@ -98,8 +98,9 @@ func methodsOf(at string) (methods []string) {
 	return methods
 }
 
-// answer does the call, unless it has a parameter that it doesn't take, or one without a value, such as ?uin=$UNSET: a filter is
-// applied or refused, never ignored.
+// answer does the call, unless it has a parameter that it doesn't take, or one
+// without a value, such as ?uin=$UNSET: a filter is applied or refused, never
+// ignored.
 func (x *row) answer(c *Control, r *http.Request) (any, error) {
 	given, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

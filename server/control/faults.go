@@ -50,7 +50,8 @@ func (c *Control) removeFault(r *http.Request) (Removed, error) {
 	return Removed{1}, nil
 }
 
-// listErrors returns the recipes of the error atlas, those of an action or of a code if one is asked for.
+// listErrors returns the recipes of the error atlas, those of an action or of a
+// code if one is asked for.
 func (c *Control) listErrors(r *http.Request) ([]fixtures.Recipe, error) {
 	name, code := r.URL.Query().Get("action"), r.URL.Query().Get("code")
 	found, err := fixtures.Find(name, code)

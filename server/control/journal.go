@@ -45,8 +45,8 @@ func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 	return f, nil
 }
 
-// knownToJournal refuses to look for an action or a code that there is not, unless a call had it: that it was never called
-// would prove nothing.
+// knownToJournal refuses to look for an action or a code that there is not,
+// unless a call had it: that it was never called would prove nothing.
 func (c *Control) knownToJournal(f journal.Filter) error {
 	seen := func(f journal.Filter) bool { _, n := c.gateway.Journal.Find(f, 1); return n > 0 }
 	if names := action.Names(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
@@ -77,7 +77,8 @@ func (c *Control) readJournal(r *http.Request) ([]journal.Entry, error) {
 // Count tells how many there are.
 type Count struct {
 	Count int `json:"count"`
-	// Dropped is how many calls, of whatever kind, the journal had to drop for newer ones: then there may have been more.
+	// Dropped is how many calls, of whatever kind, the journal had to drop for
+	// newer ones: then there may have been more.
 	Dropped int `json:"dropped,omitzero"`
 }
 
@@ -109,10 +110,12 @@ func (c *Control) streamJournal(r *http.Request) (http.Handler, error) {
 	return stream{c, f}, err
 }
 
-// pulse is how often a stream without events shows that it lives, so that a dead client is noticed.
+// pulse is how often a stream without events shows that it lives, so that a
+// dead client is noticed.
 const pulse = 15 * time.Second
 
-// ServeHTTP sends an event for each call; its id is the call's number, its data the entry in JSON.
+// ServeHTTP sends an event for each call; its id is the call's number, its data
+// the entry in JSON.
 func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reader := x.c.gateway.Journal.Follow(x.filter)
 	defer x.c.gateway.Journal.Unfollow(reader)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A row is one call of the control plane. What do returns is written as JSON, unless it is a http.Handler, which then
-// answers by itself.
+// A row is one call of the control plane. What do returns is written as JSON,
+// unless it is a http.Handler, which then answers by itself.
 type row struct {
 	method, path string
 	query        []string // the parameters that it takes behind a ?

@@ -104,8 +104,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestSeed draws the same with the same seed, something with a probability between none and all, and other numbers for
-// another rule.
+// TestSeed draws the same with the same seed, something with a probability
+// between none and all, and other numbers for another rule.
 func TestSeed(t *testing.T) {
 	run := func() string {
 		s := newSet()
@@ -151,7 +151,8 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// TestIDs chooses ids, refuses one that is taken, removes by id and by account, and keeps what is spent in bounds.
+// TestIDs chooses ids, refuses one that is taken, removes by id and by account,
+// and keeps what is spent in bounds.
 func TestIDs(t *testing.T) {
 	s := newSet()
 	for _, id := range []string{"1", "", "mine", ""} { // numbers that are chosen are skipped
@@ -272,7 +273,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestReplaceKeepsChosenIDs gives a rule without an id no number that another one in the same list has chosen.
+// TestReplaceKeepsChosenIDs gives a rule without an id no number that another
+// one in the same list has chosen.
 func TestReplaceKeepsChosenIDs(t *testing.T) {
 	s := newSet()
 	p, err := Prepare(strings.NewReader(strings.Repeat("x", 100)), []Rule{{Effect: internal}, {ID: "1", Effect: internal}, {Effect: internal}, {ID: "3", Effect: internal}})

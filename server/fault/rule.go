@@ -1,5 +1,6 @@
-// Package fault provokes failures: rules say which calls fail, when, and how. A Set of rules picks what happens to a
-// call; the server makes it happen. Rules count the calls that they match and those that they hit, so that a test can
+// Package fault provokes failures: rules say which calls fail, when, and how. A
+// Set of rules picks what happens to a call; the server makes it happen. Rules
+// count the calls that they match and those that they hit, so that a test can
 // prove that what it provoked has happened.
 package fault
 
@@ -25,29 +26,34 @@ type Rule struct {
 	Uin        uint64 `json:"uin,omitzero" yaml:"uin,omitempty"`
 	Region     string `json:"region,omitzero" yaml:"region,omitempty"`
 
-	// Of these calls: After of them pass first, then every Every-th is hit (without it, all), with a Probability (without it,
-	// always), until Times of them were hit (without it, there is no end).
+	// Of these calls: After of them pass first, then every Every-th is hit
+	// (without it, all), with a Probability (without it, always), until Times
+	// of them were hit (without it, there is no end).
 	Times       Count  `json:"times,omitzero" yaml:"times,omitempty"`
 	After       int    `json:"after,omitzero" yaml:"after,omitempty"`
 	Every       Count  `json:"every,omitzero" yaml:"every,omitempty"`
 	Probability Chance `json:"probability,omitzero" yaml:"probability,omitempty"`
 
 	Effect `yaml:",inline"`
-	// Script has an effect for each hit instead of one for all; the empty effect lets a call pass. After its last one the
-	// rule is spent.
+	// Script has an effect for each hit instead of one for all; the empty
+	// effect lets a call pass. After its last one the rule is spent.
 	Script []Effect `json:"script,omitzero" yaml:"script,omitempty"`
 
-	// Strict, if it is false, lets codes through that are not documented for the action; nil is true.
+	// Strict, if it is false, lets codes through that are not documented for
+	// the action; nil is true.
 	Strict *bool `json:"strict,omitzero" yaml:"strict,omitempty"`
 }
 
-// A Count is how many calls, from 1 on; 0 in Go is none given. To write a 0 down is a mistake: it would read as no hit.
+// A Count is how many calls, from 1 on; 0 in Go is none given. To write a 0
+// down is a mistake: it would read as no hit.
 type Count int
 
-// A Chance is a probability, more than 0 and at most 1; 0 in Go is none given. To write a 0 down is a mistake.
+// A Chance is a probability, more than 0 and at most 1; 0 in Go is none given.
+// To write a 0 down is a mistake.
 type Chance float64
 
-// A FormError says what a Count, a Chance or a Span looks like. It quotes nothing of what was written.
+// A FormError says what a Count, a Chance or a Span looks like. It quotes
+// nothing of what was written.
 type FormError string
 
 // Error is the whole of it.
@@ -84,15 +90,16 @@ func (c *Chance) UnmarshalText(text []byte) error {
 // UnmarshalJSON reads a number.
 func (c *Chance) UnmarshalJSON(text []byte) error { return c.UnmarshalText(text) }
 
-// An Effect is what happens to a call. Delay and Truncate go together with others; Error, Throttle, Status and Drop
-// exclude each other.
+// An Effect is what happens to a call. Delay and Truncate go together with
+// others; Error, Throttle, Status and Drop exclude each other.
 type Effect struct {
 	Error *Error `json:"error,omitzero" yaml:"error,omitempty"`
 	// Throttle answers RequestLimitExceeded with the action's own rate.
 	Throttle bool `json:"throttle,omitzero" yaml:"throttle,omitempty"`
 	// Delay holds the call up, before anything is done.
 	Delay Span `json:"delay,omitzero" yaml:"delay,omitempty"`
-	// Status answers with an HTTP status and a page that is not the API's, as a broken gateway does.
+	// Status answers with an HTTP status and a page that is not the API's, as a
+	// broken gateway does.
 	Status int `json:"status,omitzero" yaml:"status,omitempty"`
 	// Drop resets the connection before anything is done.
 	Drop bool `json:"drop,omitzero" yaml:"drop,omitempty"`
@@ -100,7 +107,8 @@ type Effect struct {
 	Truncate bool `json:"truncate,omitzero" yaml:"truncate,omitempty"`
 }
 
-// An Error is an API error to answer with. Without a Message it has the code's own, in the caller's language.
+// An Error is an API error to answer with. Without a Message it has the code's
+// own, in the caller's language.
 type Error struct {
 	Code    string `json:"code" yaml:"code"`
 	Message string `json:"message,omitzero" yaml:"message,omitempty"`
@@ -172,11 +180,13 @@ type Known struct {
 	Regions []string
 }
 
-// Lengths are checked apart from the form: a pattern with a bound of its own takes long to compile, at each start.
+// Lengths are checked apart from the form: a pattern with a bound of its own
+// takes long to compile, at each start.
 var ruleID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// Check refuses a rule that names what is not there or that can't be. One that is not strict may also answer a code that is
-// not documented for its action, or, with a message, one that is not documented at all.
+// Check refuses a rule that names what is not there or that can't be. One that
+// is not strict may also answer a code that is not documented for its action,
+// or, with a message, one that is not documented at all.
 func (r *Rule) Check(k Known) error {
 	strict := r.Strict == nil || *r.Strict
 	if r.ID != "" && (!ruleID.MatchString(r.ID) || len(r.ID) > 64) {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A Set is the rules of a server. Of the rules that match a call, the oldest whose turn it is decides. It is safe for
-// concurrent use.
+// A Set is the rules of a server. Of the rules that match a call, the oldest
+// whose turn it is decides. It is safe for concurrent use.
 type Set struct {
 	random io.Reader // each rule gets a seed from it
 
@@ -225,7 +225,8 @@ func (r *rule) report() Report {
 	return out
 }
 
-// List returns every rule: those that can still hit in their order, then the last ones that are spent.
+// List returns every rule: those that can still hit in their order, then the
+// last ones that are spent.
 func (s *Set) List() []Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +242,8 @@ func (s *Set) Remove(id string) bool {
 	return s.drop(func(r *rule) bool { return r.ID == id }) > 0
 }
 
-// Clear removes all rules, or, with a Uin, those that are for that account alone. It returns how many there were.
+// Clear removes all rules, or, with a Uin, those that are for that account
+// alone. It returns how many there were.
 func (s *Set) Clear(uin uint64) int {
 	return s.drop(func(r *rule) bool { return uin == 0 || r.Uin == uin })
 }
@@ -266,8 +268,9 @@ func (s *Set) dropLocked(which func(*rule) bool) int {
 	return before - len(s.rules) - len(s.spent)
 }
 
-// Rest returns what the rules that can still hit have left to do, as rules; with a Uin, of those that are for that account
-// alone. Ids that were chosen here are left out: another set, or another account, may have them.
+// Rest returns what the rules that can still hit have left to do, as rules;
+// with a Uin, of those that are for that account alone. Ids that were chosen
+// here are left out: another set, or another account, may have them.
 func (s *Set) Rest(uin uint64) (rest []Rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,9 @@
-// Package gateway serves the API: one call from the request to the answer, in one straight line
-// (call.go). It finds out which action is meant and who calls, holds callers to the documented
-// rates, lets faults hit, asks policies, and has the backend do the rest. Every call is told of
-// in the log, the journal and the metrics, all from one record, which never has a secret's value.
+// Package gateway serves the API: one call from the request to the answer, in
+// one straight line (call.go). It finds out which action is meant and who
+// calls, holds callers to the documented rates, lets faults hit, asks policies,
+// and has the backend do the rest. Every call is told of in the log, the
+// journal and the metrics, all from one record, which never has a secret's
+// value.
 //
 // The promise: whatever is sent gets an answer in the API's form, with the documented code of
 // the first thing that is wrong with it, and costs nobody else anything.

@@ -42,8 +42,9 @@ func unauthorized(k *apierr.Kind, rec *record, resource string) error {
 	return k.With(rec.requestID, rec.does.Operation(), resource)
 }
 
-// resourceOf is what a call is about, as CAM names it (598/57154, 598/70019): a secret; any secret for the one that makes
-// a custom one; the role that is assumed; * for what CAM knows as an operation only.
+// resourceOf is what a call is about, as CAM names it (598/57154, 598/70019): a
+// secret; any secret for the one that makes a custom one; the role that is
+// assumed; * for what CAM knows as an operation only.
 func resourceOf(rec *record, secretName string) string {
 	other, owner := rec.does.Resource(rec.request), ssm.NewOwner(rec.uin, rec.region)
 	switch {

@@ -51,8 +51,8 @@ func (r *record) asks(a *action.Action, request any, size int) {
 	r.secretName = loggable(a.SecretName(request))
 }
 
-// sent notes what the client has sent besides. Where that is something known, what is kept is not
-// the client's.
+// sent notes what the client has sent besides. Where that is something known,
+// what is kept is not the client's.
 func (r *record) sent(q *tc3.Request) {
 	if r.does != nil {
 		r.action = r.does.Name
@@ -65,8 +65,8 @@ func (r *record) sent(q *tc3.Request) {
 	r.client = journal.Clip(q.Client)
 }
 
-// fail makes an API error of any error. What isn't one becomes InternalError, and its cause goes
-// to the log.
+// fail makes an API error of any error. What isn't one becomes InternalError,
+// and its cause goes to the log.
 func (r *record) fail(err error) *apierr.Error {
 	if r.unanswered = err == errNoAnswer; err == nil || r.unanswered {
 		return nil
@@ -97,8 +97,8 @@ func (g *Gateway) finish(rec *record) {
 	}
 }
 
-// loggable is a secret's name as it can be told of: also one that is wrong, unless it may be anything, such as a value in
-// the wrong place.
+// loggable is a secret's name as it can be told of: also one that is wrong,
+// unless it may be anything, such as a value in the wrong place.
 func loggable(name string) string {
 	if ssm.CheckName(strings.ReplaceAll(name, "/", "-")) != nil {
 		return ""
@@ -140,7 +140,8 @@ func (r *record) effect() string {
 	return r.fault.String()
 }
 
-// longestKept is how long the parameters of a call can be, in bytes, for the journal to keep them.
+// longestKept is how long the parameters of a call can be, in bytes, for the
+// journal to keep them.
 const longestKept = 16 << 10
 
 // keepParameters keeps the parameters of a call that is done, without the values of secrets.

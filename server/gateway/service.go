@@ -46,9 +46,10 @@ func (g *Gateway) find(q *tc3.Request, rec *record) (*action.Action, error) {
 	return a, nil
 }
 
-// serviceOf works out which service a request is for: by the host's first label, else by the service of its credential
-// scope, else by its action and version. SDKs that derive the service from a custom endpoint sign for 127 or localhost,
-// which says nothing.
+// serviceOf works out which service a request is for: by the host's first
+// label, else by the service of its credential scope, else by its action and
+// version. SDKs that derive the service from a custom endpoint sign for 127 or
+// localhost, which says nothing.
 func (g *Gateway) serviceOf(q *tc3.Request) string {
 	label, rest := firstLabel(q.Host)
 	if g.isService(label) && rest != "" || strings.HasSuffix(rest, "tencentcloudapi.com") {
@@ -87,8 +88,8 @@ func (g *Gateway) checkScope(q *tc3.Request) error {
 
 func (g *Gateway) isService(name string) bool { return g.services[name] != nil || otherServices[name] }
 
-// otherServices are products of the cloud whose calls a program may send here by mistake, with the names by which the
-// vendor's SDKs know them.
+// otherServices are products of the cloud whose calls a program may send here
+// by mistake, with the names by which the vendor's SDKs know them.
 var otherServices = map[string]bool{
 	"apigateway": true, "as": true, "billing": true, "cam": true, "cbs": true, "cdb": true, "cdn": true, "cfs": true, "ckafka": true,
 	"clb": true, "cloudaudit": true, "cls": true, "cos": true, "cvm": true, "cynosdb": true, "dbbrain": true, "dcdb": true,

@@ -1,5 +1,6 @@
-// Package journal remembers the last calls, so that a test can assert what was called, and tells of each as it comes. It
-// never holds a secret's value: who adds an entry has taken them out.
+// Package journal remembers the last calls, so that a test can assert what was
+// called, and tells of each as it comes. It never holds a secret's value: who
+// adds an entry has taken them out.
 package journal
 
 import (
@@ -31,8 +32,8 @@ type Entry struct {
 	Client     string    `json:"client,omitzero"`   // X-TC-RequestClient
 	Fault      string    `json:"fault,omitzero"`    // the rule that hit, and its effect
 	Mismatch   string    `json:"mismatch,omitzero"` // which part of a signature was wrong
-	// Parameters are those of the action, with *** in place of values; absent where they were not in order, or are very
-	// long.
+	// Parameters are those of the action, with *** in place of values; absent
+	// where they were not in order, or are very long.
 	Parameters any `json:"parameters,omitzero"`
 }
 
@@ -64,8 +65,8 @@ func (f *Filter) matches(e *Entry) bool {
 	return f.SecretName == "" || named && e.SecretName != ""
 }
 
-// A Call can tell of itself. Most are never asked, so that it does so when somebody looks and not before; it must not change
-// any more by then.
+// A Call can tell of itself. Most are never asked, so that it does so when
+// somebody looks and not before; it must not change any more by then.
 type Call interface{ Entry() Entry }
 
 // kept is a call with its number.
@@ -91,7 +92,8 @@ type Journal struct {
 	readers map[*Reader]struct{}
 }
 
-// New returns a journal that keeps so many calls; with 0 it keeps none, and still tells readers.
+// New returns a journal that keeps so many calls; with 0 it keeps none, and
+// still tells readers.
 func New(most int) *Journal { return &Journal{most: most, readers: map[*Reader]struct{}{}} }
 
 // Add adds a call and gives it its number.
@@ -119,8 +121,8 @@ func (j *Journal) Add(c Call) {
 	}
 }
 
-// Find returns the last entries that a filter lets through, at most limit of them (0 is no limit), oldest first, and how many
-// there are in all.
+// Find returns the last entries that a filter lets through, at most limit of
+// them (0 is no limit), oldest first, and how many there are in all.
 func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -137,7 +139,8 @@ func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
 	return found, total
 }
 
-// Dropped is how many calls had to go for newer ones since everything was forgotten: what is counted may be less than what came.
+// Dropped is how many calls had to go for newer ones since everything was
+// forgotten: what is counted may be less than what came.
 func (j *Journal) Dropped() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -168,7 +171,8 @@ type Reader struct {
 // waiting is how many entries wait for a reader at most.
 const waiting = 256
 
-// Follow returns a reader of the entries from now on that a filter lets through. Unfollow ends it.
+// Follow returns a reader of the entries from now on that a filter lets
+// through. Unfollow ends it.
 func (j *Journal) Follow(f Filter) *Reader {
 	c := make(chan Entry, waiting)
 	r := &Reader{C: c, c: c, filter: f}

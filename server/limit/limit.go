@@ -1,4 +1,5 @@
-// Package limit enforces request rates: one budget for each account, region and action, as the gateway documents it.
+// Package limit enforces request rates: one budget for each account, region and
+// action, as the gateway documents it.
 package limit
 
 import (
@@ -46,13 +47,14 @@ type Use struct {
 	Refused int
 }
 
-// most bounds how many budgets are kept before those that lie unused are dropped: a full budget and a new one are the
-// same.
+// most bounds how many budgets are kept before those that lie unused are
+// dropped: a full budget and a new one are the same.
 const most = 10000
 
-// Check takes one call at the time now out of a budget of perSecond calls, or refuses it. A refused call counts for
-// the message's number, as it does at the gateway (seen: "equals to `41`" at a limit of 40). A budget of 0 has no limit:
-// its calls are only counted.
+// Check takes one call at the time now out of a budget of perSecond calls, or
+// refuses it. A refused call counts for the message's number, as it does at the
+// gateway (seen: "equals to `41`" at a limit of 40). A budget of 0 has no
+// limit: its calls are only counted.
 func (l *Limiter) Check(k Key, perSecond int, now time.Time) error {
 	b := l.budget(k, perSecond, now)
 	ok := b.rate == nil || b.rate.AllowN(now, 1)

@@ -44,7 +44,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestMessageExceeds lets a call be refused that is the first of its second: the message must make sense all the same.
+// TestMessageExceeds lets a call be refused that is the first of its second:
+// the message must make sense all the same.
 func TestMessageExceeds(t *testing.T) {
 	l, k := New(), Key{1, "ap-guangzhou", "GetSecretValue"}
 	_, _ = take(l, k, 5, 5, start.Add(999*time.Millisecond))

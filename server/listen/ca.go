@@ -102,8 +102,10 @@ func NewCA(c CAConfig, clock *clock.Clock, log *slog.Logger) (*CA, error) {
 	return a, err
 }
 
-// toTrust reads what clients must trust out of a file with a server's certificate: the CAs that it has, else the certificate itself;
-// nothing else that it may have, such as a key. If it has no CA and the certificate is by one, foreign says by which.
+// toTrust reads what clients must trust out of a file with a server's
+// certificate: the CAs that it has, else the certificate itself; nothing else
+// that it may have, such as a key. If it has no CA and the certificate is by
+// one, foreign says by which.
 func toTrust(file string) (trusted []byte, foreign string, err error) {
 	rest, err := os.ReadFile(file)
 	if err != nil {
@@ -316,8 +318,9 @@ func writeFile(name string, text []byte) error {
 	return err
 }
 
-// load reads the CA of an earlier start. One that may not vouch for the user's hosts, or is not valid any more, is refused:
-// programs trust it, so it is not replaced behind their back.
+// load reads the CA of an earlier start. One that may not vouch for the user's
+// hosts, or is not valid any more, is refused: programs trust it, so it is not
+// replaced behind their back.
 func (a *CA) load(dir string) (*issuer, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	text, err := os.ReadFile(certFile)

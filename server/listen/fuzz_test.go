@@ -11,7 +11,8 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// FuzzWithoutScheme looks at the rewriting of the Host header: it changes nothing but that, and ends the connection.
+// FuzzWithoutScheme looks at the rewriting of the Host header: it changes
+// nothing but that, and ends the connection.
 func FuzzWithoutScheme(f *testing.F) {
 	f.Add("GET / HTTP/1.1\r\nHost: http://a:1\r\nConnection: keep-alive\r\n\r\nbody")
 	f.Add("GET / HTTP/1.1\r\nX: 1\r\nhost:https://a\r\n\r\n")
@@ -31,7 +32,8 @@ func FuzzWithoutScheme(f *testing.F) {
 	})
 }
 
-// FuzzSniff lets a connection begin with anything: what is no TLS comes out as it went in, but for the scheme in a Host header.
+// FuzzSniff lets a connection begin with anything: what is no TLS comes out as
+// it went in, but for the scheme in a Host header.
 func FuzzSniff(f *testing.F) {
 	for _, text := range []string{
 		"", "\x16", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: https://x/\r\nConnection: keep-alive\r\n\r\nmore",

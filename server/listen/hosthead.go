@@ -7,12 +7,13 @@ import (
 
 // A Host header with a scheme: found in the head of a request, and put right.
 
-// largestHead is how much of a request is looked at, far more than any client's headers need. A client that doesn't write
-// its Host with a scheme in its first request doesn't do so at all, and is not looked at again.
+// largestHead is how much of a request is looked at, far more than any client's
+// headers need. A client that doesn't write its Host with a scheme in its first
+// request doesn't do so at all, and is not looked at again.
 const largestHead = 64 << 10
 
-// unfinished reports whether b may be the beginning of a request whose head has not come whole. What can't become one is
-// left to net/http as it is.
+// unfinished reports whether b may be the beginning of a request whose head has
+// not come whole. What can't become one is left to net/http as it is.
 func unfinished(b []byte) bool {
 	if len(b) == 0 || len(b) >= largestHead || b[0] < 'A' || b[0] > 'z' { // a method is of letters
 		return false
@@ -47,8 +48,9 @@ func schemeOfHost(b []byte) (from, to int, ok bool) {
 	return 0, 0, false
 }
 
-// header returns where the value of a header starts, -1 if the head doesn't have it. name is its lower-case name with
-// the line end before it and the colon after it.
+// header returns where the value of a header starts, -1 if the head doesn't
+// have it. name is its lower-case name with the line end before it and the
+// colon after it.
 func header(b, name []byte) int {
 	end := bytes.Index(b, headEnd)
 	if end < 0 {
@@ -67,8 +69,8 @@ func header(b, name []byte) int {
 	}
 }
 
-// withoutScheme cuts the scheme, and a slash at the end, out of the Host header of a head and asks for the connection's
-// end.
+// withoutScheme cuts the scheme, and a slash at the end, out of the Host header
+// of a head and asks for the connection's end.
 func withoutScheme(head []byte) []byte {
 	from, to, ok := schemeOfHost(head)
 	if !ok {

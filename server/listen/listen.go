@@ -38,7 +38,8 @@ func Open(s *Sniffer, flag string, addresses ...string) (ports []*Port, err erro
 // A ConfigError is a mistake in what the user has written, whatever there is on the machine.
 type ConfigError struct{ error }
 
-// cannotListen says why an address can't be listened on: because of how it is written, or because of what is there.
+// cannotListen says why an address can't be listened on: because of how it is
+// written, or because of what is there.
 func cannotListen(flag, address string, err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -163,9 +164,10 @@ func (p *Port) run() {
 // seldom is how often the log says that connections can't be taken.
 const seldom = 30 * time.Second
 
-// A Sniffer looks at the beginning of connections: it speaks TLS with those that want it, and puts right a Host header with
-// a scheme, such as "Host: http://127.0.0.1:9023", which is what tccli and the Python SDK send for an endpoint that is
-// written with one. net/http would answer it with 400.
+// A Sniffer looks at the beginning of connections: it speaks TLS with those
+// that want it, and puts right a Host header with a scheme, such as "Host:
+// http://127.0.0.1:9023", which is what tccli and the Python SDK send for an
+// endpoint that is written with one. net/http would answer it with 400.
 type Sniffer struct {
 	tls   *tls.Config
 	clock *clock.Clock
@@ -187,7 +189,8 @@ func NewSniffer(ca *CA, c *clock.Clock, log *slog.Logger, tooLong func() []byte)
 // Peeked is a connection of which the beginning was read already.
 func Peeked(c net.Conn, head []byte) net.Conn { return &prefixConn{c, head} }
 
-// firstWords is how long a connection may take until its first request's head is there, and TLS is agreed on.
+// firstWords is how long a connection may take until its first request's head
+// is there, and TLS is agreed on.
 const firstWords = 30 * time.Second
 
 // tlsHandshake is the first byte of a client that speaks TLS.
@@ -221,7 +224,8 @@ func (s *Sniffer) sniff(c net.Conn) (ready net.Conn, err error) {
 	return s.plain(t, first)
 }
 
-// explain says why a connection came to nothing, with what helps, for those mistakes that one can do something about.
+// explain says why a connection came to nothing, with what helps, for those
+// mistakes that one can do something about.
 func (s *Sniffer) explain(t *tls.Conn, err error) {
 	var own certificateError
 	if errors.As(err, &own) {
@@ -232,7 +236,8 @@ func (s *Sniffer) explain(t *tls.Conn, err error) {
 	_, _ = s.Write([]byte(text))
 }
 
-// Write takes what net/http says of connections, too: with TLS 1.3 a client's refusal comes after the handshake.
+// Write takes what net/http says of connections, too: with TLS 1.3 a client's
+// refusal comes after the handshake.
 func (s *Sniffer) Write(text []byte) (int, error) {
 	line := string(bytes.ToValidUTF8(bytes.TrimSpace(text[:min(len(text), maxFailure)]), nil))
 	for _, refusal := range []string{"unknown certificate authority", "certificate unknown", "unknown certificate", "bad certificate"} {
@@ -272,8 +277,8 @@ func (s *Sniffer) release(c net.Conn) {
 	delete(s.waiting, c)
 }
 
-// Follow goes on looking at connections that have agreed on HTTP/2 until they say something: net/http takes those that are
-// silent for busy.
+// Follow goes on looking at connections that have agreed on HTTP/2 until they
+// say something: net/http takes those that are silent for busy.
 func (s *Sniffer) Follow(c net.Conn, state http.ConnState) {
 	if _, silent := c.(*tls.Conn); !silent {
 		return
@@ -308,8 +313,9 @@ func readSome(c net.Conn) ([]byte, error) {
 	return b[:n], err
 }
 
-// plain is a connection whose first bytes are those of HTTP/1.1, or of nothing known, which net/http answers. One that doesn't
-// come to the end of its first head in time is given up.
+// plain is a connection whose first bytes are those of HTTP/1.1, or of nothing
+// known, which net/http answers. One that doesn't come to the end of its first
+// head in time is given up.
 func (s *Sniffer) plain(c net.Conn, first []byte) (net.Conn, error) {
 	for unfinished(first) {
 		more, err := readSome(c)

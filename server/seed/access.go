@@ -50,7 +50,8 @@ func (b *builder) policies(path string, policies []account.Policy) {
 
 var roleName = regexp.MustCompile(`^[\w+=,.@-]+$`)
 
-// How long keys of a role can live, in seconds: no shorter than Node's SDK bears (see the metadata), no longer than 1312/48197 has.
+// How long keys of a role can live, in seconds: no shorter than Node's SDK
+// bears (see the metadata), no longer than 1312/48197 has.
 const (
 	shortestKeys = 60
 	longestKeys  = 43200

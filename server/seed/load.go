@@ -252,7 +252,8 @@ func nothing(n *yaml.Node, path string) (string, int) {
 	return "", 0
 }
 
-// step is the path of the i-th child of a node. What is written in place of a secret's value is no part of it.
+// step is the path of the i-th child of a node. What is written in place of a
+// secret's value is no part of it.
 func step(n *yaml.Node, i int, path string) string {
 	switch {
 	case isValue(path):

@@ -246,7 +246,8 @@ func (b *builder) free(path, what, id string, taken func(string) (bool, error)) 
 // largestFlowID leaves room for those that are drawn behind it.
 const largestFlowID = 1 << 52
 
-// LargestUin is the largest number of an account: the API's numbers are read as float64 by JavaScript.
+// LargestUin is the largest number of an account: the API's numbers are read as
+// float64 by JavaScript.
 const LargestUin = 1<<53 - 1
 
 // account reads an account, and hands its secrets on.

@@ -21,7 +21,8 @@ import (
 
 const schemaFile = "../../fixtures/seed.schema.json"
 
-// TestSchemaLists keeps the schema's actions and regions those that there are; -update writes them.
+// TestSchemaLists keeps the schema's actions and regions those that there are;
+// -update writes them.
 func TestSchemaLists(t *testing.T) {
 	text, err := os.ReadFile(schemaFile)
 	if err != nil {
@@ -52,7 +53,8 @@ func TestSchemaLists(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the schema's lists anew")
 
-// TestSchemaFields compares the fields of the schema with those that the loader reads, in both directions.
+// TestSchemaFields compares the fields of the schema with those that the loader
+// reads, in both directions.
 func TestSchemaFields(t *testing.T) {
 	text, err := os.ReadFile(schemaFile)
 	if err != nil {
@@ -98,8 +100,10 @@ func TestSchemaFields(t *testing.T) {
 	}
 }
 
-// TestSchemaAgrees gives the same documents to the schema and to the loader: built-in seeds, which both take, and mistakes
-// of form, which both refuse. What only the model knows, such as two secrets of one name, no schema can tell.
+// TestSchemaAgrees gives the same documents to the schema and to the loader:
+// built-in seeds, which both take, and mistakes of form, which both refuse.
+// What only the model knows, such as two secrets of one name, no schema can
+// tell.
 func TestSchemaAgrees(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile(schemaFile)
 	if err != nil {

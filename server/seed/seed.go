@@ -1,6 +1,8 @@
-// Package seed is the one format in which a whole state is written down: seeds that a server starts with, snapshots that
-// it exports, and what it imports. A File is read with the position of every mistake; a State is what files say at a
-// moment, held to the rules of the model, so that nothing can be seeded that a client could not have made.
+// Package seed is the one format in which a whole state is written down: seeds
+// that a server starts with, snapshots that it exports, and what it imports. A
+// File is read with the position of every mistake; a State is what files say at
+// a moment, held to the rules of the model, so that nothing can be seeded that
+// a client could not have made.
 //
 // The format is described for editors by fixtures/seed.schema.json.
 package seed
@@ -15,8 +17,9 @@ import (
 	"ssmlocal/server/fault"
 )
 
-// A File is one document. Times are written as 2030-01-02T15:04:05Z, or relative to the virtual time at which the file is
-// applied: now, now-30d, now+72h.
+// A File is one document. Times are written as 2030-01-02T15:04:05Z, or
+// relative to the virtual time at which the file is applied: now, now-30d,
+// now+72h.
 type File struct {
 	Clock    *Clock       `yaml:"clock,omitempty"`
 	Accounts []Account    `yaml:"accounts,omitempty"`

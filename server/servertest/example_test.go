@@ -14,7 +14,8 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// TestExample is what a user's test looks like: an official client, calls without one, direct reads and time travel.
+// TestExample is what a user's test looks like: an official client, calls
+// without one, direct reads and time travel.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -44,7 +45,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// TestProvokeAndAssert is what a test of a retry looks like: two failures before a success, and the proof that they came.
+// TestProvokeAndAssert is what a test of a retry looks like: two failures
+// before a success, and the proof that they came.
 func TestProvokeAndAssert(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

@@ -15,7 +15,8 @@ func TestMine(t *testing.T) {
 	s.Import(`accounts: [{uin: 100000000001, secrets: [{secretName: db, secretString: hunter2}]}]`)
 	s.Fault(fault.Rule{Action: "GetSecretValue", Times: 2, Effect: fault.Effect{Error: &fault.Error{Code: "InternalError"}}})
 
-	// Here the code under test would call http://s.Host with s.Credential. s.Call signs by itself:
+	// Here the code under test would call http://s.Host with s.Credential.
+	// s.Call signs by itself:
 	for range 3 {
 		_ = s.Call("GetSecretValue", map[string]string{"SecretName": "db", "VersionId": "SSM_Current"}, nil)
 	}

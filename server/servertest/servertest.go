@@ -28,7 +28,8 @@ import (
 
 // A Server is a running emulator with a state of its own. It ends with the test.
 type Server struct {
-	// URL is where it is, such as http://127.0.0.1:40123, and Host the same without the scheme, as SDKs want it.
+	// URL is where it is, such as http://127.0.0.1:40123, and Host the same
+	// without the scheme, as SDKs want it.
 	URL, Host string
 	// Clock is its clock. Advance moves it and tells what happened.
 	Clock *Clock
@@ -115,8 +116,9 @@ func (s *Server) Stop() {
 // Check walks the whole store and returns what is wrong with it.
 func (s *Server) Check() error { return s.emulator.Backend.Check() }
 
-// Advance moves the time that the emulator's data goes by, and returns what became due on the way and has happened, in
-// order: rotations, deletions, ends of tasks.
+// Advance moves the time that the emulator's data goes by, and returns what
+// became due on the way and has happened, in order: rotations, deletions, ends
+// of tasks.
 func (s *Server) Advance(by time.Duration) []action.Event {
 	s.t.Helper()
 	_, moved, err := s.emulator.Backend.Advance(context.Background(), by)
@@ -142,7 +144,8 @@ func (s *Server) Import(text string) {
 	}
 }
 
-// Reset returns to the seeds of the configuration; without any, to nothing. Faults, the journal and the clock are reset too.
+// Reset returns to the seeds of the configuration; without any, to nothing.
+// Faults, the journal and the clock are reset too.
 func (s *Server) Reset() {
 	s.t.Helper()
 	if _, err := s.emulator.Backend.Reset(context.Background(), 0); err != nil {
@@ -162,11 +165,13 @@ func (s *Server) ControlURL() string { return "http://" + cmp.Or(s.emulator.Cont
 // ProxyURL is where the forward proxy is, if the configuration has one.
 func (s *Server) ProxyURL() string { return "http://" + s.emulator.ProxyAddr() }
 
-// MetadataURL is where the instance metadata is, if the configuration gives it an address of its own.
+// MetadataURL is where the instance metadata is, if the configuration gives it
+// an address of its own.
 func (s *Server) MetadataURL() string { return "http://" + s.emulator.MetadataAddr() }
 
-// Value reads a version's value, SecretString or SecretBinary, from the store: it is no call, past faults, rates and statuses, in the region
-// ap-guangzhou, of the account of the server's credential.
+// Value reads a version's value, SecretString or SecretBinary, from the store:
+// it is no call, past faults, rates and statuses, in the region ap-guangzhou,
+// of the account of the server's credential.
 func (s *Server) Value(secretName, versionID string) (string, error) {
 	s.t.Helper()
 	v, err := s.emulator.Backend.ReadValue(s.Credential.Uin, "ap-guangzhou", secretName, versionID)
@@ -194,8 +199,9 @@ type Error struct{ Code, Message string }
 // Error returns code and message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Call calls an action in the region ap-guangzhou, signed with the server's credential, and reads the answer into
-// reply, a pointer or nil. params is marshaled to JSON; nil means none. An API error comes back as *Error.
+// Call calls an action in the region ap-guangzhou, signed with the server's
+// credential, and reads the answer into reply, a pointer or nil. params is
+// marshaled to JSON; nil means none. An API error comes back as *Error.
 func (s *Server) Call(action string, params, reply any) error {
 	s.t.Helper()
 	return s.CallIn("ap-guangzhou", s.Credential, action, params, reply)
@@ -207,7 +213,8 @@ func (s *Server) CallIn(region string, c account.Credential, action string, para
 	return s.CallService("ssm", "2019-09-23", region, c, action, params, reply)
 }
 
-// CallService calls an action of another service that the emulator has, such as tag in its version 2018-08-13.
+// CallService calls an action of another service that the emulator has, such as
+// tag in its version 2018-08-13.
 func (s *Server) CallService(service, version, region string, c account.Credential, action string, params, reply any) error {
 	s.t.Helper()
 	body := []byte("{}")

@@ -8,7 +8,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A ServiceState is what an account's purchase of the service has come to, as GetServiceStatus numbers it.
+// A ServiceState is what an account's purchase of the service has come to, as
+// GetServiceStatus numbers it.
 type ServiceState uint8
 
 // The states of the service. The zero AccountData has bought it.
@@ -19,7 +20,8 @@ const (
 	Released
 )
 
-// InvalidType is the state as GetServiceStatus numbers it: 0 not bought, 1 normal, 2 in arrears, 3 released.
+// InvalidType is the state as GetServiceStatus numbers it: 0 not bought, 1
+// normal, 2 in arrears, 3 released.
 func (s ServiceState) InvalidType() int64 { return [...]int64{1, 0, 2, 3}[s] }
 
 // String names the state as seeds and the control plane do.
@@ -58,16 +60,19 @@ func ParseKeyState(text string) (KeyState, error) {
 	return 0, fmt.Errorf("it is %q, it must be good, disabled or foreign", text)
 }
 
-// AccountData is what there is to know of an account besides its secrets. The zero AccountData is a good customer with a
-// prepaid service, whose KMS keys all work and who has no sub-accounts.
+// AccountData is what there is to know of an account besides its secrets. The
+// zero AccountData is a good customer with a prepaid service, whose KMS keys
+// all work and who has no sub-accounts.
 type AccountData struct {
 	Service     ServiceState        `cbor:"1,keyasint,omitempty"`
 	Postpaid    bool                `cbor:"2,keyasint,omitempty"`
 	SecretLimit uint64              `cbor:"3,keyasint,omitempty"` // secrets in a region, 0 for the server's default
 	KmsKeys     map[string]KeyState `cbor:"4,keyasint,omitempty"`
 	Users       map[uint64]User     `cbor:"5,keyasint,omitempty"` // sub-accounts, by Uin
-	// Isolated has the instances of cloud products on which nothing may be changed now, so that secrets of theirs can't be
-	// rotated. When the real service answers RotationForbidden is not documented; this is a state that would make it.
+	// Isolated has the instances of cloud products on which nothing may be
+	// changed now, so that secrets of theirs can't be rotated. When the real
+	// service answers RotationForbidden is not documented; this is a state that
+	// would make it.
 	Isolated []string `cbor:"6,keyasint,omitempty"`
 	Order    Order    `cbor:"7,keyasint,omitzero"` // by which the service was enabled, if CreateService did
 }
@@ -81,7 +86,8 @@ type Order struct {
 // IsZero reports whether nothing was ordered.
 func (o Order) IsZero() bool { return o == Order{} }
 
-// Check refuses a client token of other characters than ! to ~, or more than 64 of them (140/140016).
+// Check refuses a client token of other characters than ! to ~, or more than 64
+// of them (140/140016).
 func (o Order) Check() error {
 	for _, c := range []byte(o.ClientToken) {
 		if c < '!' || c > '~' {
@@ -94,8 +100,8 @@ func (o Order) Check() error {
 	return nil
 }
 
-// Enable turns the service on, postpaid, if the account has none. An order with the token of the
-// one before is a retry: it is that one.
+// Enable turns the service on, postpaid, if the account has none. An order with
+// the token of the one before is a retry: it is that one.
 func (a *AccountData) Enable(o Order) (Order, error) {
 	switch {
 	case a.Order.ClientToken == o.ClientToken:
@@ -133,7 +139,8 @@ type User struct {
 // MaxAccessKeys is how many access keys a user can have.
 const MaxAccessKeys = 2
 
-// CheckPurchase refuses an account that has not bought the service, or that has not paid for it.
+// CheckPurchase refuses an account that has not bought the service, or that has
+// not paid for it.
 func (a *AccountData) CheckPurchase() error {
 	if a.Service != Bought {
 		return apierr.NotPurchased.With()
@@ -141,8 +148,9 @@ func (a *AccountData) CheckPurchase() error {
 	return nil
 }
 
-// CheckKey refuses a KMS key that doesn't work. Not every action's documented codes have one of its own for a foreign
-// key: mayDeny reports whether this one's do.
+// CheckKey refuses a KMS key that doesn't work. Not every action's documented
+// codes have one of its own for a foreign key: mayDeny reports whether this
+// one's do.
 func (a *AccountData) CheckKey(id string, mayDeny bool) error {
 	switch state := a.KmsKeys[id]; {
 	case state == KeyForeign && mayDeny:
@@ -169,7 +177,8 @@ func (a *AccountData) CheckUser(account, target uint64) error {
 	return nil
 }
 
-// CheckKeys refuses to let a user have more access keys than a user can have: so many in secrets, and those besides.
+// CheckKeys refuses to let a user have more access keys than a user can have:
+// so many in secrets, and those besides.
 func (a *AccountData) CheckKeys(target uint64, inSecrets int) error {
 	if a.Users[target].OtherKeys+inSecrets > MaxAccessKeys {
 		return apierr.AccessKeyOverLimit.With(strconv.FormatUint(target, 10), MaxAccessKeys)

@@ -31,11 +31,14 @@ var (
 	denied  = apierr.DeniedForType
 )
 
-// The operations. Each row has what a secret's type decides (in every status, and first), then what its status decides.
+// The operations. Each row has what a secret's type decides (in every status,
+// and first), then what its status decides.
 //
-// Why a wrong status is FailedOperation: the first published error lists gave it to exactly the actions with a
-// condition on the status, and ResourceUnavailable.* to GetSecretValue alone. Putting or updating a value that the
-// service rotates is denied in every status (1078/38645). Rows of cells nobody can reach say FailedOperation.
+// Why a wrong status is FailedOperation: the first published error lists gave
+// it to exactly the actions with a condition on the status, and
+// ResourceUnavailable.* to GetSecretValue alone. Putting or updating a value
+// that the service rotates is denied in every status (1078/38645). Rows of
+// cells nobody can reach say FailedOperation.
 var (
 	//                                        custom product  ssh      api key  redis
 	anyType   = [types]*apierr.Kind{Custom: ok, Product: ok, SSHKeyPair: ok, AccessKey: ok, Redis: ok}
@@ -93,10 +96,12 @@ func (v *Operation) Refuse(s *Secret) error {
 // ForType returns the refusal that the type decides, nil where the type allows the operation.
 func (v *Operation) ForType(t Type) *apierr.Kind { return v.types[t] }
 
-// InStatus returns the refusal that the status decides, nil where the status allows the operation.
+// InStatus returns the refusal that the status decides, nil where the status
+// allows the operation.
 func (v *Operation) InStatus(s Status) *apierr.Kind { return v.refused[s] }
 
-// Lifecycle prints the table: for each operation and status what happens, then the types that the operation is refused for.
+// Lifecycle prints the table: for each operation and status what happens, then
+// the types that the operation is refused for.
 func Lifecycle() string {
 	var b strings.Builder
 	b.WriteString("| Action |")

@@ -7,17 +7,19 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A DBAccount is one of the two database accounts of a product secret. They have equal rights; a rotation gives the one
-// that rests a new password and makes it the current one.
+// A DBAccount is one of the two database accounts of a product secret. They
+// have equal rights; a rotation gives the one that rests a new password and
+// makes it the current one.
 type DBAccount struct {
 	Name      string `cbor:"1,keyasint"`
 	Version   string `cbor:"2,keyasint,omitempty"` // SSM_Current, or the history version that has it last; "" before its first use
 	RotatedAt int64  `cbor:"3,keyasint,omitempty"` // unix nanoseconds
 }
 
-// CheckProduct reports whether a ProductName can have a product secret: the databases that DescribeSupportedProducts lists,
-// and MongoDB, which the Terraform provider's documentation has. PostgreSQL and SQL Server exist too, but their
-// identifiers are not public.
+// CheckProduct reports whether a ProductName can have a product secret: the
+// databases that DescribeSupportedProducts lists, and MongoDB, which the
+// Terraform provider's documentation has. PostgreSQL and SQL Server exist too,
+// but their identifiers are not public.
 func CheckProduct(name string) error {
 	databases := append(Products()[:3], "MongoDB")
 	if !slices.Contains(databases, name) {
@@ -26,7 +28,8 @@ func CheckProduct(name string) error {
 	return nil
 }
 
-// CheckPrefix holds a UserNamePrefix to its form: at most 8 characters, a letter first, then letters, digits and _.
+// CheckPrefix holds a UserNamePrefix to its form: at most 8 characters, a
+// letter first, then letters, digits and _.
 func CheckPrefix(prefix string) error {
 	ok := len(prefix) > 0 && len(prefix) <= 8 && isLetter(prefix[0])
 	for i := range len(prefix) {
@@ -43,7 +46,8 @@ func isLetter(c byte) bool { return isAlnum(c) && (c < '0' || c > '9') }
 // maxDomains bounds the hosts of an account (S: no number is documented).
 const maxDomains = 1000
 
-// CheckDomains holds the hosts from which an account may connect to their form: an address or a pattern with %.
+// CheckDomains holds the hosts from which an account may connect to their form:
+// an address or a pattern with %.
 func CheckDomains(domains []string) error {
 	bad := func(d string) bool {
 		return d == "" || len(d) > 60 || strings.ContainsAny(d, " \t\r\n'\"`;@")

@@ -2,19 +2,22 @@ package ssm
 
 import "time"
 
-// Zone is the time zone of all times that the API writes as text: UTC+8 without daylight saving. Two official examples
-// of a next rotation come out right in this zone only.
+// Zone is the time zone of all times that the API writes as text: UTC+8 without
+// daylight saving. Two official examples of a next rotation come out right in
+// this zone only.
 var Zone = time.FixedZone("UTC+8", 8*3600)
 
-// region is a region of the cloud. Its name and number are those that the official SDKs and the CVM API use.
+// region is a region of the cloud. Its name and number are those that the
+// official SDKs and the CVM API use.
 type region struct {
 	name   string
 	number int64
 	offers bool // Secrets Manager is offered there
 }
 
-// regions has the cloud's regions in the order of GetRegions. The international documentation of GetRegions lists
-// seven that have Secrets Manager, other pages more; whoever calls a region that exists is let in, save for the two
+// regions has the cloud's regions in the order of GetRegions. The international
+// documentation of GetRegions lists seven that have Secrets Manager, other
+// pages more; whoever calls a region that exists is let in, save for the two
 // that are closed to the public.
 var regions = []region{
 	{"ap-guangzhou", 1, true}, {"ap-shanghai", 4, true}, {"ap-beijing", 8, true}, {"ap-chengdu", 16, true},
@@ -25,8 +28,9 @@ var regions = []region{
 	{"ap-guangzhou-open", 12, false}, {"eu-moscow", 24, false},
 }
 
-// DefaultRegion is the region of a call that names none. The documentation of the Chinese site requires one, that of
-// the international site did not until 2026.
+// DefaultRegion is the region of a call that names none. The documentation of
+// the Chinese site requires one, that of the international site did not until
+// 2026.
 const DefaultRegion = "ap-guangzhou"
 
 // Regions returns the regions that offer Secrets Manager.
@@ -61,7 +65,8 @@ func RegionNumber(name string) int64 {
 	return 0
 }
 
-// Products returns what DescribeSupportedProducts lists: the products whose credentials the service can hold.
+// Products returns what DescribeSupportedProducts lists: the products whose
+// credentials the service can hold.
 func Products() []string {
 	return []string{"Mysql", "Tdsql-mysql", "Tdsql_C_Mysql", "Cvm", "Cam", "Redis"}
 }

@@ -6,8 +6,9 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// Limits and defaults of a rotation policy, in days (1140/58266; the documented default of 1 is outside the documented
-// range, so that a policy without a frequency gets the least that is allowed).
+// Limits and defaults of a rotation policy, in days (1140/58266; the documented
+// default of 1 is outside the documented range, so that a policy without a
+// frequency gets the least that is allowed).
 const (
 	MinFrequency = 30
 	MaxFrequency = 365
@@ -58,9 +59,10 @@ func CheckFrequency(parameter string, days int64) error {
 	return nil
 }
 
-// Schedule works out the next rotation by policy: the first of begin, begin + frequency, begin + 2 frequencies and so on
-// that lies after now (two official examples, 2024). A begin in the past is legal, one in the year 9999 too. A policy that
-// is off has none.
+// Schedule works out the next rotation by policy: the first of begin, begin +
+// frequency, begin + 2 frequencies and so on that lies after now (two official
+// examples, 2024). A begin in the past is legal, one in the year 9999 too. A
+// policy that is off has none.
 func (r *Rotation) Schedule(now time.Time) {
 	r.NextAt = 0
 	begin, err := ParseTime("RotationBeginTime", r.Begin)
@@ -75,11 +77,14 @@ func (r *Rotation) Schedule(now time.Time) {
 	}
 }
 
-// historyLayout is the id of a replaced value: the second in which its rotation began, in UTC+8.
+// historyLayout is the id of a replaced value: the second in which its rotation
+// began, in UTC+8.
 const historyLayout = "SSM_Rotate_20060102150405"
 
-// HistoryID is the VersionId under which the value that a rotation replaces is kept: it tells when the rotation began.
-// Where rotations follow each other within a second, it is the second after that of the newest so far, "" for none.
+// HistoryID is the VersionId under which the value that a rotation replaces is
+// kept: it tells when the rotation began. Where rotations follow each other
+// within a second, it is the second after that of the newest so far, "" for
+// none.
 func HistoryID(began time.Time, newest string) string {
 	id := began.In(Zone).Format(historyLayout)
 	if id > newest {

@@ -23,7 +23,8 @@ const (
 	maxConfig      = 4096 // bytes of an AdditionalConfig; not documented
 )
 
-// CheckName reports whether name can be a SecretName: 1 to 128 bytes, ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
+// CheckName reports whether name can be a SecretName: 1 to 128 bytes,
+// ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
 func CheckName(name string) error {
 	if !isName(name, 128, "-_") {
 		return apierr.BadSecretName.With()
@@ -31,7 +32,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckVersionID reports whether id can be a VersionId: 1 to 64 bytes, ^[A-Za-z0-9][A-Za-z0-9_.-]*$ (1140/40529).
+// CheckVersionID reports whether id can be a VersionId: 1 to 64 bytes,
+// ^[A-Za-z0-9][A-Za-z0-9_.-]*$ (1140/40529).
 func CheckVersionID(id string) error {
 	if !isName(id, 64, "-_.") {
 		return apierr.BadVersionID.With()
@@ -39,7 +41,8 @@ func CheckVersionID(id string) error {
 	return nil
 }
 
-// CheckKeyName reports whether name can be an SSHKeyName: 1 to 25 characters, ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
+// CheckKeyName reports whether name can be an SSHKeyName: 1 to 25 characters,
+// ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
 func CheckKeyName(name string) error {
 	if !isName(name, 25, "_") {
 		return apierr.BadKeyName.With()
@@ -71,8 +74,9 @@ func CheckDescription(text string) error {
 	return nil
 }
 
-// CheckValue holds a new value to the rules: one of text and binary, base64 for binary, 32 KB at most. A binary is
-// measured decoded, since the limit speaks of the plaintext.
+// CheckValue holds a new value to the rules: one of text and binary, base64 for
+// binary, 32 KB at most. A binary is measured decoded, since the limit speaks
+// of the plaintext.
 func CheckValue(text, binary string) error {
 	if (text == "") == (binary == "") {
 		return apierr.OneValue.With()
@@ -133,8 +137,9 @@ func CheckTags(tags []Tag) error {
 	return nil
 }
 
-// RedisInstance returns the instance that the AdditionalConfig of a Redis secret names. The config is a JSON object; the
-// vendor's Terraform provider sends Region, Privilege, InstanceId, ReadonlyPolicy and Remark.
+// RedisInstance returns the instance that the AdditionalConfig of a Redis
+// secret names. The config is a JSON object; the vendor's Terraform provider
+// sends Region, Privilege, InstanceId, ReadonlyPolicy and Remark.
 func RedisInstance(config string) (id string, err error) {
 	var c struct{ Privilege, InstanceId string }
 	err = json.Unmarshal([]byte(config), &c)

@@ -1,5 +1,7 @@
-// Package ssm is the model: what a secret is, which states it goes through, and what each of them allows. It is pure:
-// it knows no store, no HTTP and no clock. "Now" is always an argument, and a status is derived from stored facts.
+// Package ssm is the model: what a secret is, which states it goes through, and
+// what each of them allows. It is pure: it knows no store, no HTTP and no
+// clock. "Now" is always an argument, and a status is derived from stored
+// facts.
 //
 // Numbers in docstrings such as 1078/38656 are pages of the vendor's documentation.
 package ssm
@@ -39,8 +41,9 @@ func (t Type) String() string {
 	return fmt.Sprintf("%d (%s)", uint64(t), names[t])
 }
 
-// ProductName is what DescribeSecret and ListSecrets call a type's product where a secret has none of its own: seen
-// for custom secrets, inferred for the others.
+// ProductName is what DescribeSecret and ListSecrets call a type's product
+// where a secret has none of its own: seen for custom secrets, inferred for the
+// others.
 func (t Type) ProductName() string {
 	return [types]string{"default", "", "Cvm", "Cam", "Redis"}[t]
 }
@@ -66,11 +69,13 @@ func (s Status) String() string {
 	return [statuses]string{"Creating", "Enabled", "Disabled", "PendingDelete", "Failed"}[s]
 }
 
-// CurrentVersion is the VersionId that a secret's first version has if the caller names none, and always has where the
-// service itself makes the value (1078/38656).
+// CurrentVersion is the VersionId that a secret's first version has if the
+// caller names none, and always has where the service itself makes the value
+// (1078/38656).
 const CurrentVersion = "SSM_Current"
 
-// An Owner is the account and the region in which a secret lives: names are unique within one owner.
+// An Owner is the account and the region in which a secret lives: names are
+// unique within one owner.
 type Owner struct {
 	Uin    uint64 // the account, such as 100000000001
 	AppID  uint64 // the account's other number, such as 1250000001
@@ -102,20 +107,23 @@ func (o Owner) AnyResource() string {
 	return fmt.Sprintf("qcs::ssm:%s:uin/%d:secret/*", o.Region, o.Uin)
 }
 
-// DefaultKmsKeyID is the id of the service's own KMS key: one for each account and region, the same at every start.
+// DefaultKmsKeyID is the id of the service's own KMS key: one for each account
+// and region, the same at every start.
 func (o Owner) DefaultKmsKeyID() string {
 	name := binary.BigEndian.AppendUint64(nil, o.Uin)
 	return uuid.NewSHA1(uuid.NameSpaceOID, append(name, o.Region...)).String()
 }
 
-// ResourceID is the ResourceID of a custom secret that is created at the given moment: the account, the moment in
-// nanoseconds and a suffix of three letters or digits.
+// ResourceID is the ResourceID of a custom secret that is created at the given
+// moment: the account, the moment in nanoseconds and a suffix of three letters
+// or digits.
 func (o Owner) ResourceID(created time.Time, suffix string) string {
 	return fmt.Sprintf("%d_%d_customize_%d_%s", o.AppID, o.Uin, created.UnixNano(), suffix)
 }
 
-// A Secret is the facts about one secret, all but its values. The numbers in the tags are the file format's: a field
-// keeps its number for ever, and a number that is no longer used is not used again.
+// A Secret is the facts about one secret, all but its values. The numbers in
+// the tags are the file format's: a field keeps its number for ever, and a
+// number that is no longer used is not used again.
 type Secret struct {
 	Name             string `cbor:"1,keyasint"`
 	Type             Type   `cbor:"2,keyasint,omitempty"`
@@ -164,7 +172,8 @@ type Version struct {
 	Binary    string `cbor:"3,keyasint,omitempty"` // SecretBinary: base64 text, as the user gave it
 }
 
-// An AccessKeyPair is an access key that a secret of the type API key holds, or held before its last rotation.
+// An AccessKeyPair is an access key that a secret of the type API key holds, or
+// held before its last rotation.
 type AccessKeyPair struct {
 	SecretKey  string `cbor:"1,keyasint"`
 	Uin        uint64 `cbor:"2,keyasint"` // the account
@@ -201,7 +210,8 @@ func (s *Secret) Status() Status {
 	return Enabled
 }
 
-// Schedule makes the secret go away after a number of days, at the same time of day. Until then it can be restored.
+// Schedule makes the secret go away after a number of days, at the same time of
+// day. Until then it can be restored.
 func (s *Secret) Schedule(now time.Time, days uint64) {
 	s.DeleteAt = now.Add(time.Duration(days) * 24 * time.Hour).UnixNano()
 }
@@ -209,7 +219,8 @@ func (s *Secret) Schedule(now time.Time, days uint64) {
 // Restore takes a scheduled deletion back. The secret is Disabled afterwards (1078/38644).
 func (s *Secret) Restore() { s.DeleteAt, s.Disabled = 0, true }
 
-// KeyID is the KMS key that the secret shows: none for a software key, else the user's, else the service's own.
+// KeyID is the KMS key that the secret shows: none for a software key, else the
+// user's, else the service's own.
 func (s *Secret) KeyID(o Owner) string {
 	switch {
 	case s.SoftwareKey:
@@ -220,7 +231,8 @@ func (s *Secret) KeyID(o Owner) string {
 	return o.DefaultKmsKeyID()
 }
 
-// Current returns the account that is in use now, nil for a secret without accounts or before its first value.
+// Current returns the account that is in use now, nil for a secret without
+// accounts or before its first value.
 func (s *Secret) Current() *DBAccount {
 	for i := range s.Accounts {
 		if s.Accounts[i].Version == CurrentVersion {
@@ -230,8 +242,9 @@ func (s *Secret) Current() *DBAccount {
 	return nil
 }
 
-// Swap makes the resting account the current one, at a time; the one that was current keeps the id under which its
-// value is archived. It returns the current account. The first swap only begins with the first account.
+// Swap makes the resting account the current one, at a time; the one that was
+// current keeps the id under which its value is archived. It returns the
+// current account. The first swap only begins with the first account.
 func (s *Secret) Swap(archived string, at time.Time) *DBAccount {
 	next := &s.Accounts[0]
 	if old := s.Current(); old != nil {

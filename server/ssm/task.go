@@ -30,7 +30,8 @@ const (
 	TaskFailed
 )
 
-// String describes the status as DescribeAsyncRequestInfo does: seen for the first two, the third is unknown.
+// String describes the status as DescribeAsyncRequestInfo does: seen for the
+// first two, the third is unknown.
 func (s TaskStatus) String() string {
 	return [...]string{"task is processing", "success", "task failed"}[s]
 }

@@ -10,13 +10,14 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// Decode reads the action's parameters into a pointer to a struct whose fields are the parameters: string, bool, int64
-// and uint64, pointers to these for parameters whose absence means something else than their zero value, slices of
-// string or of structs, and embedded structs. The tag `tc3:"required"` marks a parameter that must be given.
-// A list has MaxItems at most.
+// Decode reads the action's parameters into a pointer to a struct whose fields
+// are the parameters: string, bool, int64 and uint64, pointers to these for
+// parameters whose absence means something else than their zero value, slices
+// of string or of structs, and embedded structs. The tag `tc3:"required"` marks
+// a parameter that must be given. A list has MaxItems at most.
 //
-// The error is the gateway's, and of several mistakes the first in this order is told: syntax, an unknown parameter, a
-// wrong type, a missing parameter.
+// The error is the gateway's, and of several mistakes the first in this order
+// is told: syntax, an unknown parameter, a wrong type, a missing parameter.
 func Decode(q *Request, into any) error {
 	fields, err := q.fields()
 	if err != nil {
@@ -84,7 +85,8 @@ func note(first *error, err error) {
 	}
 }
 
-// object reads fields into the struct v. path is the struct's own path with a trailing dot, "" at the top.
+// object reads fields into the struct v. path is the struct's own path with a
+// trailing dot, "" at the top.
 func (m *mistakes) object(v reflect.Value, p *plan, fields []field, path string) {
 	given := make([]string, 0, 8)
 	for _, f := range fields {

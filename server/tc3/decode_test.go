@@ -40,7 +40,8 @@ func (s sample) String() string {
 	return fmt.Sprintf("%q %t %d %d %s %q %q %t", s.Name, s.On, s.Count, s.Shift, maybe, s.Words, s.Tags, s.Extra)
 }
 
-// outcome decodes one request into a sample and tells what came out, a value or an error, as text.
+// outcome decodes one request into a sample and tells what came out, a value or
+// an error, as text.
 func outcome(r *http.Request) string {
 	q, err := Read(r, new(bytes.Buffer), true)
 	if err != nil {

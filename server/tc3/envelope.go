@@ -18,8 +18,9 @@ var contentType = []string{"application/json"}
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// Write writes the answer to q: reply, a struct of the action's output fields, or the error if there is one. The
-// status is 200 either way, as every SDK expects.
+// Write writes the answer to q: reply, a struct of the action's output fields,
+// or the error if there is one. The status is 200 either way, as every SDK
+// expects.
 func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failure *apierr.Error) error {
 	b := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(b)
@@ -28,7 +29,8 @@ func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failu
 	if failure != nil {
 		reply = errorReply{errorBody{failure.Kind.Code, failure.Message(q.Lang)}}
 	}
-	// Messages can quote what a client sent, so bytes that are no UTF-8 are replaced, never a reason to fail.
+	// Messages can quote what a client sent, so bytes that are no UTF-8 are
+	// replaced, never a reason to fail.
 	if err := json.MarshalWrite(b, reply, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return err
 	}

@@ -10,10 +10,12 @@ import (
 	"strings"
 )
 
-// Explain says which part of a request its failed signature disagrees with: it signs the request as it might have been
-// meant, one part changed at a time, and names the part whose change makes the signature right. The text is for the
-// log, not for the caller, and holds neither a key nor a parameter's value. others are the secret keys of the other
-// credentials, by SecretId. It gives up after some milliseconds.
+// Explain says which part of a request its failed signature disagrees with: it
+// signs the request as it might have been meant, one part changed at a time,
+// and names the part whose change makes the signature right. The text is for
+// the log, not for the caller, and holds neither a key nor a parameter's value.
+// others are the secret keys of the other credentials, by SecretId. It gives up
+// after some milliseconds.
 func Explain(q *Request, c Claim, secretKey string, others map[string]string) string {
 	e := explainer{q: q, c: c, key: secretKey, others: others, left: effort}
 	part := ""
@@ -170,7 +172,8 @@ func bodyAsQuery(body []byte) string {
 	return values.Encode()
 }
 
-// otherBodies are forms in which a client may have signed a body that then went out differently.
+// otherBodies are forms in which a client may have signed a body that then went
+// out differently.
 func otherBodies(body []byte) []string {
 	bodies := []string{"", "{}", "null", unsigned}
 	if len(body) > largestVaried {

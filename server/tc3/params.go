@@ -15,11 +15,13 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A node is a parameter's value before its type is known. Its methods tell whether it can be read as a type; the two
-// encodings, JSON and pairs, differ only in them.
+// A node is a parameter's value before its type is known. Its methods tell
+// whether it can be read as a type; the two encodings, JSON and pairs, differ
+// only in them.
 type node interface {
-	// absent reports whether the value counts as not given: a JSON null, and, for all but a text, an empty value in
-	// pairs, which is what Node's SDK makes of undefined.
+	// absent reports whether the value counts as not given: a JSON null, and,
+	// for all but a text, an empty value in pairs, which is what Node's SDK
+	// makes of undefined.
 	absent(isText bool) bool
 	text() (string, bool)
 	integer() (string, bool)
@@ -70,7 +72,8 @@ func parseJSON(body []byte) ([]field, error) {
 
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
-// jsonFields takes one object apart and checks all that is in it. The nodes share the object's memory.
+// jsonFields takes one object apart and checks all that is in it. The nodes
+// share the object's memory.
 func jsonFields(object []byte) ([]field, error) {
 	d := decoders.Get().(*jsontext.Decoder)
 	defer decoders.Put(d)
@@ -101,7 +104,8 @@ func jsonFields(object []byte) ([]field, error) {
 	return fields, nil
 }
 
-// part is where in the text the decoder has just read a value; the value itself may be the decoder's own memory.
+// part is where in the text the decoder has just read a value; the value itself
+// may be the decoder's own memory.
 func part(text []byte, d *jsontext.Decoder, value jsontext.Value) []byte {
 	end := d.InputOffset()
 	return text[end-int64(len(value)) : end]
@@ -202,7 +206,8 @@ func parsePairs(text string) ([]pair, error) {
 	return pairs, nil
 }
 
-// pairNode is a value in pairs: a text, or the nodes under the next part of the key, as in Tags.0.TagKey.
+// pairNode is a value in pairs: a text, or the nodes under the next part of the
+// key, as in Tags.0.TagKey.
 type pairNode struct {
 	value string
 	leaf  bool

@@ -1,11 +1,14 @@
-// Package tc3 is the wire of Tencent Cloud API 3.0 as every product of the cloud shares it: it reads a request in any
-// of its encodings, verifies its signature (TC3-HMAC-SHA256, and v1 with HmacSHA1 or HmacSHA256), decodes its
-// parameters into a typed struct and writes the answer's envelope. It knows no product.
+// Package tc3 is the wire of Tencent Cloud API 3.0 as every product of the
+// cloud shares it: it reads a request in any of its encodings, verifies its
+// signature (TC3-HMAC-SHA256, and v1 with HmacSHA1 or HmacSHA256), decodes its
+// parameters into a typed struct and writes the answer's envelope. It knows no
+// product.
 //
-// A request comes in one of two styles. In header style (signature v3) the common parameters are X-TC-* headers and
-// the action's parameters are a JSON body, a form or the query. In parameter style (signature v1) all of them are
-// pairs of one form or query. An Authorization header decides which (seen at the real gateway: without it, a JSON body
-// is read as a form).
+// A request comes in one of two styles. In header style (signature v3) the
+// common parameters are X-TC-* headers and the action's parameters are a JSON
+// body, a form or the query. In parameter style (signature v1) all of them are
+// pairs of one form or query. An Authorization header decides which (seen at
+// the real gateway: without it, a JSON body is read as a form).
 package tc3
 
 import (
@@ -26,7 +29,8 @@ const (
 	MaxBodyV3 = 10 << 20 // the body of a POST in header style
 )
 
-// The headers of a call, as net/http spells them: a look-up under another spelling would cost a conversion each.
+// The headers of a call, as net/http spells them: a look-up under another
+// spelling would cost a conversion each.
 const (
 	headerAction        = "X-Tc-Action"
 	headerVersion       = "X-Tc-Version"
@@ -60,9 +64,11 @@ type Request struct {
 	form    bool     // the action's parameters are in pairs, else in Body as JSON
 }
 
-// Read reads a request; body is the memory that its body is read into. It checks, in the gateway's order: the method,
-// the size, the syntax of query and form, the presence of the common parameters and their types. With unsigned, those
-// that only a signature needs may be absent. The Request is never nil: an answer needs its language.
+// Read reads a request; body is the memory that its body is read into. It
+// checks, in the gateway's order: the method, the size, the syntax of query and
+// form, the presence of the common parameters and their types. With unsigned,
+// those that only a signature needs may be absent. The Request is never nil: an
+// answer needs its language.
 func Read(r *http.Request, body *bytes.Buffer, unsigned bool) (*Request, error) {
 	q := &Request{
 		Method: r.Method, Host: r.Host, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header,
@@ -209,7 +215,8 @@ func (q *Request) readTypes(prefix, timestamp, lang string, langGiven bool) erro
 	return nil
 }
 
-// Signed reports whether the request carries a signature, right or wrong, also where it was too large to be read.
+// Signed reports whether the request carries a signature, right or wrong, also
+// where it was too large to be read.
 func (q *Request) Signed() bool {
 	return q.Header.Get("Authorization") != "" || strings.Contains(q.Query, "Signature=") || bytes.Contains(q.Body, []byte("Signature="))
 }

@@ -93,8 +93,8 @@ func (m *message) signature(k *signingKey) (out [sha256.Size * 2]byte) {
 	return out
 }
 
-// signingKey is the key of one secret, date and service. Its hashes keep the key's state, which saves deriving it for
-// every call.
+// signingKey is the key of one secret, date and service. Its hashes keep the
+// key's state, which saves deriving it for every call.
 type signingKey struct{ writers sync.Pool }
 
 // macWriter computes MACs, one at a time.
@@ -169,7 +169,8 @@ func (m *messageV1) signature(secretKey string) string {
 	return base64.StdEncoding.EncodeToString(sum(m.algorithm, []byte(secretKey), b.String()))
 }
 
-// Sign puts a v3 signature of the request and its body on r, with the timestamp t, as the official SDKs do.
+// Sign puts a v3 signature of the request and its body on r, with the timestamp
+// t, as the official SDKs do.
 func Sign(r *http.Request, body []byte, secretID, secretKey, service string, t time.Time) {
 	m := message{
 		method: r.Method, uri: "/", query: r.URL.RawQuery,

@@ -62,7 +62,8 @@ func parseAuthorization(header string) (c Claim, err error) {
 			c.signature = value
 		}
 	}
-	// SecretId/date/service/tc3_request; SDKs derive the service from the endpoint, so it can be localhost:9023.
+	// SecretId/date/service/tc3_request; SDKs derive the service from the
+	// endpoint, so it can be localhost:9023.
 	parts := strings.Split(credential, "/")
 	n := len(parts)
 	if n < 4 || parts[n-1] != scopeEnd {
@@ -104,7 +105,8 @@ func (q *Request) CheckFresh(now time.Time) error {
 	return nil
 }
 
-// A Verifier verifies signatures and keeps the signing keys that proved right. The zero Verifier is ready.
+// A Verifier verifies signatures and keeps the signing keys that proved right.
+// The zero Verifier is ready.
 type Verifier struct {
 	mu   sync.RWMutex
 	keys map[keyScope]*signingKey
@@ -147,9 +149,10 @@ func (v *Verifier) keep(s keyScope, k *signingKey) {
 	v.keys[keyScope{strings.Clone(s.secretKey), strings.Clone(s.date), strings.Clone(s.service)}] = k
 }
 
-// Verify checks the signature that c claims against a secret key. What the real gateway leaves no choice about,
-// clients of a custom endpoint do differently: the host may be signed with or without its port, or as the vendor's
-// name or with a scheme before it; each way is tried, the usual one first.
+// Verify checks the signature that c claims against a secret key. What the real
+// gateway leaves no choice about, clients of a custom endpoint do differently:
+// the host may be signed with or without its port, or as the vendor's name or
+// with a scheme before it; each way is tried, the usual one first.
 func (v *Verifier) Verify(q *Request, c Claim, secretKey string) error {
 	if !q.headers {
 		return verifyV1(q, c, secretKey)
@@ -207,7 +210,8 @@ func (q *Request) message(c Claim) (*message, error) {
 	return m, nil
 }
 
-// uris are the paths that a client may have signed: SDKs sign / whatever the path, but for Node's.
+// uris are the paths that a client may have signed: SDKs sign / whatever the
+// path, but for Node's.
 func (q *Request) uris() []string {
 	if q.Path == "/" || q.Path == "" {
 		return []string{"/"}

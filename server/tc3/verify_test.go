@@ -78,8 +78,9 @@ func request(t *testing.T, r *http.Request) *Request {
 	return q
 }
 
-// signedRequest returns a signed call, before change is made to it and after meant is undone: meant says how the
-// client differs from the usual one when it signs.
+// signedRequest returns a signed call, before change is made to it and after
+// meant is undone: meant says how the client differs from the usual one when it
+// signs.
 func signedRequest(t *testing.T, body string, meant, change func(*http.Request)) *Request {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:9023/", nil)
@@ -131,7 +132,8 @@ func verify(t *testing.T, q *Request, key string) error {
 	return first
 }
 
-// TestClientsDiffer lets each way of signing through that an official SDK has with an endpoint of its own.
+// TestClientsDiffer lets each way of signing through that an official SDK has
+// with an endpoint of its own.
 func TestClientsDiffer(t *testing.T) {
 	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.Host = h } }
 	for _, c := range []struct {
@@ -185,7 +187,8 @@ func TestUnsignedPayload(t *testing.T) {
 	}
 }
 
-// TestEveryPartIsSigned changes one part of a signed request at a time: each must break the signature.
+// TestEveryPartIsSigned changes one part of a signed request at a time: each
+// must break the signature.
 func TestEveryPartIsSigned(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"body":         func(r *http.Request) { r.Body = readCloser(`{"SecretName":"b"}`) },
@@ -408,7 +411,8 @@ func plus(seconds string, by int64) string {
 	return strconv.FormatInt(n+by, 10)
 }
 
-// signOnAnotherDay signs as a client does that takes the date from a clock in another time zone.
+// signOnAnotherDay signs as a client does that takes the date from a clock in
+// another time zone.
 func signOnAnotherDay(r *http.Request, body string) {
 	tomorrow := time.Now().AddDate(0, 0, 1).UTC().Format(time.DateOnly)
 	m := message{
