@@ -31,7 +31,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve is the straight line: find, authenticate, region, limit, decode, inject, authorize, do.
-// The order of its lines is the order in which mistakes are told.
+// The order of its lines is the order in which mistakes are reported.
 func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply any, err error) {
 	defer backend.Catch(&err)
 	a, err := g.find(q, rec)
@@ -51,7 +51,7 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 		return nil, err
 	}
 	request := a.NewRequest()
-	mistake := tc3.Decode(q, request) // told behind the faults, which hit such calls, too
+	mistake := tc3.Decode(q, request) // reported after the faults, which hit such calls, too
 	rec.asks(a, request, len(q.Body)+len(q.Query))
 	if a.Finds() && mistake == nil {
 		g.nameSecret(rec, &caller)
