@@ -20,6 +20,7 @@ type caCommand struct {
 	target
 	Out         string `placeholder:"FILE" help:"Write it to a file instead."`
 	Truststore  string `placeholder:"FILE" help:"Write it to a truststore for Java, PKCS #12 with the password changeit."`
+	JVM         string `name:"jvm" env:"JAVA_HOME" placeholder:"DIR" help:"Home of the JVM whose own certificates the truststore keeps; that of java in the path by default."`
 	InstallHint bool   `help:"Print how each language comes to trust it."`
 }
 
@@ -37,7 +38,7 @@ func (c *caCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if c.Truststore != "" {
-		if err := writeTruststore(c.Truststore, text); err != nil {
+		if err := writeTruststore(c.Truststore, text, c.JVM); err != nil {
 			return err
 		}
 	}
@@ -73,7 +74,9 @@ func (c *caCommand) hint(out io.Writer) error {
 	return hintText.Execute(out, map[string]string{"URL": url, "Host": u.Host, "File": file, "Store": store, "Password": trustPassword})
 }
 
-func writeTruststore(file string, text []byte) error {
+// writeTruststore writes the emulator's certificate to a truststore, with those
+// that the JVM in a home trusts by itself.
+func writeTruststore(file string, text []byte, jvm string) error {
 	var trusted []*x509.Certificate
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		cert, err := x509.ParseCertificate(block.Bytes)
@@ -85,7 +88,11 @@ func writeTruststore(file string, text []byte) error {
 	if trusted == nil {
 		return errors.New("the emulator's certificate is not in PEM")
 	}
-	store, err := pkcs12.Modern.EncodeTrustStore(trusted, trustPassword)
+	own, err := jvmCertificates(jvm)
+	if err != nil {
+		return err
+	}
+	store, err := pkcs12.Modern.EncodeTrustStore(append(trusted, own...), trustPassword)
 	if err == nil {
 		err = os.WriteFile(filepath.Clean(file), store, 0o644)
 	}
@@ -113,8 +120,7 @@ cat {{.File}} >> "$(python -m certifi)"
 # Java
 ssmlocal ca{{.URL}} --truststore {{.Store}}
 export JAVA_TOOL_OPTIONS="-Djavax.net.ssl.trustStore={{.Store}} -Djavax.net.ssl.trustStorePassword={{.Password}}"
-# It takes the place of the JVM's own certificates: set it for the program alone, or Maven finds no plugin. To keep them:
-# cp "$JAVA_HOME/lib/security/cacerts" {{.Store}} && keytool -importcert -noprompt -alias ssmlocal -file {{.File}} -keystore {{.Store}} -storepass {{.Password}}
+# It takes the place of the JVM's own certificates, and has these, too: --jvm DIR says of which JVM.
 
 # PHP: what its curl and its streams read; in the SDK, plain HTTP is the other way (ssmlocal env)
 # php -d curl.cainfo={{.File}} -d openssl.cafile={{.File}} program.php
