@@ -20,11 +20,10 @@ import (
 	"time"
 
 	"ssmlocal/server/account"
-	"ssmlocal/server/action"
+	"ssmlocal/server/backend"
 	"ssmlocal/server/control"
 	"ssmlocal/server/servertest"
 	"ssmlocal/server/ssm"
-	"ssmlocal/store"
 )
 
 // program is the real program, running as a process of its own.
@@ -158,12 +157,15 @@ func (w *writes) check(p *program) {
 
 func checkFile(t *testing.T, data string) {
 	t.Helper()
-	db, err := store.OpenDir(data, action.Tables()...)
+	b, err := backend.New(backend.Config{Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(db.Check(nil), db.Close()); err != nil {
-		t.Fatalf("the file is broken: %v", err)
+	if err := b.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Check(), b.Close()); err != nil {
+		t.Fatalf("the file is broken: %.2000s", err.Error())
 	}
 }
 
