@@ -30,7 +30,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 			return
 		}
 		scheme := r.URL.Scheme // a CONNECT has none
-		if r.Method != http.MethodConnect {
+		if r.Method != http.MethodConnect && r.URL.Host == "" {
 			scheme = "http"
 		}
 		to := withPort(journal.Clip(cmp.Or(r.URL.Host, r.Host)), scheme)

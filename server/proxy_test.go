@@ -29,6 +29,10 @@ func TestPathAloneAtTheProxy(t *testing.T) {
 	if got := exchange(t, proxy, head(signed, "/", "example.com")+"\r\n{}", 1<<20); !strings.Contains(got, "400 Bad Request") || !strings.Contains(got, "forward proxy") {
 		t.Error(got)
 	}
+	whole := "GET https://example.com/ HTTP/1.1\r\nHost: example.com\r\n"
+	if got := exchange(t, proxy, whole+"\r\n", 1<<20); !strings.Contains(got, "403 Forbidden") || !strings.Contains(got, "example.com:443") {
+		t.Error(got)
+	}
 }
 
 // TestProxy sends an unmodified client's requests through the proxy: the

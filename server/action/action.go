@@ -1,6 +1,6 @@
 // Package action is what the service does: one literal for each action of the
 // API, with its rate, its parameters, its answer, what it checks and what it
-// does. Everything else (dispatch, rates, the README's table, the comparison
+// does. Everything else (dispatch, rates, the documents' table, the comparison
 // with the vendor's specification) reads the table of these literals.
 //
 // Numbers such as 1078/38656 are pages of the vendor's documentation:

@@ -33,13 +33,18 @@ var createService = command(spec[CreateServiceRequest, CreateServiceReply]{
 		return ssm.Order{ClientToken: q.ClientToken}.Check()
 	},
 	Do: func(c *Call, q *CreateServiceRequest) (*CreateServiceReply, error) {
+		before := c.Account.Order
 		order, err := c.Account.Enable(ssm.Order{
 			ClientToken: q.ClientToken, ID: c.Now.In(ssm.Zone).Format("20060102") + c.random("0123456789", 15),
 		})
 		if err != nil {
 			return nil, err
 		}
-		return &CreateServiceReply{ResourceId: resourceOf(c.Owner), OrderId: order.ID}, c.putAccount()
+		reply := &CreateServiceReply{ResourceId: resourceOf(c.Owner), OrderId: order.ID}
+		if order == before { // a retry
+			return reply, nil
+		}
+		return reply, c.putAccount()
 	},
 })
 

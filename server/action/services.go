@@ -1,7 +1,7 @@
 package action
 
 // The table of all actions, which everything else reads: dispatch, rates, policies, metrics,
-// the README, the comparison with the documented facts.
+// the documents, the comparison with the documented facts.
 
 // A Set is the actions of one service in one version.
 type Set struct {

@@ -111,7 +111,7 @@ type accessKeySecretRequest struct {
 	TargetUin  uint64 `json:"targetUin"`
 }
 
-// newAccessKeySecret makes a secret of the type API key. What is missing is the default'c.
+// newAccessKeySecret makes a secret of the type API key. What is missing is the default's.
 func (c *Control) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
 	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
 	if _, offers := ssm.FindRegion(q.Region); !offers {

@@ -150,6 +150,13 @@ func (r *record) keepParameters() {
 	if r.request == nil {
 		return
 	}
+	var failed error
+	defer func() {
+		if failed != nil { // the check has panicked before, too: it is the call's own error
+			r.request = nil
+		}
+	}()
+	defer backend.Catch(&failed)
 	if !r.checked && r.does.Check(r.request) != nil || r.size-action.Redact(r.does, r.request) > longestKept {
 		r.request = nil
 	}

@@ -104,11 +104,10 @@ func (o Order) Check() error {
 // the token of the one before is a retry: it is that one.
 func (a *AccountData) Enable(o Order) (Order, error) {
 	switch {
-	case a.Order.ClientToken == o.ClientToken:
-	case a.Service == Bought || a.Service == InArrears:
-		return Order{}, apierr.ServiceEnabled.With()
-	default:
+	case a.Service == NotBought || a.Service == Released:
 		a.Service, a.Postpaid, a.Order = Bought, true, o
+	case a.Order.ClientToken != o.ClientToken:
+		return Order{}, apierr.ServiceEnabled.With()
 	}
 	return a.Order, nil
 }
