@@ -135,6 +135,22 @@ func manyPairs(n int) string {
 	return b.String()
 }
 
+// begin makes a call of the control plane that can be given up.
+func begin(t *testing.T, s *servertest.Server, method, path, body string) (cancel func(), gone chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+"/_ssmlocal"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone = make(chan error, 1)
+	go func() {
+		_, err := http.DefaultClient.Do(r)
+		gone <- err
+	}()
+	return cancel, gone
+}
+
 // TestAdvanceEndsWithItsCaller gives up a move over many years: the clock stands where it has
 // come to and goes on from there, and the server has time for others.
 func TestAdvanceEndsWithItsCaller(t *testing.T) {
@@ -147,16 +163,7 @@ func TestAdvanceEndsWithItsCaller(t *testing.T) {
 	}
 	s.Import(b.String())
 	began := s.Clock.Now()
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/_ssmlocal/clock/advance", strings.NewReader(`{"by":"50000d"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan error, 1)
-	go func() {
-		_, err := http.DefaultClient.Do(r)
-		gone <- err
-	}()
+	cancel, gone := begin(t, s, http.MethodPost, "/clock/advance", `{"by":"50000d"}`)
 	for s.Clock.Now().Sub(began) < 24*time.Hour*40 {
 		getControl(t, s, "/work")
 	}
@@ -186,16 +193,7 @@ func TestImportEndsWithItsCaller(t *testing.T) {
 	for i := range 30_000 {
 		fmt.Fprintf(&b, "      - {secretName: p%d, secretString: x}\n", i)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, s.URL+"/_ssmlocal/state", strings.NewReader(b.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan error, 1)
-	go func() {
-		_, err := http.DefaultClient.Do(r)
-		gone <- err
-	}()
+	cancel, gone := begin(t, s, http.MethodPut, "/state", b.String())
 	for !strings.Contains(getControl(t, s, "/work"), "import") {
 	}
 	cancel()

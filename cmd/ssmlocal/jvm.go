@@ -42,7 +42,8 @@ func jvmCertificates(home string) ([]*x509.Certificate, error) {
 		certificates, err = readTruststore(text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the JVM's own certificates from %s: %w; --jvm names the home of another one", file, err)
+		return nil, fmt.Errorf(
+			"cannot read the JVM's own certificates from %s: %w; --jvm names the home of another one", file, err)
 	}
 	return certificates, nil
 }

@@ -50,7 +50,7 @@ type terminal struct {
 	serving  *atomic.Bool // set once the emulator serves
 }
 
-// How long a command may take to end once it is told to: the emulator ends within five
+// How long a command may take to end after the first signal: the emulator ends within five
 // seconds, whatever it does, and others have nothing to finish.
 const (
 	serverEnds  = 4800 * time.Millisecond

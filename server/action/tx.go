@@ -54,7 +54,7 @@ func (t *Tx) version(name, id string) (*ssm.Version, error) {
 	return versions.Get(t.tx, versionKey(t.Owner, name, id))
 }
 
-// put writes a secret, and notes what is due for it.
+// put writes a secret, and notes its next due time.
 func (t *Tx) put(s *ssm.Secret) error {
 	if s.DeleteAt != 0 {
 		t.due(time.Unix(0, s.DeleteAt))

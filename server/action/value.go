@@ -29,7 +29,7 @@ type SecretValueReply struct {
 	SecretBinary, SecretString string
 }
 
-// 1078/38649, 1140/40522. A missing version is told before a status that
+// 1078/38649, 1140/40522. A missing version is reported before a status that
 // forbids reading: Terraform, when it destroys a version of a disabled secret,
 // waits for ResourceNotFound.
 var getSecretValue = query(spec[GetSecretValueRequest, SecretValueReply]{

@@ -38,7 +38,7 @@ func (b *Backend) collect(ctx context.Context) {
 		}
 		err := b.collectOnce(ctx)
 		if err != nil && ctx.Err() == nil {
-			b.log.Error("what belongs to an earlier state can't be removed; it takes room in the data file, and nobody sees it", "error", err)
+			b.log.Error("records of an earlier state can't be removed; they only take room in the data file", "error", err)
 		}
 	}
 }

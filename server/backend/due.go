@@ -24,7 +24,7 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) ([]
 
 // dueFailed is called when nothing could be done at all.
 func (b *Backend) dueFailed(err error) {
-	b.log.Error("what is due can't be done now and is tried again; calls go on", "error", err)
+	b.log.Error("due work can't be done now and is tried again; calls go on", "error", err)
 }
 
 // reportAside is called with each thing that is set aside.
@@ -33,5 +33,5 @@ func (b *Backend) reportAside(a action.Aside) {
 		"region", a.Region, "secretName", a.SecretName, "flowId", a.FlowID, "dueAt", a.DueAt, "retryAt", a.RetryAt, "error", a.Err)
 }
 
-// Aside returns what is due and could not be done.
+// Aside returns the due work that could not be done.
 func (b *Backend) Aside() []action.Aside { return b.due.Aside() }

@@ -89,7 +89,7 @@ func readPolicy(text string) (p account.Policy, err error) {
 }
 
 // expiredKept is how many keys there may be before those that have expired are
-// forgotten: until then a call with them is told that they have expired, and
+// forgotten: until then a call with them learns that they have expired, and
 // not taken for one of an unknown caller.
 const expiredKept = 10_000
 
@@ -111,7 +111,8 @@ func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time
 	}
 	c.SecretKey, c.Token = from.text(44), from.text(160)
 	c.ExpiresAt = ends.UnixNano() - shift
-	return action.Keys{SecretID: c.SecretID, SecretKey: c.SecretKey, Token: c.Token}, issued.Put(tx, []byte(c.SecretID), &c)
+	keys := action.Keys{SecretID: c.SecretID, SecretKey: c.SecretKey, Token: c.Token}
+	return keys, issued.Put(tx, []byte(c.SecretID), &c)
 }
 
 // findIssued returns the temporary keys with a SecretId, nil if there are none. Those of a
@@ -215,6 +216,13 @@ func (b *Backend) BoundRoles() (bound []account.Role) {
 	return bound
 }
 
+// lastsFor reports whether keys that live for so long are good for a while yet.
+// Keys of a longer life are those of a role whose life has been changed.
+func lastsFor(c *account.Credential, now time.Time, life time.Duration) bool {
+	spare := min(boundSpare, max(leastSpare, life/8))
+	return c.ExpiresAt <= now.Add(life).UnixNano() && !c.Expired(now.Add(spare))
+}
+
 // BoundKeys returns the keys of a role of the instance: the same until they come near their
 // end. They end at a wall time, as the SDKs see it: what is left of their virtual life is
 // counted from now.
@@ -231,7 +239,7 @@ func (b *Backend) BoundKeys(r account.Role) (keys action.Keys, ends time.Time, e
 		return keys, ends, err
 	}
 	life := cmp.Or(time.Duration(r.Seconds)*time.Second, boundLife)
-	if spare := min(boundSpare, max(leastSpare, life/8)); c != nil && c.ExpiresAt <= now.Add(life).UnixNano() && !c.Expired(now.Add(spare)) {
+	if c != nil && lastsFor(c, now, life) {
 		keys = action.Keys{SecretID: c.SecretID, SecretKey: c.SecretKey, Token: c.Token}
 		return keys, wall.Add(time.Unix(0, c.ExpiresAt).Sub(now)), nil
 	}

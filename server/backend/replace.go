@@ -50,7 +50,10 @@ func (b *Backend) Import(ctx context.Context, source *seed.Source, uin uint64) (
 }
 
 // build makes a state of files. Whatever takes long is done here, while calls go on.
-func (b *Backend) build(ctx context.Context, sources []*seed.Source, uin uint64, handOn func(time.Time, uint64, *ssm.SecretSnapshot) error) (*seed.State, error) {
+func (b *Backend) build(
+	ctx context.Context, sources []*seed.Source, uin uint64,
+	handOn func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error,
+) (*seed.State, error) {
 	known, err := knownToFaults()
 	if err != nil {
 		return nil, err
@@ -85,14 +88,18 @@ func (b *Backend) idTaken(uin uint64, secretID string) (taken bool, err error) {
 // account. The new state is written beside the present one while calls go on, and calls
 // see all of one or all of the other. If anything goes wrong, if ctx ends for one,
 // everything stays as it is.
-func (b *Backend) replace(ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random) (seed.Counts, error) {
+func (b *Backend) replace(
+	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random,
+) (seed.Counts, error) {
 	ctx, cancel := b.While(ctx)
 	defer cancel()
 	counts, err := b.replaceNow(ctx, what, sources, uin, random)
 	return counts, refusedState(err)
 }
 
-func (b *Backend) replaceNow(ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random) (seed.Counts, error) {
+func (b *Backend) replaceNow(
+	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random,
+) (seed.Counts, error) {
 	free, err := b.scheduler.Exclusive(ctx)
 	if err != nil {
 		return seed.Counts{}, err
@@ -198,10 +205,11 @@ func (r *replacement) take(ctx context.Context) error {
 	} else {
 		r.shift, r.state.Clock = b.shift.Load(), b.Clock.State()
 	}
-	if err := b.db.Update(func(tx *store.Tx) error { return r.keep(tx, r.generations, r.state.Clock, r.shift) }); err != nil {
+	err := b.db.Update(func(tx *store.Tx) error { return r.keep(tx, r.generations, r.state.Clock, r.shift) })
+	if err != nil {
 		return err
 	}
-	err := b.scheduler.Reset(ctx, func() error { return b.stateLock.replace(ctx, r.uin, r.swap) })
+	err = b.scheduler.Reset(ctx, func() error { return b.stateLock.replace(ctx, r.uin, r.swap) })
 	if err != nil {
 		b.given.Store(r)
 		err = errors.Join(err, b.takeBack())
@@ -220,7 +228,7 @@ func (b *Backend) takeBack() error {
 		return r.keep(tx, b.generations.Load(), b.Clock.State(), b.shift.Load())
 	})
 	if err != nil {
-		return fmt.Errorf("the state that was not taken is the one of the next start for now, which is tried to mend: %w", err)
+		return fmt.Errorf("the next start would find the state that was not taken; that is tried again until it is mended: %w", err)
 	}
 	b.given.Store(nil)
 	return nil

@@ -38,7 +38,8 @@ func (g *Gateway) authenticate(q *tc3.Request, rec *record, a *action.Action) (a
 	caller, err := g.backend.Directory.Find(claim.SecretID)
 	switch {
 	case err != nil:
-		rec.hint = "the SecretId is not known: call with " + journal.Clip(g.backend.Directory.KnownIDs()) + ", or start with --credential or --auth any"
+		known := journal.Clip(g.backend.Directory.KnownIDs())
+		rec.hint = "the SecretId is not known: call with " + known + ", or start with --credential or --auth any"
 		return caller, err
 	case !caller.Known:
 		return caller, nil
@@ -50,7 +51,8 @@ func (g *Gateway) authenticate(q *tc3.Request, rec *record, a *action.Action) (a
 	}
 	err = g.verifier.Verify(q, claim, caller.SecretKey)
 	if err != nil {
-		rec.mismatch = journal.ClipTo(tc3.Explain(q, claim, caller.SecretKey, g.backend.Directory.OtherKeys(claim.SecretID, mostOthers)), 2*journal.MaxClip)
+		others := g.backend.Directory.OtherKeys(claim.SecretID, mostOthers)
+		rec.mismatch = journal.ClipTo(tc3.Explain(q, claim, caller.SecretKey, others), 2*journal.MaxClip)
 	}
 	return caller, err
 }
@@ -72,7 +74,8 @@ func tokenHint(c *account.Caller, token string, now time.Time) string {
 	case c.Token == token && c.Orphan:
 		return "the temporary keys have ended with the role, or with the key that asked for them: get others"
 	case c.Token == token && c.Expired(now):
-		return "the temporary keys expired at " + time.Unix(0, c.ExpiresAt).UTC().Format(time.RFC3339) + " by the virtual clock: get others"
+		end := time.Unix(0, c.ExpiresAt).UTC().Format(time.RFC3339)
+		return "the temporary keys expired at " + end + " by the virtual clock: get others"
 	case c.Token == token:
 		return ""
 	case token == "":

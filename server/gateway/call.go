@@ -47,7 +47,8 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 		return nil, err
 	}
 	rec.uin, rec.region = caller.Uin, region
-	if err := g.limiter.Check(limit.Key{Uin: caller.Uin, Region: region, Action: a.Name}, g.rates[a.Name], rec.at); err != nil {
+	budget := limit.Key{Uin: caller.Uin, Region: region, Action: a.Name}
+	if err := g.limiter.Check(budget, g.rates[a.Name], rec.at); err != nil {
 		return nil, err
 	}
 	request := a.NewRequest()
@@ -94,7 +95,9 @@ func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3
 // answer serves a call that was read, and tells of it. Nothing replaces the state meanwhile:
 // the call belongs into the journal of the state that it saw. The request has come whole by
 // then, so that a slow sender holds nobody up.
-func (g *Gateway) answer(ctx context.Context, q *tc3.Request, rec *record, err error) (reply any, failure *apierr.Error) {
+func (g *Gateway) answer(
+	ctx context.Context, q *tc3.Request, rec *record, err error,
+) (reply any, failure *apierr.Error) {
 	g.backend.Enter()
 	defer g.backend.Leave()
 	if err == nil {

@@ -35,12 +35,17 @@ func (g *Gateway) inject(ctx context.Context, rec *record) error {
 	switch {
 	case plan.Status != 0 || plan.Drop:
 		return errNoAnswer
-	case plan.Throttle || plan.Error != nil && plan.Error.Code == apierr.RequestLimitExceeded.Code && plan.Error.Message == "":
+	case plan.Throttle || isThrottling(plan.Error):
 		return apierr.RequestLimitExceeded.With(rec.does.Rate+1, rec.does.Rate)
 	case plan.Error != nil:
 		return provoked(plan.Error, rec)
 	}
 	return nil
+}
+
+// isThrottling reports whether a rule asks for what Throttle means, by its code.
+func isThrottling(e *fault.Error) bool {
+	return e != nil && e.Code == apierr.RequestLimitExceeded.Code && e.Message == ""
 }
 
 // provoked is the error that a rule asks for, as the gateway would send it.
