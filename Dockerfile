@@ -3,7 +3,7 @@ FROM golang:1.26 AS build
 WORKDIR /src
 COPY . .
 ARG VERSION=docker
-# This downloads what the binary needs; go mod download would fetch what only tests do, too.
+# This downloads what the binary needs; go mod download would also fetch what only the tests need.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /out/ssmlocal ./cmd/ssmlocal \
  && mkdir /out/data
 

@@ -20,12 +20,12 @@ type caCommand struct {
 	target
 	Out         string `placeholder:"FILE" help:"Write it to a file instead."`
 	Truststore  string `placeholder:"FILE" help:"Write it to a truststore for Java, PKCS #12 with the password changeit."`
-	JVM         string `name:"jvm" env:"JAVA_HOME" placeholder:"DIR" help:"Home of the JVM whose own certificates the truststore keeps; that of java in the path by default."`
-	InstallHint bool   `help:"Print how each language comes to trust it."`
+	JVM         string `name:"jvm" env:"JAVA_HOME" placeholder:"DIR" help:"Home of the JVM whose own certificates go into the truststore, too; by default that of java in the path."`
+	InstallHint bool   `help:"Print how to make each language trust it."`
 }
 
-// trustPassword is that of the truststore, which holds no secret: the one that
-// Java's own truststore has.
+// trustPassword is the password of the truststore, which holds no secret. It is
+// the same as for Java's own truststore.
 const trustPassword = pkcs12.DefaultPassword
 
 // Run prints the certificate, or how to trust it.
@@ -53,7 +53,8 @@ func (c *caCommand) Run(ctx context.Context, t terminal) error {
 	return err
 }
 
-// hint prints how to trust the certificate, with paths that hold in every directory.
+// hint prints how to trust the certificate, with paths that work in every
+// directory.
 func (c *caCommand) hint(out io.Writer) error {
 	url := ""
 	if c.URL != "" {
@@ -102,8 +103,8 @@ func writeTruststore(file string, text []byte, jvm string) error {
 	return nil
 }
 
-var hintText = template.Must(template.New("hint").Parse(`# How programs come to trust this emulator's certificates. Its CA may vouch for localhost, the names of --tls-host and
-# the vendor's (tencentcloudapi.com, tencentyun.com), and for no others. First write it to a file:
+var hintText = template.Must(template.New("hint").Parse(`# How to make programs trust this emulator's certificates. Its CA can sign for localhost, the names of --tls-host and
+# the vendor's (tencentcloudapi.com, tencentyun.com), and for no others. First write its certificate to a file:
 
 ssmlocal ca{{.URL}} --out {{.File}}
 
@@ -113,14 +114,14 @@ export SSL_CERT_FILE={{.File}}
 # Node
 export NODE_EXTRA_CA_CERTS={{.File}}
 
-# Python's SDK, tccli and the rotation SDK look at certifi's file only, REQUESTS_CA_BUNDLE and SSL_CERT_FILE don't reach them:
+# Python's SDK, tccli and the rotation SDK read certifi's file only; REQUESTS_CA_BUNDLE and SSL_CERT_FILE have no effect on them:
 cat {{.File}} >> "$(python -m certifi)"
 # or in the program: HttpProfile(certification="{{.File}}")
 
 # Java
 ssmlocal ca{{.URL}} --truststore {{.Store}}
 export JAVA_TOOL_OPTIONS="-Djavax.net.ssl.trustStore={{.Store}} -Djavax.net.ssl.trustStorePassword={{.Password}}"
-# It takes the place of the JVM's own certificates, and has these, too: --jvm DIR says of which JVM.
+# The truststore replaces the JVM's own certificates, so it contains them, too; --jvm DIR says of which JVM.
 
 # PHP: what its curl and its streams read; in the SDK, plain HTTP is the other way (ssmlocal env)
 # php -d curl.cainfo={{.File}} -d openssl.cafile={{.File}} program.php

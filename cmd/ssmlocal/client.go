@@ -23,8 +23,8 @@ type target struct {
 	URL string `placeholder:"URL" help:"Where the emulator is. Default: the address in SSMLOCAL_LISTEN, else http://127.0.0.1:9023."`
 }
 
-// find works out the default: a server and the commands beside it may be told
-// of their address in one variable.
+// find works out the default: one variable can give the address to a server and
+// to the commands beside it.
 func (t *target) find() {
 	if t.URL != "" {
 		return
@@ -91,7 +91,7 @@ func (t *target) stream(ctx context.Context, method, path string, query url.Valu
 	if err != nil {
 		return nil, err
 	}
-	// The environment's proxy is for the outside; the emulator is not there.
+	// The environment's proxy is for other hosts, not for the emulator.
 	client := http.Client{Transport: &http.Transport{}}
 	answer, err := client.Do(r)
 	if err != nil {
@@ -111,7 +111,7 @@ func (t *target) stream(ctx context.Context, method, path string, query url.Valu
 	if json.Unmarshal(reply, &refused) == nil && refused.Error != "" {
 		return nil, errors.New(refused.Error)
 	}
-	return nil, fmt.Errorf("%s answers %s, so it is no ssmlocal, or one without a control plane here", u, answer.Status)
+	return nil, fmt.Errorf("%s answers %s, so it is not ssmlocal, or has no control plane here", u, answer.Status)
 }
 
 type healthCommand struct{ target }
@@ -132,7 +132,7 @@ type waitCommand struct {
 	Timeout time.Duration `default:"30s" placeholder:"DURATION" help:"How long to wait at most (${default})."`
 }
 
-// between is the time between two looks at an emulator that is not ready.
+// between is the time between two checks of an emulator that is not ready.
 const between = 20 * time.Millisecond
 
 // Run succeeds as soon as the emulator is ready.
@@ -144,7 +144,7 @@ func (c *waitCommand) Run(ctx context.Context, t terminal) error {
 	defer cancel()
 	ticker := time.NewTicker(between)
 	defer ticker.Stop()
-	var last error // but for the end of the time itself
+	var last error // except the timeout itself
 	for {
 		_, err := c.call(ctx, http.MethodGet, "ready", nil)
 		if ctx.Err() == nil || last == nil {

@@ -30,7 +30,7 @@ type returned struct {
 	Codes  []string `json:"codes"`
 }
 
-// A proof is a record without what its runs have in common.
+// A proof is a record, without what all its runs have in common.
 type proof struct {
 	Client      string              `json:"client"`
 	SDK         string              `json:"sdk"`
@@ -121,7 +121,7 @@ func clientsPage(t *testing.T, records []proof) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("Written by a test from the records of the programs in `fixtures/clients`, which CI runs against the emulator, each client as its vendor publishes it. Not tested, as Maven Central had neither: tencentcloud-sdk-java-ssm (the whole SDK, tencentcloud-sdk-java, was) and ssm-rotation-sdk-java.\n\n")
+	b.WriteString("A test writes this part from the records of the programs in `fixtures/clients`. CI runs them against the emulator, with each client as its vendor publishes it. Not tested, because Maven Central had neither: tencentcloud-sdk-java-ssm (the whole SDK, tencentcloud-sdk-java, was) and ssm-rotation-sdk-java.\n\n")
 	b.WriteString("| Client | Version | Ways to call | Credential providers | No endpoint option, through the proxy |\n|---|---|---|---|---|\n")
 	for _, r := range records {
 		fmt.Fprintf(&b, "| %s: `%s` | %s | %s | %s | %s |\n", r.Client, r.SDK, r.Version, ways(r.Runs),
@@ -177,7 +177,7 @@ func matrix(b *strings.Builder, title string, records []proof, rows []string, ce
 	}
 }
 
-// seenBy tells of a row, such as CreateSecret: TagCode, whether a client saw it.
+// seenBy reports whether a client saw a row, such as CreateSecret: TagCode.
 func seenBy(what func(returned) []string) func(r proof, row string) string {
 	return func(r proof, row string) string {
 		action, name, _ := strings.Cut(row, ": ")

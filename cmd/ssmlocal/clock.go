@@ -35,7 +35,7 @@ func (t *target) clockCall(ctx context.Context, out terminal, method string, bod
 	return err
 }
 
-// printEvents prints what happened, a line each.
+// printEvents prints what happened, one line for each event.
 func printEvents(t terminal, happened []action.Event) {
 	for _, e := range happened {
 		fmt.Fprintf(t.out, "%s %s of %s (%d, %s)\n", e.At.Format(time.RFC3339), e.What, e.SecretName, e.Uin, e.Region)
@@ -78,7 +78,7 @@ type clockAdvance struct {
 	By string `arg:"" placeholder:"DURATION" help:"Such as 30d, 72h or 1h30m."`
 }
 
-// Run moves the clock and prints what happened, a line each.
+// Run moves the clock and prints what happened.
 func (c *clockAdvance) Run(ctx context.Context, t terminal) error {
 	reply, err := c.call(ctx, http.MethodPost, "clock/advance", map[string]string{"by": c.By})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 type envCommand struct {
 	target
-	Credential []string `sep:"none" default:"AKIDssmlocal:ssmlocal" placeholder:"ID:KEY" help:"Key pair to print (${default}); of several, the first."`
+	Credential []string `sep:"none" default:"AKIDssmlocal:ssmlocal" placeholder:"ID:KEY" help:"Key pair to print (${default}); the first, if there are several."`
 }
 
 // Run prints the settings of each client.
@@ -31,7 +31,8 @@ func (c *envCommand) Run(t terminal) error {
 	})
 }
 
-// domain is what Terraform can put a service's name before: an address needs a name.
+// domain returns a domain that Terraform can put a service's name before. It
+// replaces an IP address by a name.
 func domain(u *url.URL) string {
 	host := u.Hostname()
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
@@ -45,7 +46,7 @@ func domain(u *url.URL) string {
 	return host + ":" + u.Port()
 }
 
-// quote makes one word of a text for a shell.
+// quote writes a text as one word for a shell.
 func quote(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" {
 		return s

@@ -16,7 +16,7 @@ import (
 
 // faultCommands make calls fail.
 type faultCommands struct {
-	List  faultList  `cmd:"" default:"withargs" help:"Print the rules, with what each has hit and has left (the default)."`
+	List  faultList  `cmd:"" default:"withargs" help:"Print the rules, with the calls that each has hit and the hits that it has left (the default)."`
 	Add   faultAdd   `cmd:"" help:"Add a rule."`
 	Clear faultClear `cmd:"" help:"Remove all rules, or one."`
 }
@@ -46,11 +46,11 @@ type faultAdd struct {
 	Error    string `placeholder:"CODE" help:"Answer this error code."`
 	Message  string `placeholder:"TEXT" help:"With this text instead of the code's own."`
 	Throttle bool   `help:"Answer RequestLimitExceeded with the action's own rate."`
-	Delay    string `placeholder:"SPAN" help:"Hold the call up: 3s, or a range such as 500ms-2s."`
+	Delay    string `placeholder:"SPAN" help:"Delay the call: 3s, or a range such as 500ms-2s."`
 	Status   int    `placeholder:"STATUS" help:"Answer this HTTP status with a page that is not the API's."`
 	Drop     bool   `help:"Reset the connection; nothing is done."`
 	Truncate bool   `help:"Do the call and send half of the answer."`
-	Script   string `placeholder:"STEPS" help:"An effect for each hit, with commas: a code, pass, throttle, drop, truncate, a status, a delay; two of them with a + (\"InternalError,3s+pass,502,pass\")."`
+	Script   string `placeholder:"STEPS" help:"An effect for each hit, separated by commas: a code, pass, throttle, drop, truncate, a status, a delay; + joins two of them (\"InternalError,3s+pass,502,pass\")."`
 	Strict   bool   `default:"true" negatable:"" help:"Refuse codes that are not documented for the action."`
 }
 
@@ -217,7 +217,7 @@ func isAction(name string) bool {
 	return err == nil && is
 }
 
-// Run arms a rule that answers the code, and tells how it comes without one.
+// Run adds a rule that answers the code, and prints how to get it without one.
 func (c *provokeCommand) Run(ctx context.Context, t terminal) error {
 	if isAction(c.Code) && !isAction(c.Action) { // the other way round
 		c.Code, c.Action = c.Action, c.Code

@@ -13,10 +13,10 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// jvmCertificates returns the certificates that the JVM in a home trusts by
-// itself: a truststore that a program is given takes their place, so it has to
-// have them, too. Without a home it is that of java in the path; where there is
-// no Java, there are none.
+// jvmCertificates returns the certificates that the JVM in a home directory
+// trusts by itself. A truststore that a program is given replaces them, so it
+// must contain them, too. Without a home it takes the JVM of java in the path;
+// without Java there are none.
 func jvmCertificates(home string) ([]*x509.Certificate, error) {
 	given := home != ""
 	if !given {

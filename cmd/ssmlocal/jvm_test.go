@@ -17,8 +17,9 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// TestTruststoreKeepsTheJVMsCertificates writes a truststore beside a JVM whose
-// own one is in each of the forms that JVMs have: all certificates are in it.
+// TestTruststoreKeepsTheJVMsCertificates writes a truststore for a JVM whose
+// own truststore has each of the forms that JVMs use: all its certificates are
+// in the new one.
 func TestTruststoreKeepsTheJVMsCertificates(t *testing.T) {
 	own, emulators := newCertificate(t), newCertificate(t)
 	jks := keystore.New()

@@ -1,8 +1,8 @@
 // Command ssmlocal is a local emulator of Tencent Cloud Secrets Manager (SSM,
 // API version 2019-09-23).
 //
-// Exit codes: 0 for success, 1 for what failed while running, 2 for a command line that
-// can't be understood, 130 for a command that was interrupted.
+// Exit codes: 0 for success, 1 for a failure while running, 2 for a wrong
+// command line, 130 for an interrupted command.
 package main
 
 import (
@@ -50,8 +50,8 @@ type terminal struct {
 	serving  *atomic.Bool // set once the emulator serves
 }
 
-// How long a command may take to end after the first signal: the emulator ends within five
-// seconds, whatever it does, and others have nothing to finish.
+// How long a command may take to end after the first signal. The emulator ends
+// within five seconds, whatever it does; other commands have nothing to finish.
 const (
 	serverEnds  = 4800 * time.Millisecond
 	commandEnds = time.Second
@@ -83,8 +83,8 @@ func main() {
 	case <-signals: // a second one: at once
 	case <-time.After(wait):
 	}
-	// What is still under way waits for something that doesn't come: input, a disk. Nor is
-	// the message waited for.
+	// Whatever still runs waits for input or a disk that doesn't come, so the
+	// process ends without it, and doesn't wait for the message either.
 	go fmt.Fprintln(os.Stderr, "ssmlocal: interrupted")
 	time.Sleep(50 * time.Millisecond)
 	os.Exit(interruptedCode)
@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	exited := false
 	parser, err := kong.New(&commands{},
 		kong.Name("ssmlocal"),
-		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Run without a command it serves; ssmlocal serve --help lists the flags for that, each with its environment variable."),
+		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Without a command, it runs the emulator; ssmlocal serve --help lists the flags for that and their environment variables."),
 		kong.DefaultEnvars("SSMLOCAL"),
 		kong.Vars{"seeds": strings.Join(fixtures.Seeds(), ", ")},
 		kong.Writers(t.out, t.err),
@@ -136,8 +136,9 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	return 0
 }
 
-// emptyArgument returns which argument is empty, or a flag without a value behind its =,
-// -1 for none: an unset variable of a shell is not to mean "any".
+// emptyArgument returns the index of an argument that is empty, or is a flag
+// with nothing after its =; -1 for none. An unset variable of a shell must not
+// mean "any".
 func emptyArgument(args []string) int {
 	return slices.IndexFunc(args, func(arg string) bool {
 		return arg == "" || strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "=")

@@ -26,12 +26,12 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// program is the real program, running as a process of its own.
+// program is the real program, running as its own process.
 type program struct {
 	*testing.T
 	cmd   *exec.Cmd
 	url   string
-	lines *bufio.Reader // of standard output, behind the first
+	lines *bufio.Reader // of standard output, after the first
 }
 
 func startProgram(t *testing.T, args ...string) *program {
@@ -94,9 +94,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// writes is what was acknowledged: the last value of each secret. Where a write
-// was under way when the program was killed, its value may also have come
-// through.
+// writes is what was acknowledged: the last value of each secret. If a write
+// was under way when the program was killed, its value may be there instead.
 type writes struct {
 	mu      sync.Mutex
 	values  map[string]string
@@ -170,8 +169,8 @@ func checkFile(t *testing.T, data string) {
 }
 
 // TestCrashInAnAdvance kills the program while years of rotations are under way
-// and starts it again: its clock is no earlier than its data, and what was left
-// to do is done, once.
+// and starts it again: its clock is not earlier than its data, and the rest is
+// done, once.
 func TestCrashInAnAdvance(t *testing.T) {
 	data := t.TempDir()
 	p := startProgram(t, "--listen", "127.0.0.1:0", "--data", data, "--limits", "off")
@@ -196,8 +195,8 @@ func TestCrashInAnAdvance(t *testing.T) {
 			_ = answer.Body.Close()
 		}
 	}()
-	// The clock is moved first: once it is seen ahead the work has begun, and
-	// some hundred calls later it is under way.
+	// The clock is moved first: when it is ahead, the work has begun, and some
+	// hundred calls later it is under way.
 	for range 300 {
 		var now control.ClockReply
 		for range 1_000_000 {
@@ -244,7 +243,7 @@ func (p *program) clock(into *control.ClockReply) {
 }
 
 // TestSignals ends the program as a shell and as Docker do: it exits with 0,
-// and the file is there for the next start.
+// and the next start can use the file.
 func TestSignals(t *testing.T) {
 	data := t.TempDir()
 	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
@@ -383,7 +382,7 @@ func TestOfficialClients(t *testing.T) {
 }
 
 // TestSSLCertFile makes a Go program trust the certificate with the printed
-// step alone: this test itself, in a process of its own.
+// step alone. The program is this test itself, in its own process.
 func TestSSLCertFile(t *testing.T) {
 	if address := os.Getenv("SSMLOCAL_TEST_FETCH"); address != "" {
 		answer, err := http.Get(address)

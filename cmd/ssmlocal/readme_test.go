@@ -61,8 +61,8 @@ func generated(t *testing.T, file, name, part string) {
 	}
 }
 
-// TestShownSeeds imports the seeds that the documents show, and moves the clock over the one of
-// which they say what happens.
+// TestShownSeeds imports the seeds that the documents show, and moves the clock
+// for the one whose events they show.
 func TestShownSeeds(t *testing.T) {
 	seeds := documentsSeeds(t, "fixtures/README.md", "server/README.md")
 	p := servertest.New(t, server.Config{}).URL

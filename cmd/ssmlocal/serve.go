@@ -19,30 +19,30 @@ import (
 )
 
 type serveCommand struct {
-	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free one, which the first line of output tells."`
+	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free port; the first line of output shows it."`
 	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
-	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable, in the variable on a line each or with commas before AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
+	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. In the variable, separate several by line ends, or by commas if their IDs begin with AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
 	Seed        []string       `placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
 	RandomSeed  *uint64        `placeholder:"N" help:"Make ids, passwords, key names and RequestIds repeat from run to run. SSH keys don't: the standard library takes no seed for them."`
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
-	Limit       map[string]int `mapsep:"," placeholder:"ACTION=N" help:"Calls a second that one action may have, also with --limits off; repeatable."`
-	SecretLimit uint64         `default:"1000" placeholder:"N" help:"Secrets that a region of an account may hold; ${default} as documented."`
+	Limit       map[string]int `mapsep:"," placeholder:"ACTION=N" help:"Calls per second for one action, also with --limits off; repeatable."`
+	SecretLimit uint64         `default:"1000" placeholder:"N" help:"How many secrets an account may have in a region; ${default} as documented."`
 	TaskPace    string         `default:"now" placeholder:"PACE" help:"When tasks (such as a rotation) end: now, after a time of the virtual clock such as 6s, or with a poll such as 3polls (${default})."`
-	Journal     int            `default:"1000" placeholder:"N" help:"Calls that the journal keeps (${default}); 0 for none."`
-	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is; by default on every address of --listen."`
-	Proxy       string         `placeholder:"HOST:PORT" help:"Address of a forward proxy for programs whose host is compiled in: the vendor's host names end in this emulator, everything else is refused and counted."`
-	Metadata    string         `placeholder:"HOST:PORT|off" help:"Address of its own for the instance metadata; requests for metadata.tencentyun.com get it on every address of --listen. It hands keys to whoever asks; off switches it off."`
+	Journal     int            `default:"1000" placeholder:"N" help:"How many calls the journal keeps (${default}); 0 for none."`
+	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is served; by default on every address of --listen."`
+	Proxy       string         `placeholder:"HOST:PORT" help:"Address of a forward proxy for programs whose host is compiled in: calls for the vendor's host names go to this emulator, all others are refused and counted."`
+	Metadata    string         `placeholder:"HOST:PORT|off" help:"Separate address for the instance metadata; every address of --listen also serves it, for metadata.tencentyun.com. It gives keys to anyone who asks; off switches it off."`
 	TLSCert     string         `placeholder:"FILE" help:"Certificate to serve TLS with, in PEM. By default the emulator makes a CA, and keeps it in --data."`
 	TLSKey      string         `placeholder:"FILE" help:"Its key."`
-	TLSHost     []string       `placeholder:"NAME" help:"Host name or address of this machine that certificates shall hold for, besides localhost and the vendor's; repeatable."`
-	Log         string         `default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
-	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"How much the log has: ${enum}. At debug it has a line for each call."`
+	TLSHost     []string       `placeholder:"NAME" help:"Host name or address of this machine that certificates are valid for, besides localhost and the vendor's; repeatable."`
+	Log         string         `default:"text" enum:"text,json" help:"Format of the log: ${enum}."`
+	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: ${enum}. debug also logs each call."`
 }
 
-// Run serves until the process is told to stop.
+// Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, t terminal) error {
-	signal.Ignore(syscall.SIGPIPE) // a reader of the output that is gone doesn't end the emulator
+	signal.Ignore(syscall.SIGPIPE) // the emulator goes on if the reader of its output is gone
 	lines := server.NewLogWriter(t.err)
 	defer lines.Close()
 	log := c.logger(lines)
@@ -102,8 +102,9 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	return s.Serve(ctx)
 }
 
-// another is where a variable's next credential begins: on another line, or behind a comma
-// if it begins as the vendor's SecretIds do. Any other comma is one of a key's.
+// another matches where the next credential in a variable begins: on another
+// line, or after a comma if it begins as the vendor's SecretIds do. Any other
+// comma is part of a key.
 var another = regexp.MustCompile(`[\r\n]+|,(AKID)`)
 
 // splitCredentials cuts texts into one credential each.
@@ -118,9 +119,10 @@ func splitCredentials(texts []string) (all []string) {
 	return all
 }
 
-// collectSeldom lets garbage grow to four times of what is kept, a few megabytes, before it
-// is collected: under load that saves a fifth of a call's CPU and costs some 12 MB. The state
-// is not in that memory, however large it is. GOGC, if set, is obeyed instead.
+// collectSeldom lets garbage grow to four times what is kept, a few megabytes,
+// before it is collected. Under load that saves a fifth of a call's CPU time
+// and costs some 12 MB. The state is not in that memory, however large it is.
+// If GOGC is set, it applies instead.
 func collectSeldom() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

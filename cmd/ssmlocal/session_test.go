@@ -109,8 +109,8 @@ func words(line string) (out []string) {
 	return out
 }
 
-// TestEveryCommandHasASession lets no command be without one. Serving, health,
-// env and version have tests of their own.
+// TestEveryCommandHasASession fails for a command without a session. Serving,
+// health, env and version have tests of their own.
 func TestEveryCommandHasASession(t *testing.T) {
 	files, _ := filepath.Glob("testdata/sessions/*.txt")
 	var all strings.Builder

@@ -35,7 +35,8 @@ type exportCommand struct {
 	File string `arg:"" optional:"" placeholder:"FILE" help:"Where to write the seed, with mode 0600; - or nothing is standard output."`
 }
 
-// Run writes the state. It holds every value, so a file of it is for its owner alone.
+// Run writes the state. It holds every value, so only its owner may read a file
+// with it.
 func (c *exportCommand) Run(ctx context.Context, t terminal) error {
 	text, err := c.stream(ctx, http.MethodGet, "state", c.query(), nil)
 	if err != nil {
@@ -52,8 +53,8 @@ func (c *exportCommand) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
-// writeOwn writes a file that is its owner's alone before anything is in it, also where
-// there is one already.
+// writeOwn writes a file that only its owner may read. An existing file gets
+// that mode before anything is written.
 func writeOwn(name string, text io.Reader) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -108,7 +109,8 @@ func (c *resetCommand) Run(ctx context.Context, t terminal) error {
 	return c.replace(ctx, t, http.MethodPost, "reset", c.query(), nil)
 }
 
-// replace calls what replaces the state, and prints what there is then.
+// replace makes a call that replaces the state, and prints what the new state
+// has.
 func (t *target) replace(ctx context.Context, to terminal, method, path string, query url.Values, text io.Reader) error {
 	answer, err := t.stream(ctx, method, path, query, text)
 	if err != nil {

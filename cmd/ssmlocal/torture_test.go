@@ -22,9 +22,10 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// The tests here take the real program to its limits: killed and stopped in the middle of
-// everything, on a full disk, with nobody who reads its log, with thousands of things due.
-// They take a minute, so that they run only where SSMLOCAL_TORTURE is set, as CI does.
+// The tests here take the real program to its limits: killed and stopped in the
+// middle of everything, on a full disk, with nobody reading its log, with
+// thousands of things due. They take a minute, so they run only if
+// SSMLOCAL_TORTURE is set, as it is in CI.
 
 func torture(t *testing.T) {
 	t.Helper()
@@ -34,7 +35,7 @@ func torture(t *testing.T) {
 	t.Parallel()
 }
 
-// process is the program with its output in a test's hands.
+// process is the program; a test reads its output.
 type process struct {
 	*testing.T
 	cmd *exec.Cmd
@@ -148,8 +149,8 @@ func secrets(n int, fields string) string {
 
 const rotating = "secretType: 1, productName: Mysql, resourceId: c, enableRotation: true"
 
-// TestTortureStops tells the program to end while it does what takes long, or waits for what
-// doesn't come.
+// TestTortureStops ends the program while it does long work, or waits for
+// something that doesn't come.
 func TestTortureStops(t *testing.T) {
 	torture(t)
 	quiet := []string{"--listen", "127.0.0.1:0", "--log-level", "error", "--limits", "off"}
@@ -230,8 +231,9 @@ func (p *process) until(path, text string) {
 	p.Fatalf("%s does not say %q", path, text)
 }
 
-// TestTortureUnreadLog fills the pipe of the log, which nobody reads, and then closes it:
-// calls, a reset and the end go on as if there were a reader.
+// TestTortureUnreadLog fills the pipe of the log, which nobody reads, and then
+// closes it: calls, a reset and the program's end work as if there were a
+// reader.
 func TestTortureUnreadLog(t *testing.T) {
 	torture(t)
 	read, write, err := os.Pipe()
@@ -283,7 +285,7 @@ func TestTortureKills(t *testing.T) {
 		next := []string{"900", "700"}[round%2]
 		gone := make(chan struct{})
 		go func() { defer close(gone); p.control("PUT", "/state", states[next]) }()
-		time.Sleep(time.Duration(round) * takes / 10) // from its beginning to well behind its end
+		time.Sleep(time.Duration(round) * takes / 10) // from its beginning to well after its end
 		p.ends("a kill", syscall.SIGKILL, time.Second)
 		<-gone
 		p = launch(t, nil, args...)
@@ -355,8 +357,9 @@ func TestTortureDues(t *testing.T) {
 	}
 }
 
-// TestTortureFullDisk starts, writes, exports and copies where there is less and less room:
-// errors, never a panic, never a file that a later start refuses.
+// TestTortureFullDisk starts, writes, exports and copies with less and less
+// room on the disk: that gives errors, but never a panic or a file that a later
+// start refuses.
 func TestTortureFullDisk(t *testing.T) {
 	torture(t)
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {

@@ -10,7 +10,7 @@ import (
 // unless it is a http.Handler, which then answers by itself.
 type row struct {
 	method, path string
-	query        []string // the parameters that it takes behind a ?
+	query        []string // the parameters that it takes after a ?
 	about        string   // what it does, with the body that it takes
 	do           func(*Control, *http.Request) (any, error)
 }
@@ -18,7 +18,7 @@ type row struct {
 // table is all of them.
 var table = []row{
 	{"GET", "/ca.pem", nil, "the certificate to trust for TLS, in PEM", withQuery((*Control).tellCA)},
-	{"GET", "/version", nil, "which build answers", noBody((*Control).tellVersion)},
+	{"GET", "/version", nil, "the version of the build", noBody((*Control).tellVersion)},
 	{"GET", "/actions", nil, "the actions, with their rates and documented codes", noBody((*Control).listActions)},
 	{"GET", "/errors", []string{"action", "code"}, "the error atlas: how to get each documented code, see [fixtures/errors.md](../../fixtures/errors.md)", withQuery((*Control).listErrors)},
 	{"GET", "/journal", append(journalFilters[:len(journalFilters):len(journalFilters)], "limit"), "the last calls, oldest first, without values; `secretName` with `*` and `?`, `since` a time or a duration such as `5m`, `code=OK` for success", withQuery((*Control).readJournal)},
@@ -28,22 +28,22 @@ var table = []row{
 	{"GET", "/limits", []string{"uin"}, "each budget of calls with its limit and its highest use in a second, also with `--limits off`", withQuery((*Control).readLimits)},
 	{"GET", "/metrics", nil, "for Prometheus: calls by action and code, durations, refusals, faults, the store's size, the clock's offset", withQuery((*Control).readMetrics)},
 	{"GET", "/clock", nil, "what the virtual clock does", noBody((*Control).clockNow)},
-	{"PUT", "/clock", nil, "move it ahead, stop it, let it go on: `{\"now\":\"2030-01-02T15:04:05Z\",\"mode\":\"frozen\"}`, mode `running` or `frozen`, either or both", jsonBodyWithQuery((*Control).setClock)},
-	{"POST", "/clock/advance", nil, "move it ahead and tell what became due on the way: `{\"by\":\"72h\"}`, also `30d`, or `{\"to\":\"2030-01-02T15:04:05Z\"}`", jsonBodyWithQuery((*Control).advanceClock)},
+	{"PUT", "/clock", nil, "move it ahead, freeze it, let it run again: `{\"now\":\"2030-01-02T15:04:05Z\",\"mode\":\"frozen\"}`, mode `running` or `frozen`, either or both", jsonBodyWithQuery((*Control).setClock)},
+	{"POST", "/clock/advance", nil, "move it ahead and list what became due on the way: `{\"by\":\"72h\"}`, also `30d`, or `{\"to\":\"2030-01-02T15:04:05Z\"}`", jsonBodyWithQuery((*Control).advanceClock)},
 	{"GET", "/setaside", nil, "what is due and could not be done, with the reason; it is tried again, also at the next start", noBody((*Control).listAside)},
-	{"GET", "/work", nil, "what takes long and is under way: an import, a reset, an export, a backup, a move of the clock, and how far it is", noBody((*Control).listWork)},
-	{"GET", "/tasks", nil, "how tasks go", noBody((*Control).taskSettings)},
-	{"PUT", "/tasks", nil, "change how they go: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", jsonBody((*Control).setTasks)},
-	{"GET", "/accounts", nil, "what is known of accounts besides their secrets", noBody((*Control).allAccounts)},
-	{"PUT", "/accounts", nil, "replace what is known of one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`, also `order`, what CreateService has ordered; what is left out is forgotten; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", jsonBody((*Control).setAccount)},
+	{"GET", "/work", nil, "long work that is under way (an import, a reset, an export, a backup, a move of the clock) and its progress", noBody((*Control).listWork)},
+	{"GET", "/tasks", nil, "the pace of tasks, and how many of the next ones fail", noBody((*Control).taskSettings)},
+	{"PUT", "/tasks", nil, "change that: `{\"pace\":\"3polls\",\"failNext\":1}`, pace `now`, a duration of virtual time or a number of polls, either or both", jsonBody((*Control).setTasks)},
+	{"GET", "/accounts", nil, "the data of accounts besides their secrets", noBody((*Control).allAccounts)},
+	{"PUT", "/accounts", nil, "replace the data of one: `{\"uin\":100000000001,\"service\":\"arrears\",\"postpaid\":true,\"secretLimit\":50,\"kmsKeys\":{\"ID\":\"disabled\"},\"users\":{\"100000000101\":{\"otherKeys\":1}},\"isolated\":[\"cdb-1\"]}`, also `order`, what CreateService has ordered; what is left out is forgotten; service `normal`, `none`, `arrears` or `released`, keys `disabled` or `foreign`", jsonBody((*Control).setAccount)},
 	{"POST", "/accesskeysecrets", nil, "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", jsonBody((*Control).newAccessKeySecret)},
 	{"GET", "/state", []string{"uin"}, "the whole state, or one account's, as a seed in YAML; see [Seeds](../../fixtures/README.md#seeds)", withQuery((*Control).exportState)},
 	{"PUT", "/state", []string{"uin"}, "put a seed in place of the whole state, or of one account's, in one transaction", withQuery((*Control).importState)},
-	{"POST", "/reset", []string{"uin"}, "return to the seeds of the start, the whole state or one account's: secrets, keys, faults, budgets; the whole also with the clock and the tasks' pace", withQuery((*Control).resetState)},
+	{"POST", "/reset", []string{"uin"}, "return the whole state, or one account's, to the seeds of the start: secrets, keys, faults, budgets; for the whole state also the clock and the pace of tasks", withQuery((*Control).resetState)},
 	{"GET", "/backup", nil, "a consistent copy of the data file, while writes go on", withQuery((*Control).backupFile)},
-	{"GET", "/leaks", nil, "what the proxy (`--proxy`) has refused because it was meant for elsewhere: `{\"total\":0,\"refused\":[]}`", noBody((*Control).listLeaks)},
+	{"GET", "/leaks", nil, "the requests that the proxy (`--proxy`) refused because they were for other hosts: `{\"total\":0,\"refused\":[]}`", noBody((*Control).listLeaks)},
 	{"DELETE", "/leaks", nil, "forget it", noBody((*Control).forgetLeaks)},
-	{"GET", "/faults", nil, "the rules of provoked failures, with what each has hit and has left", noBody((*Control).listFaults)},
+	{"GET", "/faults", nil, "the fault rules, with the calls that each has hit and the hits that it has left", noBody((*Control).listFaults)},
 	{"POST", "/faults", []string{"strict"}, "add one: `{\"action\":\"GetSecretValue\",\"times\":2,\"error\":{\"code\":\"InternalError\"}}`; see [Faults](#faults)", jsonBodyWithQuery((*Control).addFault)},
 	{"DELETE", "/faults", []string{"uin"}, "remove all, or those that are for one account alone", withQuery((*Control).removeFaults)},
 	{"DELETE", "/faults/{id}", nil, "remove one", withQuery((*Control).removeFault)},
