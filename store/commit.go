@@ -24,7 +24,7 @@ type change struct {
 
 // View runs read in a read-only transaction: a write in it is refused by bbolt.
 func (d *DB) View(read func(*Tx) error) error {
-	before := debug.SetPanicOnFault(true) // a file that was cut is a panic of this call, not the process's end
+	before := debug.SetPanicOnFault(true) // a truncated file makes this call panic and doesn't end the process
 	defer debug.SetPanicOnFault(before)
 	return d.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{bolt: tx}) })
 }
@@ -45,8 +45,8 @@ type write struct {
 // a commit is being written are committed together by the first of them, with
 // one sync: do may therefore run on another goroutine than its caller's, after
 // other writers in the same bbolt transaction, but never beside another writer.
-// It may run twice, if the first transaction is taken back: what it sets
-// outside must be right then, too.
+// It may run twice, if the first transaction is rolled back: what it sets
+// outside must then be right, too.
 func (d *DB) Update(do func(*Tx) error) error {
 	w := &write{do: do, turn: make(chan bool, 1)}
 	d.mu.Lock()
@@ -96,7 +96,7 @@ func (d *DB) lead() {
 	}
 }
 
-// errAllFailed is behind the error of a transaction that failed as a whole because
+// errAllFailed is in the error of a transaction that failed as a whole because
 // of what one of its writers met in the file.
 var errAllFailed = fmt.Errorf("%w: a write met a page that can't be right; put a backup in its place", ErrDamaged)
 
@@ -140,8 +140,8 @@ func (d *DB) commit(group []*write) (err error) {
 	return nil
 }
 
-// giveUp takes a transaction back in which bbolt has panicked. If that panics too,
-// bbolt's lock for writers stays taken.
+// giveUp rolls back a transaction in which bbolt has panicked. If that panics
+// too, bbolt's lock for writers stays taken.
 func (d *DB) giveUp(b *bbolt.Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -168,7 +168,7 @@ func (d *DB) Usable() error {
 	return nil
 }
 
-// whole refuses to write to a file that somebody has cut.
+// whole refuses to write to a file that somebody has truncated.
 func (d *DB) whole(b *bbolt.Tx) error {
 	if d.dir == "" {
 		return nil
@@ -179,8 +179,8 @@ func (d *DB) whole(b *bbolt.Tx) error {
 	return nil
 }
 
-// run runs one writer and takes back what it wrote if it failed, so that the
-// others in its group are not touched.
+// run runs one writer and undoes what it wrote if it failed, so that the others
+// in its group are not affected.
 func (tx *Tx) run(w *write) error {
 	func() {
 		defer func() {
@@ -196,8 +196,9 @@ func (tx *Tx) run(w *write) error {
 	return tx.takeBack(0)
 }
 
-// Try runs do as a part of a transaction that goes on if do fails: if it returns an
-// error or panics, what it wrote is taken back and the error is returned.
+// Try runs do as a part of a transaction that goes on if do fails: if it
+// returns an error or panics, what it wrote is undone and the error is
+// returned.
 func (tx *Tx) Try(do func() error) (err error) {
 	from := len(tx.undo)
 	func() {
@@ -217,7 +218,7 @@ func (tx *Tx) Try(do func() error) (err error) {
 	return err
 }
 
-// takeBack takes the changes back that were made after the first so many.
+// takeBack undoes the changes after the first from of them.
 func (tx *Tx) takeBack(from int) error {
 	for i := len(tx.undo) - 1; i >= from; i-- {
 		if err := tx.undo[i].takeBack(); err != nil {
@@ -247,7 +248,7 @@ func (tx *Tx) delete(b *bbolt.Bucket, key []byte) error {
 	return b.Delete(key)
 }
 
-// remember notes what stands under key, as a copy: bbolt's memory may move
+// remember notes what is stored under key, as a copy: bbolt's memory may move
 // before the end of the transaction.
 func (tx *Tx) remember(b *bbolt.Bucket, key []byte) {
 	c := change{bucket: b, key: key}

@@ -15,9 +15,9 @@ const copied = 8 << 20
 
 // Copy writes a consistent copy of the store to a temporary file (mode 0600),
 // while writes to the store go on, and returns it open at its beginning. The
-// caller closes it; its name is gone already, or goes with remove on systems
-// that can't unlink an open file. It lies in the data directory, if there is
-// one: a container may have no other.
+// caller closes it. Its name is removed already, or by remove on systems that
+// can't unlink an open file. The file is in the data directory, if there is
+// one: a container may have no other writable directory.
 func (d *DB) Copy(ctx context.Context) (f *os.File, remove func(), err error) {
 	dir, err := os.MkdirTemp(d.dir, "copy-")
 	if err != nil {
@@ -55,11 +55,11 @@ func (d *DB) copyTo(ctx context.Context, name string, remove func()) (f *os.File
 	return f, d.View(func(tx *Tx) error { return copyAll(ctx, to, tx.bolt) })
 }
 
-// copyAll writes what a transaction sees into another file. Every commit is
-// within the transaction: a key that was put is read from where it came until
-// then. (bbolt.Compact makes its last commit behind it, when writers may have
-// used the pages again: seen as damaged copies and as a fault in memory that
-// nothing can recover from.)
+// copyAll writes what a transaction sees into another file. Every commit
+// happens within the transaction: until it, bbolt reads a key from where it
+// came from. (bbolt.Compact makes its last commit after the transaction, when
+// writers may have used the pages again. That gave damaged copies, and a memory
+// fault that nothing can recover from.)
 func copyAll(ctx context.Context, to *bbolt.DB, from *bbolt.Tx) error {
 	return from.ForEach(func(name []byte, b *bbolt.Bucket) error {
 		cursor := b.Cursor()

@@ -38,7 +38,8 @@ func filled(t *testing.T) (*store.DB, string) {
 	return db, filepath.Join(dir, store.FileName)
 }
 
-// within fails the test if do takes long: a lock that is never given back.
+// within fails the test if do takes long, for example because of a lock that is
+// never released.
 func within(t *testing.T, what string, do func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -52,8 +53,9 @@ func within(t *testing.T, what string, do func() error) error {
 	}
 }
 
-// TestDamagedPageStopsNobodyElse makes pages of a file wrong that is in use: writes that
-// meet one fail, and those after them, and the end of the store, don't wait for ever.
+// TestDamagedPageStopsNobodyElse damages pages of a file that is in use: writes
+// that meet one fail, but later writes, and closing the store, don't wait for
+// ever.
 func TestDamagedPageStopsNobodyElse(t *testing.T) {
 	for _, damage := range []struct {
 		name string
@@ -108,8 +110,8 @@ func TestDamagedPageStopsNobodyElse(t *testing.T) {
 	}
 }
 
-// TestLostFileRefusesWrites takes the file away, or its directory, or puts another in its
-// place, or cuts it, while it is in use.
+// TestLostFileRefusesWrites takes the file away, or its directory, or puts
+// another in its place, or truncates it, while it is in use.
 func TestLostFileRefusesWrites(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, file string) error{
 		"removed":           func(_ *testing.T, file string) error { return os.Remove(file) },
@@ -138,8 +140,8 @@ func TestLostFileRefusesWrites(t *testing.T) {
 	}
 }
 
-// TestFirstStartLeavesNoHalfFile makes the file where that fails in the middle: the name is
-// taken only by a whole one.
+// TestFirstStartLeavesNoHalfFile makes the file where that fails in the middle:
+// only a complete file gets the name.
 func TestFirstStartLeavesNoHalfFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -190,7 +192,8 @@ func TestFormat1IsUpgraded(t *testing.T) {
 	}
 }
 
-// TestCopyOnFullDisk copies to where there is no room: an error, no panic, nothing left.
+// TestCopyOnFullDisk copies to a place without room: that gives an error, no
+// panic, and leaves nothing.
 func TestCopyOnFullDisk(t *testing.T) {
 	db, err := store.OpenTemp(fruits)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestFailedWriteOfAGroupIsTold commits writers together of which one breaks the transaction
-// of all: each is then told what became of it alone.
+// TestFailedWriteOfAGroupIsTold commits writers together, one of which breaks
+// the transaction of all: each then gets its own result.
 func TestFailedWriteOfAGroupIsTold(t *testing.T) {
 	type record struct{ Name string }
 	table := &Table[record]{Name: "records"}

@@ -12,7 +12,7 @@ import (
 )
 
 // index is the buckets behind a table's lists, in one transaction. A list is
-// walked by its keys; nothing else says where in it an entry stands.
+// walked by its keys; nothing else says where an entry is in it.
 type index struct {
 	tx             *Tx
 	entries, heads *bbolt.Bucket
@@ -76,8 +76,8 @@ func (x index) add(e Entry, key []byte) error {
 	return x.save(e.List, l)
 }
 
-// remove removes an entry. One that is not there is left out: a load that was
-// cut off leaves records without entries behind.
+// remove removes an entry. An entry that is not there is ignored: a load that
+// was interrupted leaves records without entries.
 func (x index) remove(e Entry, key []byte) error {
 	l := x.find(e.List)
 	if !x.has(l, e.Order, key) {
@@ -190,8 +190,8 @@ type Listed struct {
 }
 
 // Until returns the first entries of a list whose order is at most to, in their
-// order and no more than most, without those whose key is to be skipped; skip can be
-// nil.
+// order and no more than most, without those whose key skip selects; skip can
+// be nil.
 func (t *Table[T]) Until(tx *Tx, name string, to uint64, most int, skip func(key []byte) bool) (found []Listed) {
 	x := t.index(tx)
 	l := x.find(name)
@@ -219,15 +219,15 @@ func (t *Table[T]) All(tx *Tx, name string) (keys [][]byte) {
 	return keys
 }
 
-// Lists reports whether a record stands in a list at an order.
+// Lists reports whether a record is in a list at an order.
 func (t *Table[T]) Lists(tx *Tx, name string, order uint64, key []byte) bool {
 	x := t.index(tx)
 	return x.has(x.find(name), order, key)
 }
 
-// reindex takes the record that stands under key out of the lists where next
-// doesn't stand, and puts next, unless it is nil, into those where it doesn't
-// stand yet. Most writes change no entry and cost one comparison.
+// reindex removes the record under key from the lists that next doesn't belong
+// in, and puts next, unless it is nil, into the lists that it isn't in yet.
+// Most writes change no entry and cost one comparison.
 func (t *Table[T]) reindex(tx *Tx, key []byte, next *T) error {
 	if t.Index == nil {
 		return nil

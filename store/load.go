@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// A Load puts many new records into a table, in short transactions between which
-// other writers go on. Records are held back and written in the order of their
-// keys, and list entries after all records, list by list: bbolt splits a page
-// only at a commit, so what comes unsorted makes it shift large pages again and
-// again. A load that is given up leaves records without entries; whoever loads
-// must be able to tell them by their keys and to delete them.
+// A Load puts many new records into a table, in short transactions between
+// which other writers go on. Records are held back and written in the order of
+// their keys, and list entries after all records, list by list. bbolt splits a
+// page only at a commit, so unsorted writes would make it shift large pages
+// again and again. A load that is given up leaves records without entries; the
+// caller must be able to recognize them by their keys and to delete them.
 type Load[T any] struct {
 	db    *DB
 	table *Table[T]
@@ -26,7 +26,7 @@ type Load[T any] struct {
 type pair struct{ key, value []byte }
 
 const (
-	// heldBack bounds the records that wait for being sorted, in bytes.
+	// heldBack bounds the records that wait to be sorted, in bytes.
 	heldBack = 16 << 20
 	// perCommit and bytesPerCommit bound what one transaction of a load writes: some
 	// milliseconds.
@@ -130,7 +130,8 @@ func (l *Load[T]) write(ctx context.Context) error {
 	return nil
 }
 
-// inTurn is Update for one of many short transactions that together take long.
+// inTurn is Update for one of many short transactions that together take a long
+// time.
 func (d *DB) inTurn(ctx context.Context, do func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -54,8 +54,8 @@ func TestLoadBesideWriters(t *testing.T) {
 	}
 }
 
-// TestLoadThatIsGivenUpCanBeDeleted leaves records without entries behind, which Check can
-// be told to expect and Delete takes away.
+// TestLoadThatIsGivenUpCanBeDeleted leaves records without entries, which Check
+// can skip and Delete removes.
 func TestLoadThatIsGivenUpCanBeDeleted(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, fruits)
@@ -89,7 +89,7 @@ func TestLoadThatIsGivenUpCanBeDeleted(t *testing.T) {
 	}
 }
 
-// endsAfter is a context that ends after it was asked so many times.
+// endsAfter is a context that ends after it was asked a number of times.
 type endsAfter struct {
 	context.Context
 	asked int
@@ -102,8 +102,9 @@ func (c *endsAfter) Err() error {
 	return nil
 }
 
-// TestBatchesKeepListsWhole changes hundreds of records in one transaction again and again,
-// so that pages run empty in its middle, and checks the whole file after each.
+// TestBatchesKeepListsWhole changes hundreds of records in one transaction
+// again and again, so that pages become empty in its middle, and checks the
+// whole file after each.
 func TestBatchesKeepListsWhole(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, fruits)
@@ -153,7 +154,7 @@ func TestBatchesKeepListsWhole(t *testing.T) {
 	}
 }
 
-// TestUntil leaves out what is later, too much or to be skipped.
+// TestUntil leaves out entries that are later, too many or to be skipped.
 func TestUntil(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, fruits)

@@ -10,10 +10,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A Query asks for a page of the records that stand in certain lists.
+// A Query asks for a page of the records that are in certain lists.
 type Query struct {
-	// All has groups of list names. A record answers if it stands in one list
-	// of every group. The lists of one group must have no record in common, and
+	// All has groups of list names. A record matches if it is in one list of
+	// every group. The lists of one group must have no record in common, and
 	// all must order their records alike.
 	All [][]string
 	// Match, if not nil, must also hold for the record's key.
@@ -24,16 +24,17 @@ type Query struct {
 	Offset, Limit uint64
 }
 
-// A Page is a Query's answer: keys in order, and how many records answer in all.
+// A Page is a Query's answer: keys in order, and how many records match in all.
 type Page struct {
 	Keys  [][]byte
 	Total uint64
 }
 
 // Select answers a query from the lists alone, without reading a record. The
-// group with the fewest entries is walked; membership in the others is one
-// look-up an entry. Of a single list without Match only the way to the page is
-// walked. It is for View: a transaction that writes must not walk backwards.
+// group with the fewest entries is walked; membership in the others costs one
+// look-up for each entry. For a single list without Match, only the way to the
+// page is walked. It is for View: a transaction that writes must not walk
+// backwards.
 func (t *Table[T]) Select(tx *Tx, q Query) Page {
 	if tx.writes {
 		panic("store: Select in a transaction that writes") // a mistake in the program
@@ -81,7 +82,7 @@ func (g *group) add(x list) {
 	}
 }
 
-// page takes a page out of one group, whose records all answer.
+// page takes a page from one group, whose records all match.
 func (l index) page(g group, q Query) Page {
 	p := Page{Total: g.count}
 	if q.Offset >= p.Total || q.Limit == 0 {
@@ -96,7 +97,8 @@ func (l index) page(g group, q Query) Page {
 	return p
 }
 
-// sift walks one group whole and keeps what stands in the others too and matches.
+// sift walks the whole of one group and keeps the entries that are also in the
+// others and that match.
 func (l index) sift(g group, others []group, q Query) Page {
 	var p Page
 	w := l.walk(g, q.Reverse)
@@ -145,7 +147,7 @@ func (l index) walk(g group, reverse bool) *walk {
 	return w
 }
 
-// walkFrom starts a number of entries behind that, less than there are.
+// walkFrom starts offset entries after that; there are more entries than that.
 func (l index) walkFrom(g group, reverse bool, offset uint64) *walk {
 	if len(g.lists) == 1 {
 		return &walk{[]head{l.headAt(g.lists[0], reverse, offset)}, reverse}

@@ -15,7 +15,7 @@
 // removed when the file is opened.
 //
 // All integers are big-endian, so that byte order is their order. The package
-// knows tables and lists; what a record means is the business of those who
+// knows tables and lists; what a record means is up to the packages that
 // declare the tables.
 package store
 
@@ -82,10 +82,11 @@ type DB struct {
 	committing bool     // a leader is at work and will look at waiting before it stops
 }
 
-// OpenDir opens the store in the directory dir, which it makes (0700) if need be; the
-// file is made with mode 0600. An error wraps ErrLocked, ErrDamaged, ErrNewer or
-// ErrForeign where one of these is the reason, and the file is then left as it was.
-// A new file gets its name when it is whole: a disk that is full leaves none behind.
+// OpenDir opens the store in the directory dir. It makes the directory (0700)
+// if need be; a new file has mode 0600. An error wraps ErrLocked, ErrDamaged,
+// ErrNewer or ErrForeign if one of these is the reason, and the file is then
+// left as it was. A new file gets its name when it is complete, so a full disk
+// leaves no half of one.
 func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file; --data takes a directory", dir)
@@ -110,9 +111,9 @@ func OpenDir(dir string, tables ...Bucketer) (*DB, error) {
 	return db, nil
 }
 
-// OwnersAlone makes the file its owner's alone: one that was put there may be
-// everybody's. The error says that this process must not, as it isn't the owner:
-// the file can be used all the same.
+// OwnersAlone makes the file readable for its owner alone: everybody may be
+// able to read one that was copied there. The error says that this process may
+// not do that, because it isn't the owner; the file can be used anyway.
 func (d *DB) OwnersAlone() error {
 	if d.opened == nil || d.opened.Mode().Perm()&0o077 == 0 {
 		return nil
@@ -175,9 +176,10 @@ func (d *DB) Size() (bytes int64) {
 // closing is how long Close waits for transactions that run.
 const closing = time.Second
 
-// Close waits for running transactions, but not for long, and closes the file. One
-// that doesn't end is the disk's, or has met a damaged page: bbolt's lock frees
-// itself with the process then, and what was acknowledged is on disk.
+// Close waits for running transactions, but not for long, and closes the file.
+// A transaction that doesn't end waits for the disk or has met a damaged page.
+// bbolt's lock is then freed when the process ends, and everything that was
+// acknowledged is on disk.
 func (d *DB) Close() (err error) {
 	closed := make(chan error, 1)
 	if d.stuck.Load() == nil {
@@ -225,13 +227,14 @@ func open(file string, temporary bool, tables []Bucketer) (_ *DB, err error) {
 	return d, nil
 }
 
-// grown is by how much the file grows at a time, in bytes. What is not written yet
-// takes no room on the disk.
+// grown is by how many bytes the file grows at a time. Parts that are not
+// written yet take no room on the disk.
 const grown = 1 << 20
 
-// mapped is how much of the file is mapped into memory from the start, most of it
-// behind the file's end: until the file has grown to that, a long read (a backup, an
-// export) never makes a writer wait that needs more room, and with it everybody.
+// mapped is how much of the file is mapped into memory from the start, most of
+// it beyond the file's end. Until the file has grown to that size, a writer
+// that needs more room never has to wait for a long read (a backup, an export),
+// and so nobody else has to.
 func mapped() int {
 	var most int64 = 8 << 30
 	if math.MaxInt <= most || runtime.GOOS == "windows" { // there the file would get that size
@@ -240,7 +243,7 @@ func mapped() int {
 	return int(most)
 }
 
-// probe looks at what stands under the file's name.
+// probe looks at what exists under the file's name.
 func probe(file string) error {
 	info, err := os.Stat(file)
 	switch {
@@ -371,13 +374,14 @@ func syncDir(dir string) error {
 	return f.Sync()
 }
 
-// A Skip reports whether a record is one of those that a load which was given up has
-// left behind, so that its list entries may be missing.
+// A Skip reports whether a record was left behind by a load that was given up,
+// so that its list entries may be missing.
 type Skip func(table string, key []byte) bool
 
 // Check walks the whole file: bbolt's own structure, and every list against the
-// records it lists, without those for which skip reports true (nil for none). It is
-// for tests and for doubt; it costs as much as reading everything.
+// records it lists, without those for which skip reports true (nil for none).
+// It is for tests and for files that may be damaged; it costs as much as
+// reading everything.
 func (d *DB) Check(skip Skip) error {
 	b, err := d.bolt.Begin(true) // bbolt's own check reads what writers change
 	if err != nil {

@@ -222,7 +222,7 @@ func randomQuery(r *rand.Rand) store.Query {
 	return q
 }
 
-// search answers a query the plain way.
+// search answers a query in the simplest way.
 func search(model map[string]fruit, q store.Query) (page []string, total uint64) {
 	var keys []string
 	for key, f := range model {
@@ -605,8 +605,8 @@ func TestCopyWhileWritten(t *testing.T) {
 	}
 }
 
-// TestFileIsItsOwners opens a file that everybody may read, as one that was
-// copied from a backup: afterwards nobody else may.
+// TestFileIsItsOwners opens a file that everybody may read, such as a copy of a
+// backup: afterwards only its owner may.
 func TestFileIsItsOwners(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -628,8 +628,8 @@ func TestFileIsItsOwners(t *testing.T) {
 	}
 }
 
-// TestCopyNeedsNoOtherPlace copies a kept store where there is no directory for
-// temporary files, as in a container.
+// TestCopyNeedsNoOtherPlace copies a store on disk where there is no directory
+// for temporary files, as in a container.
 func TestCopyNeedsNoOtherPlace(t *testing.T) {
 	dir := t.TempDir()
 	db, err := store.OpenDir(dir, fruits)

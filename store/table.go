@@ -24,7 +24,7 @@ type Table[T any] struct {
 	Rekey func(key []byte, record *T) []byte
 }
 
-// An Entry is where a record stands in a list: lists are ordered by Order, then
+// An Entry is the place of a record in a list: lists are ordered by Order, then
 // by record key.
 type Entry struct {
 	List  string
@@ -45,8 +45,8 @@ func (t *Table[T]) Get(tx *Tx, key []byte) (*T, error) {
 	return t.decode(key, t.bucket(tx).Get(key))
 }
 
-// decoding reads whatever was written: the library's own bounds are for strangers'
-// bytes, and earlier builds let texts in that are not UTF-8.
+// decoding reads everything that was written: the library's own bounds are for
+// untrusted input, and earlier builds accepted texts that are not UTF-8.
 var decoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
 		MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, UTF8: cbor.UTF8DecodeInvalid,
@@ -76,7 +76,7 @@ func (t *Table[T]) encode(key []byte, record *T) ([]byte, error) {
 	return value, nil
 }
 
-// Put writes the record under key and moves it in the lists.
+// Put writes the record under key and updates the lists.
 func (t *Table[T]) Put(tx *Tx, key []byte, record *T) error {
 	value, err := t.encode(key, record)
 	if err != nil {
@@ -114,8 +114,8 @@ func (t *Table[T]) Scan(tx *Tx, prefix []byte, visit func(key []byte, record *T)
 	return nil
 }
 
-// Readable is Scan over a table with records that can't be read: it goes past them. The error
-// says so; it names the first of them.
+// Readable is Scan over a table with records that can't be read: it skips them.
+// The error then names the first of them.
 func (t *Table[T]) Readable(tx *Tx, prefix []byte, visit func(key []byte, record *T)) (unreadable error) {
 	c := t.bucket(tx).Cursor()
 	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {

@@ -12,7 +12,7 @@ import (
 
 // Open opens a store in a directory of the test's own. At the end of the test
 // its whole file is checked; a file with anything wrong is kept, and the test
-// tells where.
+// logs where.
 func Open(t testing.TB, tables ...store.Bucketer) *store.DB {
 	t.Helper()
 	dir := t.TempDir()
