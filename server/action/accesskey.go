@@ -8,8 +8,8 @@ import (
 	"ssmlocal/store"
 )
 
-// API-key secrets: an access key of a sub-account, which really signs calls
-// here. No public action makes one (CreateAccessKeySecret is the console's
+// API-key secrets: an access key of a sub-account, which can sign calls to this
+// emulator. No public action makes one (CreateAccessKeySecret is the console's
 // own), so NewAccessKeySecret does it for the control plane.
 
 // accessKeys holds the keys that secrets hold or held last, under their IDKey, and
@@ -43,7 +43,7 @@ func (t *Tx) newAccessKey(s *ssm.Secret) (value string, err error) {
 		}
 	}
 	k := t.newKey(s)
-	for { // a random source that repeats may draw what a data file has already
+	for { // a random source that repeats may draw a key that the data file has
 		old, err := accessKeys.Get(t.tx, IDKey(k.SecretID, t.Owner.Generation))
 		if err != nil {
 			return "", err
@@ -67,7 +67,7 @@ func keyValue(secretID, secretKey string) string {
 	return fmt.Sprintf(`{"SecretId":%q,"SecretKey":%q}`, secretID, secretKey)
 }
 
-// dropAccessKeys removes the keys of a secret that goes.
+// dropAccessKeys removes the keys of a secret that is deleted.
 func dropAccessKeys(tx *store.Tx, secret []byte) error {
 	for {
 		_, id, found := accessKeys.First(tx, string(secret))

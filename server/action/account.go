@@ -5,11 +5,11 @@ import (
 	"ssmlocal/store"
 )
 
-// accounts is what is known of accounts besides their secrets, by Uin.
+// accounts has the data of accounts besides their secrets, by Uin.
 var accounts = &store.Table[ssm.AccountData]{Name: "accounts"}
 
-// AllAccounts returns the data of every account that has any, by Uin. What can't be read is
-// left out, and told with the error.
+// AllAccounts returns the data of every account that has any, by Uin. What
+// can't be read is left out; the error says so.
 func AllAccounts(db *store.DB, g *Generations) (map[uint64]ssm.AccountData, error) {
 	all := map[uint64]ssm.AccountData{}
 	err := db.View(func(tx *store.Tx) error {

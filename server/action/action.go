@@ -1,7 +1,7 @@
-// Package action is what the service does: one literal for each action of the
-// API, with its rate, its parameters, its answer, what it checks and what it
-// does. Everything else (dispatch, rates, the documents' table, the comparison
-// with the vendor's specification) reads the table of these literals.
+// Package action has the actions of the API: one literal for each, with its
+// rate, its parameters, its answer, what it checks and what it does. Everything
+// else (dispatch, rates, the documents' table, the comparison with the vendor's
+// specification) reads the table of these literals.
 //
 // Numbers such as 1078/38656 are pages of the vendor's documentation:
 // tencentcloud.com/document/product/1078/38656, and
@@ -25,7 +25,8 @@ const (
 	Version = "2019-09-23"
 )
 
-// A Call is a transaction with the request that it serves: who calls, and what holds for them.
+// A Call is a transaction with the request that it serves: who calls, and what
+// applies to them.
 type Call struct {
 	Tx
 
@@ -52,7 +53,7 @@ type Call struct {
 // Tasks says how a task that begins now goes.
 type Tasks interface {
 	Pace() ssm.Pace
-	// Fail reports whether it shall fail; it is asked once for each task.
+	// Fail reports whether it must fail; it is called once for each task.
 	Fail() bool
 }
 
@@ -95,12 +96,12 @@ func (a *Action) SecretName(request any) string {
 }
 
 // Finds reports whether a request of the action may name its secret by
-// something else than its name.
+// something other than its name.
 func (a *Action) Finds() bool { return a.secret != nil }
 
-// FindSecret returns the secret that a request means, "" if none, also where
-// the request names it by something else. Where there is no such secret, the
-// error is the action's own.
+// FindSecret returns the name of the secret that a request is about, "" if
+// none, even if the request doesn't give the name. If there is no such secret,
+// the error is the action's own.
 func (a *Action) FindSecret(db *store.DB, c *Call, request any) (name string, err error) {
 	if a.secret == nil {
 		return a.SecretName(request), nil
@@ -113,7 +114,8 @@ func (a *Action) FindSecret(db *store.DB, c *Call, request any) (name string, er
 	return name, err
 }
 
-// Resource is what a request is about, as CAM names it, where that is no secret; else "".
+// Resource returns CAM's name of what a request is about, if that is not a
+// secret; else "".
 func (a *Action) Resource(request any) string {
 	if a.resource == nil {
 		return ""
@@ -121,8 +123,9 @@ func (a *Action) Resource(request any) string {
 	return a.resource(request)
 }
 
-// Tagged returns the secrets whose tags a request of the tag service is about, as CAM names
-// them. What is no secret of the caller's account is left out.
+// Tagged returns the secrets whose tags a request of the tag service is about,
+// as CAM names them. Resources that are not secrets of the caller's account are
+// left out.
 func (a *Action) Tagged(c *Call, request any) (resources []string) {
 	if a.tagged == nil {
 		return nil
@@ -184,11 +187,13 @@ type spec[Q, R any] struct {
 	Check          func(*Q) error
 	// Secret finds the secret of a request that need not name it.
 	Secret func(*Call, *Q) (string, error)
-	// Resource is what a request is about, as CAM names it, where that is no secret.
+	// Resource returns CAM's name of what a request is about, if that is not a
+	// secret.
 	Resource func(*Q) string
 	// Tagged are the resources whose tags a request is about, as the tag service names them.
 	Tagged func(*Q) []string
-	// Prepare does what takes time before the transaction, where it holds up nobody.
+	// Prepare does what takes time before the transaction, so that nobody has
+	// to wait.
 	Prepare func(*store.DB, *Call, *Q) error
 	Do      func(*Call, *Q) (*R, error)
 }
@@ -255,8 +260,8 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 }
 
 // DryRunnable is embedded in the parameters of the actions whose documented
-// codes list DryRunOperation. With it, everything is done and taken back, and
-// the answer is that code, or the error that would have come.
+// codes list DryRunOperation. With DryRun, everything is done and rolled back,
+// and the answer is that code, or the error that the call would have got.
 type DryRunnable struct{ DryRun bool }
 
 type dryRunner interface{ dryRun() bool }

@@ -48,7 +48,8 @@ func TestTableIsTheDocumentedOne(t *testing.T) {
 	}
 }
 
-// TestDryRunIsWhereDocumented compares who takes DryRun with who lists DryRunOperation.
+// TestDryRunIsWhereDocumented compares the actions that take DryRun with those
+// that list DryRunOperation.
 func TestDryRunIsWhereDocumented(t *testing.T) {
 	for name, doc := range facts(t).Actions {
 		i := slices.IndexFunc(All(), func(a *Action) bool { return a.Name == name })
@@ -59,8 +60,8 @@ func TestDryRunIsWhereDocumented(t *testing.T) {
 	}
 }
 
-// TestUnpaidIsWhereDocumented compares who works without a purchase with who
-// lists NotPurchased.
+// TestUnpaidIsWhereDocumented compares the actions that need a purchase with
+// those that list NotPurchased.
 func TestUnpaidIsWhereDocumented(t *testing.T) {
 	for name, doc := range facts(t).Actions {
 		i := slices.IndexFunc(All(), func(a *Action) bool { return a.Name == name })

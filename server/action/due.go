@@ -15,7 +15,7 @@ import (
 	"ssmlocal/store"
 )
 
-// An Event is something that time made happen.
+// An Event is something that happened because it was due.
 type Event struct {
 	At         time.Time `json:"at"`
 	What       string    `json:"what"` // deletion; rotation, also skipped, failed or begun; the end of a task: "creation done"
@@ -25,9 +25,9 @@ type Event struct {
 	FlowID     int64     `json:"flowId,omitzero"`
 }
 
-// Due does what is due. An item that can't be done is set aside, so that it stands in
-// nobody's way, and tried again later. Due is for one goroutine at a time, but for
-// Aside.
+// Due does what is due. An item that can't be done is set aside, so that it
+// doesn't stop the others, and is tried again later. Only one goroutine at a
+// time may use a Due, except for Aside.
 type Due struct {
 	DB          *store.DB
 	Random      io.Reader
@@ -60,7 +60,8 @@ type Aside struct {
 }
 
 const (
-	// atOnce bounds how many items one transaction does, inOneGo how long it does them.
+	// atOnce is the largest number of items that one transaction does, inOneGo
+	// the longest time that it takes for them.
 	atOnce  = 250
 	inOneGo = 4 * time.Millisecond
 
@@ -68,7 +69,7 @@ const (
 	lastRetry  = time.Hour
 )
 
-// dueKind is a list of what is due, with what is done when it is.
+// dueKind is a list of due items, with what is done with each.
 type dueKind struct {
 	what string
 	list string
@@ -107,10 +108,11 @@ func (k *dueKind) order(t time.Time) uint64 {
 	return uint64(t.UnixNano())
 }
 
-// Step makes the first things happen that are due until a time, in order and each at
-// its own time, in one transaction of a few milliseconds. It returns what happened and
-// when more is due, the zero time for never. Within the transaction it calls keep with
-// the time of the last thing that was done, or with until if nothing more is due by then.
+// Step does the first things that are due until a time, in order and each at
+// its own time, in one transaction of a few milliseconds. It returns what
+// happened and when more is due, the zero time for never. Within the
+// transaction it calls keep with the time of the last thing that was done, or
+// with until if nothing more is due by then.
 func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) error) (events []Event, next time.Time, err error) {
 	var tried []attempt
 	err = d.DB.Update(func(tx *store.Tx) error {
@@ -159,7 +161,7 @@ type attempt struct {
 	err   error
 }
 
-// try does the item, or takes back what it did.
+// try does the item; if it fails, its changes are rolled back.
 func (item *dueItem) try(tx *store.Tx, c *Call) attempt {
 	a := attempt{item: *item}
 	a.err = tx.Try(func() (err error) {
@@ -202,7 +204,7 @@ func (d *Due) settle(tried []attempt) (events []Event) {
 	return events
 }
 
-// farAway is behind everything that can be due.
+// farAway is later than anything that can be due.
 var farAway = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
 
 // dueItems returns the first items that are due until a time, in order.
@@ -254,7 +256,7 @@ func (d *Due) setAside(failed attempt) Aside {
 	return *a
 }
 
-// name says what the item is about, as far as its key tells.
+// name says what the item is about, as far as its key shows it.
 func (a *Aside) name(item *dueItem) {
 	if item.list == toEnd {
 		a.Uin, _, _ = splitKey(item.Key)
@@ -267,8 +269,8 @@ func (a *Aside) name(item *dueItem) {
 	a.Uin, a.Region, a.SecretName = o.Uin, o.Region, name
 }
 
-// Aside returns what is set aside, the longest first. What is not due any more, as its
-// secret was deleted for one, is left out.
+// Aside returns what is set aside, oldest first. Items that are not due any
+// more, for example because their secret was deleted, are left out.
 func (d *Due) Aside() []Aside {
 	all := []Aside{}
 	d.mu.Lock()
@@ -303,8 +305,8 @@ func (d *Due) Aside() []Aside {
 	return all
 }
 
-// Forget forgets what is set aside of an account, or with 0 of all: the state that it
-// belonged to is no more.
+// Forget forgets the items of an account that are set aside, or with 0 those of
+// all accounts, because their state was replaced.
 func (d *Due) Forget(uin uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

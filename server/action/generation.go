@@ -12,11 +12,11 @@ import (
 	"ssmlocal/store"
 )
 
-// A state is replaced without anybody waiting for it: the new one is written beside
-// the present one, under keys of the next generation (Stage), then the generation is
-// made the present one in memory, and what belongs to the one before is removed bit
-// by bit (Collect). A process that is killed in the middle leaves a generation that
-// nobody reads, which the next start removes.
+// A state is replaced without making anybody wait. The new state is written
+// beside the present one, under keys of the next generation (Stage). Then that
+// generation becomes the present one in memory, and the records of the previous
+// one are removed bit by bit (Collect). A process that is killed in between
+// leaves a generation that nobody reads; the next start removes it.
 
 // generations has the present generation of each account that has one of its own,
 // under 8 zero bytes that of all others, and under "last" the last one that was drawn.
@@ -49,8 +49,8 @@ func (g *Generations) Owner(uin uint64, region string) ssm.Owner {
 	return ssm.NewOwner(uin, region).In(g.Of(uin))
 }
 
-// With returns what is present once a generation of an account, or with 0 of all
-// accounts, has become so.
+// With returns the Generations after a generation of an account, or with 0 of
+// all accounts, has become the present one.
 func (g *Generations) With(uin uint64, generation uint32) *Generations {
 	if uin == 0 {
 		return &Generations{all: generation}
@@ -63,7 +63,7 @@ func (g *Generations) With(uin uint64, generation uint32) *Generations {
 	return next
 }
 
-// ReadGenerations reads what the last start has left.
+// ReadGenerations reads the generations that the last start left.
 func ReadGenerations(db *store.DB) (*Generations, error) {
 	g := &Generations{own: map[uint64]uint32{}}
 	err := db.View(func(tx *store.Tx) error {
@@ -149,8 +149,8 @@ func GenerationOf(key []byte) uint32 {
 	return generation
 }
 
-// behind is the least key behind those of an account in a generation, of which key is
-// one.
+// behind returns the first key after those of an account in a generation; key
+// is one of them.
 func behind(key []byte, uin uint64, generation uint32) []byte {
 	next := AccountKey(uin, generation)
 	for i := len(next) - 1; i >= 0; i-- {
@@ -158,7 +158,7 @@ func behind(key []byte, uin uint64, generation uint32) []byte {
 			break
 		}
 	}
-	if bytes.Compare(next, key) <= 0 { // a key that nobody made here: on it goes
+	if bytes.Compare(next, key) <= 0 { // not a key of this package: go to the next one
 		return append(bytes.Clone(key), 0)
 	}
 	return next
@@ -168,7 +168,7 @@ func behind(key []byte, uin uint64, generation uint32) []byte {
 // is not the present one.
 func (g *Generations) Dead(table string, key []byte) bool {
 	switch table {
-	case accessKeys.Name: // whose account stands in the record: what is live has its entries, too
+	case accessKeys.Name: // the account is in the record, not in the key; a live record has its entries, too
 		_, generation := SplitIDKey(key)
 		return !g.anybodys(generation)
 	case secrets.Name, tasks.Name:
@@ -207,8 +207,8 @@ func (g *Generations) anybodys(generation uint32) bool {
 	return false
 }
 
-// removedAtOnce is how many records one transaction of Collect removes: some
-// milliseconds.
+// removedAtOnce is how many records one transaction of Collect removes; that
+// takes some milliseconds.
 const removedAtOnce = 40
 
 // A Keep reports whether a generation of an account is present, or being written.
@@ -243,7 +243,7 @@ func CollectAccounts[T any](ctx context.Context, db *store.DB, keep Keep, t *sto
 			return errors.Join(left, err)
 		}
 		if err := deleteAll(ctx, db, t, dead); left == nil {
-			left = err // the first is enough to say
+			left = err // the first one is enough
 		}
 		from = append(dead[len(dead)-1], 0)
 	}

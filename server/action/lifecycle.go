@@ -71,7 +71,8 @@ var deleteSecret = command(spec[DeleteSecretRequest, DeleteSecretReply]{
 		}
 		reply := &DeleteSecretReply{SecretName: s.Name, DeleteTime: c.Now.Unix()}
 		if s.Type == ssm.Product && q.DeleteMode == 1 {
-			// The accounts are nowhere but here, so the task that deletes them is done at once.
+			// The accounts exist only in this emulator, so the task that
+			// deletes them is done at once.
 			if reply.FlowID, err = c.done(ssm.DeleteTask, s.Name); err != nil {
 				return nil, err
 			}

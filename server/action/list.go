@@ -25,8 +25,8 @@ type ListSecretsRequest struct {
 	InstanceID       string // equal to ResourceID
 }
 
-// A TagFilter asks for secrets with a tag key and, unless there is none, one of
-// the values. Several filters must all hold. The parameter is undocumented;
+// A TagFilter asks for secrets with a tag key and, if values are given, one of
+// these values. Several filters must all match. The parameter is undocumented;
 // this is the rule of other services of the cloud.
 type TagFilter struct {
 	TagKey   string `tc3:"required"`
@@ -40,7 +40,7 @@ type ListSecretsReply struct {
 	SecretMetadatas []SecretMetadata
 }
 
-// SecretMetadata is all that a list tells of a secret. Times are unix seconds.
+// SecretMetadata is what a list shows of a secret. Times are unix seconds.
 type SecretMetadata struct {
 	SecretName            string
 	Description           string
@@ -104,7 +104,7 @@ var listSecrets = query(spec[ListSecretsRequest, ListSecretsReply]{
 	},
 })
 
-// listQuery says in which lists the wanted secrets stand.
+// listQuery says in which lists the wanted secrets are.
 func (c *Call) listQuery(q *ListSecretsRequest) store.Query {
 	t, owner := ssm.Type(q.SecretType), string(scope(c.Owner))
 	out := store.Query{Reverse: q.OrderType == 0, Offset: q.Offset, Limit: cmp.Or(q.Limit, defaultLimit)}
@@ -169,7 +169,7 @@ func stateLists(t ssm.Type, q *ListSecretsRequest) [][]string {
 	return [][]string{{byType(t, status, software)}}
 }
 
-// metadata is what a list tells of a secret; DescribeSecret tells it too.
+// metadata returns what a list shows of a secret; DescribeSecret shows it, too.
 func (c *Call) metadata(s *ssm.Secret) SecretMetadata {
 	m := SecretMetadata{
 		SecretName: s.Name, Description: s.Description, Status: s.Status().String(),

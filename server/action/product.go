@@ -78,8 +78,8 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 			Creation: ssm.CreationRunning, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
 			Rotation: ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
 		}
-		// Without EnableRotation any frequency is taken, and one that could
-		// never rotate is not kept.
+		// Without EnableRotation any frequency is accepted, but one outside the
+		// allowed range is not stored.
 		if q.RotationFrequency != nil && ssm.CheckFrequency("RotationFrequency", *q.RotationFrequency) == nil {
 			s.Rotation.Frequency = *q.RotationFrequency
 		}
@@ -107,7 +107,7 @@ func checkID(name, value string) error {
 }
 
 // checkRotation checks the policy of a new product secret; without
-// EnableRotation only the form of what is given.
+// EnableRotation it checks only the form of what is given.
 func checkRotation(q *CreateProductSecretRequest) error {
 	if q.RotationBeginTime != "" {
 		if _, err := ssm.ParseTime("RotationBeginTime", q.RotationBeginTime); err != nil {

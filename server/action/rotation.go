@@ -9,7 +9,7 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// Rotation: by hand, by policy, and what is known of it.
+// Rotation: by hand, by policy, and reading its policy and history.
 
 // RotationRequest has the parameters of the actions on a secret's rotation.
 type RotationRequest struct {
@@ -45,8 +45,8 @@ var rotateProductSecret = command(spec[RotationRequest, FlowReply]{
 	},
 })
 
-// rotate archives the current value under the moment at which the rotation
-// began, and makes a new one now. The secret is changed and not yet written.
+// rotate archives the current value under the time at which the rotation began,
+// and makes a new one now. The secret is changed but not written yet.
 func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
 	old, err := c.version(s.Name, ssm.CurrentVersion)
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
 	return c.newValue(s, archived)
 }
 
-// newValue gives a secret its next value, as of now. archived is where the
-// value before it is kept.
+// newValue gives a secret its next value, as of now. archived is the VersionId
+// under which the previous value is kept.
 func (c *Call) newValue(s *ssm.Secret, archived string) error {
 	var value string
 	if s.Type == ssm.AccessKey {
@@ -94,13 +94,13 @@ type RotationStatusRequest struct {
 	DryRunnable
 }
 
-// EmptyReply is an answer of RequestId alone.
+// EmptyReply is an answer with nothing but a RequestId.
 type EmptyReply struct{}
 
-// 1078/41514. What is given for the frequency and the begin is kept also while
-// rotation is off, as CreateProductSecret keeps it: Terraform sends both then
-// and reads them again. Switching on without a begin begins now, without a
-// frequency goes on with the one before.
+// 1078/41514. A frequency and a begin that are given are stored even while
+// rotation is off, as CreateProductSecret stores them: Terraform sends both
+// then and reads them again. If rotation is switched on without a begin, it
+// begins now; without a frequency, it keeps the previous one.
 var updateRotationStatus = command(spec[RotationStatusRequest, EmptyReply]{
 	Name: "UpdateRotationStatus", Rate: 20,
 	Check: func(q *RotationStatusRequest) error {

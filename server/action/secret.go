@@ -7,7 +7,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// Secrets as such: made, described, described anew.
+// Secrets themselves: creating and describing them, and changing the
+// description.
 
 // CreateSecretRequest has the parameters of CreateSecret.
 type CreateSecretRequest struct {
@@ -95,7 +96,8 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 	},
 })
 
-// checkContent checks what a new secret of each type needs and can't have.
+// checkContent checks that a new secret has what its type needs, and nothing
+// that its type can't have.
 func checkContent(q *CreateSecretRequest) error {
 	switch t := ssm.Type(q.SecretType); t {
 	case ssm.Custom:
@@ -158,8 +160,8 @@ const (
 	dsnSafe = alphanumeric + "_-"
 )
 
-// accountValue is an account's value as secrets of cloud products have it: the
-// rotation SDKs read exactly these keys.
+// accountValue returns the value for an account in the form that secrets of
+// cloud products have: the rotation SDKs read exactly these keys.
 func accountValue(user, password string) string {
 	return fmt.Sprintf(`{"UserName":%q,"Password":%q}`, user, password)
 }
@@ -233,8 +235,8 @@ var describeSecret = query(spec[NameRequest, DescribeSecretReply]{
 	},
 })
 
-// UpdateDescriptionRequest has the parameters of UpdateDescription. An empty
-// description is one.
+// UpdateDescriptionRequest has the parameters of UpdateDescription. The
+// description may be empty.
 type UpdateDescriptionRequest struct {
 	SecretName  string `tc3:"required"`
 	Description string `tc3:"required"`

@@ -19,7 +19,7 @@ type CreateServiceRequest struct {
 	ClientToken string `tc3:"required"`
 }
 
-// CreateServiceReply is its answer.
+// CreateServiceReply is the answer of CreateService.
 type CreateServiceReply struct{ ResourceId, OrderId string }
 
 // 140/140016. What a second order answers, and that a token is remembered, is
@@ -66,7 +66,8 @@ type ServiceStatusReply struct {
 	ResourceRegion         int64 // the region's number
 }
 
-// 1078/38648, 1140/40521. Who has bought the service has it until the end of the next year.
+// 1078/38648, 1140/40521. An account that has bought the service has it until
+// the end of the next year.
 var getServiceStatus = query(spec[NoRequest, ServiceStatusReply]{
 	Name: "GetServiceStatus", Rate: 50, Unpaid: true,
 	Do: func(c *Call, _ *NoRequest) (*ServiceStatusReply, error) {

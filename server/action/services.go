@@ -32,10 +32,10 @@ func All() []*Action {
 	}
 }
 
-// Names returns the names of all actions, of whatever service.
+// Names returns the names of all actions of all services.
 func Names() []string { return namesOf(func(a *Action) string { return a.Name }) }
 
-// Named returns the action with a name, of whatever service; nil for none.
+// Named returns the action with a name, of any service; nil for none.
 func Named(name string) *Action {
 	for _, set := range Sets() {
 		for _, a := range set.Actions {

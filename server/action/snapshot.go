@@ -13,8 +13,8 @@ import (
 	"ssmlocal/store"
 )
 
-// Whole accounts: read out, made complete, put in place of what is there. Exports,
-// imports and seeds go this way.
+// Whole accounts: reading them, completing them, and writing them in place of
+// the present ones. Exports, imports and seeds do this.
 
 // A Reader is what Read calls, account by account in the order of their numbers: first
 // Account, then Secret for each of its secrets by region and name.
@@ -27,8 +27,8 @@ type Reader interface {
 // MakeKeyPairs makes it.
 var ErrNoKeyPair = errors.New("the key pair of a secret has not been made yet")
 
-// Read reads all there is to one account, or with 0 to every account that has any
-// secret, data or task.
+// Read reads everything of one account, or with 0 of every account that has a
+// secret, data or a task.
 func Read(tx *store.Tx, g *Generations, uin uint64, r Reader) error {
 	for _, o := range owners(tx, g, uin) {
 		prefix := AccountKey(o.Uin, o.Generation)
@@ -61,7 +61,7 @@ func Read(tx *store.Tx, g *Generations, uin uint64, r Reader) error {
 	return nil
 }
 
-// readSecret reads all there is to the secret under a key.
+// readSecret reads everything of the secret under a key.
 func readSecret(tx *store.Tx, key []byte, s *ssm.Secret) (*ssm.SecretSnapshot, error) {
 	o, _ := splitSecretKey(key)
 	h := &ssm.SecretSnapshot{Region: o.Region, Secret: *s, Versions: map[string]*ssm.Version{}}
@@ -95,9 +95,9 @@ func readSecret(tx *store.Tx, key []byte, s *ssm.Secret) (*ssm.SecretSnapshot, e
 	return h, nil
 }
 
-// Fill gives a secret what it must have and what nobody has chosen: ids, names
-// of accounts, passwords, keys. SSH key pairs are made when they are first
-// asked for.
+// Fill gives a secret everything that it needs and that nobody has chosen: ids,
+// names of accounts, passwords, keys. SSH key pairs are made when they are
+// first read.
 func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 	s := &h.Secret
 	c := &Tx{Owner: ssm.NewOwner(uin, h.Region), Now: now, Random: random}
@@ -152,7 +152,7 @@ func (t *Tx) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
 	return accountValue(current.Name, t.random(dsnSafe, 24))
 }
 
-// fillKeyPair names a pair. The pair itself is made when it is first asked for.
+// fillKeyPair names a pair. The pair itself is made when it is first read.
 func (t *Tx) fillKeyPair(h *ssm.SecretSnapshot) {
 	if h.KeyPair != nil {
 		h.Secret.ResourceID = h.KeyPair.ID
@@ -203,7 +203,7 @@ func (st *Stage) owner(uin uint64, region string) ssm.Owner {
 	return ssm.NewOwner(uin, region).In(st.Generation)
 }
 
-// Account writes what there is to an account besides its secrets.
+// Account writes everything of an account except its secrets.
 func (st *Stage) Account(ctx context.Context, a *ssm.AccountSnapshot) error {
 	o := st.owner(a.Uin, "")
 	if !a.Data.IsZero() {

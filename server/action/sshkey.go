@@ -18,7 +18,7 @@ import (
 	"ssmlocal/store"
 )
 
-// SSH key pairs of CVM: made, read.
+// SSH key pairs of CVM: creating and reading them.
 
 // CreateSSHKeyPairSecretRequest has the parameters of CreateSSHKeyPairSecret.
 type CreateSSHKeyPairSecretRequest struct {
@@ -40,7 +40,7 @@ type CreateSSHKeyPairSecretReply struct {
 }
 
 // 1078/42262, 1140/60331. Keys are RSA of 2048 bits, as official examples show.
-// The pair is made before the transaction, where it holds up nobody else.
+// The pair is made before the transaction, so that nobody else has to wait.
 var createSSHKeyPairSecret = command(spec[CreateSSHKeyPairSecretRequest, CreateSSHKeyPairSecretReply]{
 	Name: "CreateSSHKeyPairSecret", Rate: 20,
 	Check: func(q *CreateSSHKeyPairSecretRequest) error {
@@ -88,8 +88,8 @@ func (t *Tx) newKeyID() string { return "skey-" + t.random(lowercase, 8) }
 func (t *Tx) newKeyName() string { return "ssm_" + t.random(lowercase, 8) }
 
 // newKeyPair makes a pair: the private key in PEM without a line end, the
-// public one as OpenSSH writes it. It is random also where all else repeats:
-// the standard library takes no seed for RSA keys.
+// public one as OpenSSH writes it. It is random even if everything else
+// repeats: the standard library takes no seed for RSA keys.
 func newKeyPair() (*ssm.KeyPair, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -189,12 +189,12 @@ func (c *Call) secretOfKey(q *SSHKeyPairValueRequest) (string, error) {
 }
 
 // keyPairs holds the key pairs of secrets, under the secrets' keys. A secret
-// out of a seed that gives no pair gets its own when it is first asked for:
-// making one takes longer than a server needs to start.
+// from a seed without a pair gets one when the pair is first read: making one
+// takes longer than starting the server.
 var keyPairs = &store.Table[ssm.KeyPair]{Name: "keypairs"}
 
-// MakeKeyPairs makes the pairs that have not been asked for, of an account or with 0
-// of all. Each takes 50 ms.
+// MakeKeyPairs makes the key pairs that are still missing, of one account or
+// with 0 of all. Each takes 50 ms.
 func MakeKeyPairs(ctx context.Context, db *store.DB, g *Generations, uin uint64) error {
 	var missing [][]byte
 	err := db.View(func(tx *store.Tx) error {

@@ -20,7 +20,8 @@ import (
 
 const stsService = "sts"
 
-// An Identity is who calls, for GetCallerIdentity and for what keys of whom are made.
+// An Identity says who calls. GetCallerIdentity returns it, and temporary keys
+// are made for one.
 type Identity struct {
 	Uin  uint64 // the account
 	User uint64 // the sub-account, 0 for the account itself
@@ -79,8 +80,8 @@ func lifeOf(seconds *uint64, otherwise, most uint64) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// AssumeRoleRequest has the parameters of AssumeRole. Of what has no effect
-// here, all is accepted.
+// AssumeRoleRequest has the parameters of AssumeRole. Parameters without an
+// effect here accept any value.
 type AssumeRoleRequest struct {
 	RoleArn         string `tc3:"required"`
 	RoleSessionName string `tc3:"required"`
@@ -142,7 +143,7 @@ var assumeRole = command(spec[AssumeRoleRequest, CredentialsReply]{
 })
 
 // WebIdentityRequest has the parameters of AssumeRoleWithWebIdentity. The token
-// is taken as it is: there is no provider to ask.
+// is not checked: there is no provider to ask.
 type WebIdentityRequest struct {
 	ProviderId       string `tc3:"required"`
 	WebIdentityToken string `tc3:"required"`
@@ -199,7 +200,8 @@ var getFederationToken = command(spec[FederationRequest, CredentialsReply]{
 	},
 })
 
-// PlainPolicy is a policy as a client sent it, without the URL encoding that it may have.
+// PlainPolicy returns a policy that a client sent, without its URL encoding if
+// it has one.
 func PlainPolicy(text string) string {
 	if plain, err := url.QueryUnescape(text); err == nil && !strings.HasPrefix(strings.TrimSpace(text), "{") {
 		return plain

@@ -29,10 +29,10 @@ func Tables() []store.Bucketer {
 // which has at most 53 bits, starts with it.
 const marked = 0xff
 
-// AccountKey is what the keys start with that belong to an account in a generation:
-// the account in 8 bytes, with 0xff and the generation in 4 bytes before it unless
-// that is 0, the generation of a state that was never replaced (and of every file of
-// format 1). All numbers are big-endian.
+// AccountKey returns the beginning of all keys of an account in a generation:
+// the account in 8 bytes. A generation other than 0 comes before that, as 0xff
+// and the generation in 4 bytes. Generation 0 is that of a state that was never
+// replaced, and of every file of format 1. All numbers are big-endian.
 func AccountKey(uin uint64, generation uint32) []byte {
 	return accountKey(uin, generation, 0)
 }
@@ -47,8 +47,8 @@ func accountKey(uin uint64, generation uint32, room int) []byte {
 	return binary.BigEndian.AppendUint64(b, uin)
 }
 
-// splitKey takes a key apart that starts with AccountKey. A key that is none is one
-// of account 0, which there is not.
+// splitKey splits a key that starts with AccountKey. For any other key the
+// account is 0, which does not exist.
 func splitKey(key []byte) (uin uint64, generation uint32, rest []byte) {
 	if len(key) > 5 && key[0] == marked {
 		generation, key = binary.BigEndian.Uint32(key[1:]), key[5:]
@@ -59,8 +59,9 @@ func splitKey(key []byte) (uin uint64, generation uint32, rest []byte) {
 	return binary.BigEndian.Uint64(key), generation, key[8:]
 }
 
-// IDKey is the key of what is found by a SecretId alone: that, and unless the
-// generation is 0 a zero byte, which no SecretId contains, and the generation.
+// IDKey returns the key of a record that is found by a SecretId alone: the
+// SecretId and, unless the generation is 0, a zero byte, which no SecretId
+// contains, and the generation.
 func IDKey(secretID string, generation uint32) []byte {
 	if generation == 0 {
 		return []byte(secretID)
@@ -68,7 +69,7 @@ func IDKey(secretID string, generation uint32) []byte {
 	return binary.BigEndian.AppendUint32(append([]byte(secretID), 0), generation)
 }
 
-// SplitIDKey takes an IDKey apart.
+// SplitIDKey splits an IDKey.
 func SplitIDKey(key []byte) (secretID string, generation uint32) {
 	if at := len(key) - 5; at > 0 && key[at] == 0 {
 		return string(key[:at]), binary.BigEndian.Uint32(key[at+1:])
@@ -93,7 +94,7 @@ func key(o ssm.Owner, room int, name string) []byte {
 	return append(append(append(b, o.Region...), 0), name...)
 }
 
-// splitSecretKey takes a secret's key apart.
+// splitSecretKey splits a secret's key.
 func splitSecretKey(key []byte) (o ssm.Owner, name string) {
 	uin, generation, rest := splitKey(key)
 	region, last, _ := bytes.Cut(rest, []byte{0})
@@ -102,9 +103,9 @@ func splitSecretKey(key []byte) (o ssm.Owner, name string) {
 
 // The lists that ListSecrets reads. All are within one owner and one
 // SecretType, which ListSecrets always names, and all are ordered by creation.
-// There is one for each combination of status and key type, with each of them
-// left out, so that any of these filters is answered by one list and its
-// length.
+// There is one for each combination of status and key type, and for either or
+// both of them left out, so that one list and its length answer any of these
+// filters.
 
 // byType is the list of a type's secrets with a status and a key type; nil stands for any.
 func byType(t ssm.Type, status *ssm.Status, software *bool) string {

@@ -162,7 +162,7 @@ type TagResourcesRequest struct {
 }
 
 // FailedReply is the answer of TagResources and UnTagResources: the resources
-// with which it didn't work.
+// for which it failed.
 type FailedReply struct{ FailedResources []FailedResource }
 
 // A FailedResource is a resource with the reason why it was left as it was.
@@ -250,7 +250,8 @@ var deleteResourceTag = command(spec[DeleteResourceTagRequest, EmptyReply]{
 	},
 })
 
-// wantTag refuses a resource that has a tag's key and is not to, or the other way round.
+// wantTag refuses a resource that has a tag key although it must not, or lacks
+// one that it must have.
 func (c *Call) wantTag(text, key string, want bool) error {
 	s, err := c.tagged(text)
 	if err != nil {

@@ -18,7 +18,8 @@ func taskKey(o ssm.Owner, flowID int64) []byte {
 // flowIDOf is the FlowID of a task's key.
 func flowIDOf(key []byte) int64 { return int64(binary.BigEndian.Uint64(key[len(key)-8:])) }
 
-// taskRekey is the key of a task of a file of format 1, where it was the FlowID alone.
+// taskRekey returns the key of a task from a file of format 1, where the key
+// was the FlowID alone.
 func taskRekey(key []byte, t *ssm.Task) []byte {
 	return taskKey(ssm.NewOwner(t.Uin, ""), flowIDOf(key))
 }
@@ -29,7 +30,8 @@ var flowIDs = &store.Table[uint64]{Name: "flowids"}
 // firstFlowID is the first FlowID of a new store: official examples have numbers from 43414 on.
 const firstFlowID = 43414
 
-// newFlowID draws the FlowID of a task that begins. A seed may have taken any.
+// newFlowID draws the FlowID of a task that begins. A seed may have used any
+// number.
 func (t *Tx) newFlowID() (int64, error) {
 	counter := AccountKey(t.Owner.Uin, t.Owner.Generation)
 	begun, err := flowIDs.Get(t.tx, counter)
@@ -39,7 +41,7 @@ func (t *Tx) newFlowID() (int64, error) {
 	if begun == nil {
 		begun = new(uint64)
 		if t.Owner.Generation == 0 {
-			*begun = tasks.Drawn(t.tx) // a file of format 1 counted so
+			*begun = tasks.Drawn(t.tx) // how a file of format 1 counted
 		}
 	}
 	for {
@@ -64,8 +66,8 @@ func (c *Call) done(kind ssm.TaskKind, name string) (*int64, error) {
 	})
 }
 
-// begin begins a task of a secret that is then stored with it, and ends it if
-// its pace is at once. The secret itself is not written before that.
+// begin begins a task of a secret and writes both. If the pace is at once, it
+// ends the task, too. The caller has not written the secret before.
 func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error) {
 	if flowID, err = c.newFlowID(); err != nil {
 		return 0, err
@@ -105,7 +107,7 @@ func (c *Call) end(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	return tasks.Put(c.tx, taskKey(c.Owner, flowID), t)
 }
 
-// take writes what the end of a task makes of its secret.
+// take writes the secret as the end of its task leaves it.
 func (c *Call) take(t *ssm.Task, s *ssm.Secret) error {
 	s.FlowID = 0
 	switch {

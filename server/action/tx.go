@@ -15,7 +15,8 @@ type Tx struct {
 	Owner  ssm.Owner
 	Now    time.Time // virtual time, one for the whole transaction
 	Random io.Reader // safe for concurrent use
-	// Due is the earliest time at which something is due that was written; zero for nothing.
+	// Due is the earliest time at which something that was written is due; zero
+	// for never.
 	Due time.Time
 
 	tx *store.Tx
@@ -94,9 +95,9 @@ func (t *Tx) due(at time.Time) {
 	}
 }
 
-// after is the call's time in nanoseconds, but no earlier than a secret: one
-// that was made at the same time may be a little younger than the call that
-// changes it.
+// after returns the call's time in nanoseconds, but never a time before the
+// secret was made: a secret that is made and changed at the same time may be a
+// little younger than the call that changes it.
 func (t *Tx) after(s *ssm.Secret) int64 { return max(t.Now.UnixNano(), s.CreatedAt) }
 
 // random returns n characters of an alphabet.

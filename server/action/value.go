@@ -17,8 +17,9 @@ type GetSecretValueRequest struct {
 	// VersionId may be empty: dapr's and external-secrets' clients send that,
 	// and mean SSM_Current.
 	VersionId string `tc3:"required"`
-	// The two ask for a value that is encrypted for the caller. They are undocumented, and
-	// so is the answer's form: a plain value would pass for an encrypted one.
+	// These two ask for a value that is encrypted for the caller. They and the
+	// form of the answer are undocumented, so they are refused: a client would
+	// take a plain value for an encrypted one.
 	EncryptionPublicKey, EncryptionAlgorithm string
 }
 

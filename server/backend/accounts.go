@@ -12,10 +12,11 @@ import (
 
 // Accounts: what they have bought, their KMS keys, their users.
 
-// accounts is what is known of accounts, as the store has it.
+// accounts has the data of accounts, as the store has it.
 type accounts struct {
-	// writing orders those who change the store and data. It is held while they wait for
-	// the store; mu never is, as those who have the store read data.
+	// writing lets only one change of the store and of data happen at a time.
+	// It is held during the wait for the store. mu is never held then, because
+	// whoever has the store reads data.
 	writing sync.Mutex
 	mu      sync.RWMutex
 	data    map[uint64]ssm.AccountData
@@ -27,7 +28,7 @@ func (a *accounts) load(db *store.DB, g *action.Generations) error {
 	return unreadable
 }
 
-// use puts other data in place of that of an account, or with 0 of all.
+// use replaces the data of an account, or with 0 of all accounts.
 func (a *accounts) use(uin uint64, data map[uint64]ssm.AccountData) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,8 +61,8 @@ func (a *accounts) put(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
 	return a.change(o.Uin, func() (ssm.AccountData, error) { return data, action.PutAccount(db, o, data) })
 }
 
-// change runs write, which writes the data of an account, and takes what it has written. The
-// caller holds the state lock.
+// change runs write, which writes the data of an account, and keeps in memory
+// what it has written. The caller holds the state lock.
 func (a *accounts) change(uin uint64, write func() (ssm.AccountData, error)) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
@@ -75,11 +76,11 @@ func (a *accounts) change(uin uint64, write func() (ssm.AccountData, error)) err
 	return nil
 }
 
-// Accounts returns what is known of accounts besides their secrets, by Uin.
+// Accounts returns the data of accounts besides their secrets, by Uin.
 func (b *Backend) Accounts() map[uint64]ssm.AccountData { return b.accounts.all() }
 
-// SetAccount replaces what is known of an account besides its secrets. The caller has checked
-// the data.
+// SetAccount replaces the data of an account besides its secrets. The caller
+// has checked the data.
 func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()

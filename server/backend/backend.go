@@ -1,7 +1,7 @@
-// Package backend is the emulated service without HTTP: the secrets and all that belongs to
-// them, the virtual clock and what it makes due, who may call, which calls shall fail, and the
-// state as a whole: seeded, exported, imported, reset. The gateway, the control plane and Go
-// tests call it alike.
+// Package backend is the emulated service without HTTP: the secrets and all
+// that belongs to them, the virtual clock and what it makes due, who may call,
+// which calls must fail, and the state as a whole: seeded, exported, imported,
+// reset. The gateway, the control plane and Go tests all call it.
 //
 // The promise: a call sees all of one state or all of another. Nobody waits for a disk, a
 // client or another account while somebody holds the state lock.
@@ -32,13 +32,14 @@ import (
 type Config struct {
 	// Data is the directory of the data file; without one the state is temporary.
 	Data string
-	// Auth is which callers are let in; "" is account.Verify.
+	// Auth says which callers are let in; "" is account.Verify.
 	Auth account.Mode
 	// Credentials are the known key pairs; none is account.Default.
 	Credentials []account.Credential
 	// Seeds are what the state begins with: names of built-in seeds, files, directories.
 	Seeds []string
-	// RandomSeed makes everything that is drawn repeat from start to start; nil draws anew.
+	// RandomSeed makes all random values repeat from start to start; nil means
+	// new ones each time.
 	RandomSeed *uint64
 	// SecretLimit is how many secrets a region of an account may hold; 0 is the
 	// documented 1,000.
@@ -51,13 +52,14 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A ConfigError is a mistake in a Config itself, whatever there is on the machine.
+// A ConfigError is a mistake in a Config itself, not a problem of the machine.
 type ConfigError struct{ error }
 
 // A Backend is the emulated service. It is safe for concurrent use once Open has returned.
 type Backend struct {
-	// Clock has the wall's time and the virtual one; Faults are the rules of calls that shall
-	// fail; Directory knows who may call; Tasks says how tasks go.
+	// Clock has wall time and virtual time. Faults has the rules for calls that
+	// must fail. Directory knows who may call. Tasks says when tasks end and
+	// which fail.
 	Clock     *clock.Clock
 	Faults    *fault.Set
 	Directory *account.Directory
@@ -68,7 +70,7 @@ type Backend struct {
 	stateLock   *stateLock
 	generations atomic.Pointer[action.Generations] // the present ones
 	staged      atomic.Uint32                      // the generation that is being written, 0 for none
-	given       atomic.Pointer[replacement]        // to the next start, and not taken; nil for none
+	given       atomic.Pointer[replacement]        // written for the next start but not taken; nil for none
 	shift       atomic.Int64                       // by how much replacements have moved the clock, in nanoseconds
 	scheduler   *scheduler.Scheduler[action.Event]
 	due         *action.Due
@@ -110,8 +112,8 @@ func New(c Config) (*Backend, error) {
 	return b, b.checkSeeds(c.Seeds)
 }
 
-// Open opens the data file, goes on from where the last start has left it, and applies the
-// seeds to an empty state.
+// Open opens the data file, continues where the last start ended, and applies
+// the seeds to an empty state.
 func (b *Backend) Open() (err error) {
 	tables := append(action.Tables(), clocks, credentials, issued, roles, shifts, starts)
 	if b.data == "" {
@@ -141,7 +143,7 @@ func (b *Backend) Open() (err error) {
 	return nil
 }
 
-// load reads what the last start has left.
+// load reads the state that the last start left.
 func (b *Backend) load() error {
 	g, err := action.ReadGenerations(b.db)
 	if err != nil {
@@ -152,8 +154,8 @@ func (b *Backend) load() error {
 	return errors.Join(b.countStart(), b.restoreClock(), b.loadCredentials())
 }
 
-// Run does in the background what time makes due, and removes what belongs to states that are
-// no more, until ctx ends.
+// Run works in the background until ctx ends: it does what becomes due, and
+// removes the records of replaced states.
 func (b *Backend) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { b.scheduler.Run(ctx, b.dueFailed) })
@@ -161,7 +163,8 @@ func (b *Backend) Run(ctx context.Context) {
 	all.Wait()
 }
 
-// Stop ends what takes long and is under way, and calls that sleep. Stopping is closed then.
+// Stop ends long work that is under way and calls that sleep, and closes
+// Stopping.
 func (b *Backend) Stop() { b.end() }
 
 // Stopping is closed once Stop was called.
@@ -181,8 +184,9 @@ func (b *Backend) Close() error {
 	return b.db.Close()
 }
 
-// OnReplace registers what is to be forgotten of an account, or with 0 of all, when its state
-// is replaced. It is called while no call is served, and must not wait for anything.
+// OnReplace registers a function that forgets what is kept of an account, or
+// with 0 of all accounts, when the state is replaced. It is called while no
+// call is served, and must not wait for anything.
 func (b *Backend) OnReplace(forget func(uin uint64)) { b.onReplace = append(b.onReplace, forget) }
 
 // Enter begins a call: no state is replaced until Leave ends it.
@@ -191,8 +195,8 @@ func (b *Backend) Enter() { b.stateLock.RLock() }
 // Leave ends a call.
 func (b *Backend) Leave() { b.stateLock.RUnlock() }
 
-// Sleep holds up a call of an account that has entered, and returns why it has come to nothing
-// meanwhile, "" if it has not.
+// Sleep delays a call of an account; the call has entered. If the call must be
+// given up meanwhile, Sleep returns why, else "".
 func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut string) {
 	return b.stateLock.sleep(ctx, d, uin, b.Stopping())
 }
@@ -200,7 +204,7 @@ func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut s
 // UUID draws a version 4 UUID, for a RequestId.
 func (b *Backend) UUID() string { return b.random.uuid() }
 
-// Call returns what an action gets to know of a caller's call for a region, as
+// Call returns what an action is given about a caller's call for a region, as
 // of now. The action may be nil.
 func (b *Backend) Call(caller *account.Caller, region string, a *action.Action) *action.Call {
 	wall := b.Clock.Wall()
@@ -225,7 +229,7 @@ func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (str
 	return a.FindSecret(b.db, c, request)
 }
 
-// Do does an action, once everything is done that is due before it. An API error is an
+// Do does an action, after everything that is due before it. An API error is an
 // *apierr.Error.
 func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, request any) (reply any, err error) {
 	b.scheduler.CatchUp(ctx, c.Now)
@@ -244,8 +248,8 @@ func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, requ
 	return reply, err
 }
 
-// ReadValue reads a version of a secret from the store, past signatures, rates and statuses;
-// nil if there is none.
+// ReadValue reads a version of a secret from the store, whatever signatures,
+// rates and statuses say; nil if there is none.
 func (b *Backend) ReadValue(uin uint64, region, secretName, versionID string) (*ssm.Version, error) {
 	return action.ReadValue(b.db, b.generations.Load().Owner(uin, region), secretName, versionID)
 }
@@ -262,7 +266,7 @@ func (b *Backend) Usable() error { return b.db.Usable() }
 // Size is the size of the data file in bytes.
 func (b *Backend) Size() int64 { return b.db.Size() }
 
-// Catch makes an error of a panic; it is deferred.
+// Catch turns a panic into an error; it must be deferred.
 func Catch(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

@@ -25,7 +25,7 @@ func (b *Backend) keepClock() error {
 	return b.db.Update(func(tx *store.Tx) error { return clocks.Put(tx, clockKey, &state) })
 }
 
-// restoreClock reads what the last start has left of the clock, if there was one.
+// restoreClock restores the clock as the last start left it, if there was one.
 func (b *Backend) restoreClock() error {
 	return b.db.View(func(tx *store.Tx) error {
 		state, err := clocks.Get(tx, clockKey)
@@ -40,13 +40,14 @@ func (b *Backend) restoreClock() error {
 	})
 }
 
-// Frozen reports whether the virtual clock stands still, other than on a move's way.
+// Frozen reports whether the virtual clock is frozen; a clock that only stands
+// still during a move is not.
 func (b *Backend) Frozen() bool { return b.scheduler.State().Frozen }
 
 // Happenings are what a move of the clock made happen, in order of time.
 type Happenings struct {
 	Happened []action.Event `json:"happened"`
-	// Omitted is how many more there were, of which Happened has the first.
+	// Omitted is how many more there were after those in Happened.
 	Omitted int `json:"omitted,omitzero"`
 }
 
@@ -59,9 +60,10 @@ func (h *Happenings) add(events []action.Event) {
 	h.Omitted += len(events) - room
 }
 
-// Advance moves the virtual clock ahead and returns when everything that becomes due on the
-// way is done, with the moment to which it was moved and what happened. It ends with ctx, with
-// the clock where it has come to. A duration below 0 is a Refusal.
+// Advance moves the virtual clock ahead. It returns when everything that
+// becomes due on the way is done, with the new time and what happened. If ctx
+// ends before that, the clock stays at the time that it has reached. A duration
+// below 0 is a Refusal.
 func (b *Backend) Advance(ctx context.Context, by time.Duration) (now time.Time, h Happenings, err error) {
 	h, err = b.moveClock(ctx, func() (state clock.State, to time.Time, err error) {
 		state, now, err = b.Clock.Ahead(by)
@@ -102,9 +104,9 @@ func (b *Backend) SetClock(ctx context.Context, now *time.Time, frozen *bool) (H
 	})
 }
 
-// moveClock moves the clock step by step, and has done what becomes due. Its state is kept
-// with what is done, so that a process that ends on the way finds its clock no earlier than
-// its data.
+// moveClock moves the clock step by step and does what becomes due. The clock's
+// state is stored together with what is done: if the process ends on the way,
+// the next one finds a clock that is not earlier than the data.
 func (b *Backend) moveClock(ctx context.Context, plan func() (clock.State, time.Time, error)) (h Happenings, err error) {
 	ctx, cancel := b.While(ctx)
 	defer cancel()

@@ -9,14 +9,14 @@ import (
 	"ssmlocal/server/action"
 )
 
-// A collector removes what belongs to states that are no more, in the background.
+// A collector removes the records of replaced states, in the background.
 type collector struct {
 	wanted chan struct{}
 }
 
 func newCollector() collector { return collector{make(chan struct{}, 1)} }
 
-// wake says that there may be something to remove.
+// wake makes the collector look for something to remove.
 func (c *collector) wake() {
 	select {
 	case c.wanted <- struct{}{}:
@@ -74,11 +74,11 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// collectOnce removes what there is now.
+// collectOnce removes everything that can be removed now.
 func (b *Backend) collectOnce(ctx context.Context) (err error) {
 	defer Catch(&err)
 	keep := func(uin uint64, generation uint32) bool {
-		// In this order: what was being written may be the present state by now.
+		// In this order: a state that was being written may be present by now.
 		return generation == b.staged.Load() || b.generations.Load().Live(uin, generation)
 	}
 	return errors.Join(

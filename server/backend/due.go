@@ -10,8 +10,8 @@ import (
 
 // What time makes due.
 
-// stepDue is the scheduler's step. With keep, the clock's state is stored together with
-// what is done.
+// stepDue is the scheduler's step. If keep is given, the clock's state is
+// stored together with what is done.
 func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) ([]action.Event, time.Time, error) {
 	return b.due.Step(until, func(tx *store.Tx, reached time.Time) error {
 		if keep == nil {

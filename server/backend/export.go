@@ -27,8 +27,9 @@ func (b *Backend) Export(ctx context.Context, out *Spool, uin uint64) error {
 			}
 			defer free()
 		}
-		// Each pair takes 50 ms, and nobody waits for them. A state that comes meanwhile
-		// may have others: an export is complete.
+		// Each pair takes 50 ms, and nobody waits for them. If the state is
+		// replaced meanwhile, the new one may lack other pairs, and an export
+		// must be complete.
 		err := action.MakeKeyPairs(ctx, b.db, b.generations.Load(), uin)
 		if err == nil {
 			err = b.exportOnce(ctx, out, uin, work)

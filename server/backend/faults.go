@@ -11,13 +11,14 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// documented are the documented facts, read when they are asked for first.
+// documented returns the documented facts, which are read on the first call.
 var documented = sync.OnceValues(fixtures.Facts)
 
 // Documented returns the documented facts of the API.
 func (b *Backend) Documented() (fixtures.API, error) { return documented() }
 
-// AddFault adds a rule of calls that shall fail. One that names what is not there is a Refusal.
+// AddFault adds a rule for calls that must fail. A rule that names something
+// unknown is a Refusal.
 func (b *Backend) AddFault(r fault.Rule) (fault.Report, error) {
 	known, err := knownToFaults()
 	if err != nil {

@@ -18,21 +18,22 @@ import (
 )
 
 // Temporary keys: made for STS and for the instance metadata. They are kept in
-// the data file, so that a program goes on with them after a restart, but are
-// no part of a state that is exported.
+// the data file, so that a program can use them after a restart, but they are
+// not part of an exported state.
 
-// issued has them by SecretId, and lists them by their end. They outlive the state in
-// which they were made: a program goes on with its keys, which have as much of their life
-// left after a replacement as before it. ExpiresAt is therefore kept without what
-// replacements have moved the clock by, Backend.shift.
+// issued has the temporary keys by SecretId, and lists them by expiry. They
+// stay valid when the state is replaced, for as long as they had left before,
+// so that a program can go on with its keys. ExpiresAt is therefore stored
+// without Backend.shift, the time by which replacements have moved the clock.
 var issued = &store.Table[account.Credential]{Name: "issued", Index: func(_ []byte, c *account.Credential) []store.Entry {
 	return []store.Entry{{List: toExpire, Order: uint64(c.ExpiresAt)}}
 }}
 
 const toExpire = "expire"
 
-// findRole returns the role that keys are wanted for. An account for which the state has
-// no roles has every role, for its own callers; any of its roles may do everything.
+// findRole returns the role for which keys are requested. If the state has no
+// roles for an account, the account's own callers can get any role, and each of
+// these roles may do everything.
 func findRole(tx *store.Tx, g *action.Generations, caller uint64, who action.Identity) (account.Role, error) {
 	all, unreadable := rolesOf(tx, g, who.Uin)
 	for _, r := range all {
@@ -88,13 +89,13 @@ func readPolicy(text string) (p account.Policy, err error) {
 	return p, p.Check(action.Operations(), ssm.Regions())
 }
 
-// expiredKept is how many keys there may be before those that have expired are
-// forgotten: until then a call with them learns that they have expired, and
-// not taken for one of an unknown caller.
+// expiredKept is how many keys there may be before expired ones are removed.
+// Until then, a call with expired keys gets the error that they have expired,
+// not that its SecretId is unknown.
 const expiredKept = 10_000
 
-// issue makes keys out of a random source, and forgets some that have expired. shift is
-// Backend.shift.
+// issue makes keys from a random source, and removes some that have expired.
+// shift is Backend.shift.
 func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time, shift int64) (action.Keys, error) {
 	for range 2 {
 		at, id, _ := issued.First(tx, toExpire)
@@ -105,7 +106,7 @@ func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time
 			return action.Keys{}, err
 		}
 	}
-	for taken := true; taken; { // a random source that repeats may draw what a data file has already
+	for taken := true; taken; { // a random source that repeats may draw a key that the data file has
 		c.SecretID = "AKID" + from.text(60)
 		taken = issued.Has(tx, []byte(c.SecretID))
 	}
@@ -115,9 +116,10 @@ func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time
 	return keys, issued.Put(tx, []byte(c.SecretID), &c)
 }
 
-// findIssued returns the temporary keys with a SecretId, nil if there are none. Those of a
-// role may do what the role may now, those of a federated user what the keys that asked
-// for them may; they have expired if there are no such any more.
+// findIssued returns the temporary keys with a SecretId, nil if there are none.
+// Keys of a role may do what the role may do now. Keys of a federated user may
+// do what the keys that asked for them may do. If the role or those keys no
+// longer exist, the keys have expired.
 func (b *Backend) findIssued(secretID string) (c *account.Credential, err error) {
 	err = b.db.View(func(tx *store.Tx) error {
 		if c, err = issued.Get(tx, []byte(secretID)); c == nil || err != nil {
@@ -172,8 +174,8 @@ func (b *Backend) findAccessKey(secretID string) (k *ssm.AccessKeyPair, err erro
 
 // The keys of roles that are bound to the instance, for the instance metadata.
 
-// boundKeys remembers them: Java's SDK asks for id, key and token one by one, so that they must
-// not change from call to call.
+// boundKeys remembers them: Java's SDK asks for id, key and token one by one,
+// so they must not change from call to call.
 type boundKeys struct {
 	random *random // its own: the keys outlive a reset, after which all else is drawn again
 
@@ -186,11 +188,12 @@ const (
 	BoundRole = "ssmlocal"
 
 	boundLife = 2 * time.Hour
-	// boundSpare is how long before its end a key is replaced at most: no SDK asks earlier
-	// than ten minutes before.
+	// boundSpare is the longest time before its end at which a key is replaced:
+	// no SDK asks for a new one earlier than ten minutes before.
 	boundSpare = 15 * time.Minute
-	// leastSpare is what keys have left at least, with some time for the way: with 30 seconds
-	// or less Node's SDK (cvm_role_credential.js) asks again, at once and without end.
+	// leastSpare is the shortest time that keys have left when a program gets
+	// them, with some time for the network. With 30 seconds or less, Node's SDK
+	// (cvm_role_credential.js) asks again at once, and never stops.
 	leastSpare = 35 * time.Second
 )
 
@@ -216,16 +219,17 @@ func (b *Backend) BoundRoles() (bound []account.Role) {
 	return bound
 }
 
-// lastsFor reports whether keys that live for so long are good for a while yet.
-// Keys of a longer life are those of a role whose life has been changed.
+// lastsFor reports whether keys can be used for a while longer; life is how
+// long the role's keys live. Keys that have more than that left were made
+// before the role's setting changed, so they don't count.
 func lastsFor(c *account.Credential, now time.Time, life time.Duration) bool {
 	spare := min(boundSpare, max(leastSpare, life/8))
 	return c.ExpiresAt <= now.Add(life).UnixNano() && !c.Expired(now.Add(spare))
 }
 
-// BoundKeys returns the keys of a role of the instance: the same until they come near their
-// end. They end at a wall time, as the SDKs see it: what is left of their virtual life is
-// counted from now.
+// BoundKeys returns the keys of a role of the instance: the same ones until
+// they are near their end. ends is in wall time, which the SDKs compare it
+// with: the rest of their virtual life is added to now.
 func (b *Backend) BoundKeys(r account.Role) (keys action.Keys, ends time.Time, err error) {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()

@@ -23,7 +23,8 @@ type random struct {
 	source *rand.ChaCha8
 }
 
-// newRandom returns a source that repeats what it draws if it is given a number.
+// newRandom returns a source. If it is given a seed, it draws the same each
+// time.
 func newRandom(seed *uint64) *random {
 	r := &random{fixed: seed != nil}
 	if r.fixed {
@@ -38,8 +39,9 @@ func newRandom(seed *uint64) *random {
 // boundStart, for atStart, is a number that no start has.
 const boundStart = 1 << 63
 
-// atStart returns a source that draws what this one drew at a start: at a first start
-// with 0, else at one of those that find a state. One that doesn't repeat returns itself.
+// atStart returns the source for a start of the emulator: 0 is the first start,
+// other numbers are starts that find a state. Each number gives its own
+// sequence. A source that doesn't repeat returns itself.
 func (r *random) atStart(start uint64) *random {
 	if !r.fixed {
 		return r
@@ -83,8 +85,8 @@ var (
 	startKey = []byte("starts")
 )
 
-// countStart makes a random source that repeats go on otherwise than at the start before,
-// where a data file has been used.
+// countStart makes a random source that repeats draw other values than at the
+// previous start, if the data file has been used.
 func (b *Backend) countStart() error {
 	if !b.random.fixed {
 		return nil
@@ -93,7 +95,7 @@ func (b *Backend) countStart() error {
 		if clocks.Empty(tx) && !action.Holds(tx, b.generations.Load()) {
 			return nil
 		}
-		n := clocks.Drawn(tx) // a file of format 1 counted so
+		n := clocks.Drawn(tx) // how a file of format 1 counted
 		before, err := starts.Get(tx, startKey)
 		if before != nil {
 			n = *before

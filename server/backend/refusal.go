@@ -7,8 +7,8 @@ import (
 	"ssmlocal/server/seed"
 )
 
-// A Refusal is why something was not done that was asked for, in words for who has asked.
-// Nothing was changed.
+// A Refusal says why a request was not carried out, in words for the person who
+// made it. Nothing was changed.
 type Refusal struct {
 	Kind    Kind
 	Message string
@@ -27,7 +27,7 @@ const (
 	Busy                     // it can't be done now
 )
 
-// refusedState makes a Refusal of a mistake in a state that was to be taken.
+// refusedState turns a mistake in a new state into a Refusal.
 func refusedState(err error) error {
 	var wrong *seed.PositionError
 	switch {

@@ -17,23 +17,25 @@ import (
 
 // The whole state: seeded, exported, imported, reset.
 
-// credentials has those of the state, under their IDKey; those of the configuration are
-// not state. roles has the roles, under their account's key and their name.
+// credentials has the credentials of the state, under their IDKey; those of the
+// configuration are not part of the state. roles has the roles, under their
+// account's key and their name.
 var (
 	credentials = &store.Table[account.Credential]{Name: "credentials"}
 	roles       = &store.Table[account.Role]{Name: "roles"}
 )
 
-// shifts keeps, under one key, by how much replacements have moved the virtual clock in
-// all: temporary keys that were issued before have as much of their life left afterwards.
-// The sum may overflow, which does no harm: only differences of it count.
+// shifts keeps, under one key, by how much replacements have moved the virtual
+// clock in total, so that temporary keys have as much of their life left after
+// a replacement as before. The sum may overflow. That does no harm, because
+// only differences of it count.
 var (
 	shifts   = &store.Table[int64]{Name: "shifts"}
 	shiftKey = []byte("shift")
 )
 
-// storedCredentials returns the credentials of the state, of every account but one. Those that
-// can't be read are left out, and told with the error.
+// storedCredentials returns the credentials of the state, of every account but
+// one. Those that can't be read are left out; the error says so.
 func storedCredentials(tx *store.Tx, g *action.Generations, but uint64) (all []account.Credential, err error) {
 	err = credentials.Readable(tx, nil, func(key []byte, c *account.Credential) {
 		if _, generation := action.SplitIDKey(key); c.Uin != but && g.Live(c.Uin, generation) {
@@ -43,13 +45,15 @@ func storedCredentials(tx *store.Tx, g *action.Generations, but uint64) (all []a
 	return all, err
 }
 
-// Import puts a seed in place of the whole state, or with a Uin of that account. A mistake in
-// it is a Refusal; nothing is changed then, or if ctx ends.
+// Import puts a seed in place of the whole state, or with a Uin of that
+// account. A mistake in it is a Refusal. Then, or if ctx ends, nothing is
+// changed.
 func (b *Backend) Import(ctx context.Context, source *seed.Source, uin uint64) (seed.Counts, error) {
 	return b.replace(ctx, "import", []*seed.Source{source}, uin, b.random)
 }
 
-// build makes a state of files. Whatever takes long is done here, while calls go on.
+// build makes a state from files. Everything that takes long is done here,
+// while calls go on.
 func (b *Backend) build(
 	ctx context.Context, sources []*seed.Source, uin uint64,
 	handOn func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error,
@@ -65,8 +69,8 @@ func (b *Backend) build(
 	}, handOn)
 }
 
-// idTaken reports whether a SecretId belongs to somebody whose state is not replaced: the
-// configuration, or, when that of one account is, another one.
+// idTaken reports whether a SecretId belongs to a state that is not replaced:
+// to the configuration or, if only one account is replaced, to another account.
 func (b *Backend) idTaken(uin uint64, secretID string) (taken bool, err error) {
 	if b.Directory.Owns(secretID) || uin == 0 {
 		return b.Directory.Owns(secretID), nil
@@ -84,10 +88,10 @@ func (b *Backend) idTaken(uin uint64, secretID string) (taken bool, err error) {
 	return taken, err
 }
 
-// replace puts what files say in place of the whole state, or with a Uin of that of one
-// account. The new state is written beside the present one while calls go on, and calls
-// see all of one or all of the other. If anything goes wrong, if ctx ends for one,
-// everything stays as it is.
+// replace replaces the whole state, or with a Uin the state of one account, by
+// what the files say. The new state is written beside the present one while
+// calls go on. A call sees all of one or all of the other. If anything goes
+// wrong, or if ctx ends, everything stays as it is.
 func (b *Backend) replace(
 	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random,
 ) (seed.Counts, error) {
@@ -119,7 +123,7 @@ func (b *Backend) replaceNow(
 		if b.given.Load() == nil {
 			b.staged.Store(0)
 		}
-		b.collector.wake() // for what was before, or what came to nothing
+		b.collector.wake() // for the previous state, or for the new one if it was given up
 	}()
 	r.state, err = b.build(ctx, sources, uin, func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
 		action.Fill(uin, h, random, now)
@@ -135,7 +139,7 @@ func (b *Backend) replaceNow(
 	return r.state.Counts, r.take(ctx)
 }
 
-// A replacement is a state that is to take the place of the present one.
+// A replacement is a state that will take the place of the present one.
 type replacement struct {
 	b      *Backend
 	uin    uint64 // 0 for the whole
@@ -217,8 +221,9 @@ func (r *replacement) take(ctx context.Context) error {
 	return err
 }
 
-// takeBack lets the next start find what is present now, after a replacement that was written
-// for it and then not taken. The caller holds the scheduler's Exclusive.
+// takeBack makes the next start find the present state, after a replacement was
+// written for the next start but not taken. The caller holds the scheduler's
+// Exclusive.
 func (b *Backend) takeBack() error {
 	r := b.given.Load()
 	if r == nil {
@@ -228,19 +233,19 @@ func (b *Backend) takeBack() error {
 		return r.keep(tx, b.generations.Load(), b.Clock.State(), b.shift.Load())
 	})
 	if err != nil {
-		return fmt.Errorf("the next start would find the state that was not taken; that is tried again until it is mended: %w", err)
+		return fmt.Errorf("the next start would find the state that was not taken; the repair is tried again until it succeeds: %w", err)
 	}
 	b.given.Store(nil)
 	return nil
 }
 
-// keep writes what says which state is the present one.
+// keep writes which state is the present one.
 func (r *replacement) keep(tx *store.Tx, g *action.Generations, c clock.State, shift int64) error {
 	return errors.Join(g.Write(tx, r.uin), clocks.Put(tx, clockKey, &c), shifts.Put(tx, shiftKey, &shift))
 }
 
-// swap puts the state in place of the present one in memory, while no call is served and
-// nothing that is due is done.
+// swap puts the state in place of the present one in memory, while no call is
+// served and no due work is done.
 func (r *replacement) swap() {
 	b := r.b
 	b.generations.Store(r.generations)
@@ -263,8 +268,8 @@ func (r *replacement) swap() {
 	b.Faults.Replace(r.uin, r.faults)
 }
 
-// rolesOf returns the roles of an account, or with 0 all, by account and name. Those that
-// can't be read are left out, and told with the error.
+// rolesOf returns the roles of an account, or with 0 all, by account and name.
+// Those that can't be read are left out; the error says so.
 func rolesOf(tx *store.Tx, g *action.Generations, uin uint64) (all []account.Role, unreadable error) {
 	var prefix []byte
 	if uin != 0 {
@@ -278,7 +283,7 @@ func rolesOf(tx *store.Tx, g *action.Generations, uin uint64) (all []account.Rol
 	return all, unreadable
 }
 
-// warnUnreadable tells of records that can't be read and are left out.
+// warnUnreadable logs that records can't be read and are left out.
 func (b *Backend) warnUnreadable(err error) {
 	if err != nil {
 		b.log.Error("a record can't be read and is left out; a backup may have it", "error", err)

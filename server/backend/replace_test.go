@@ -17,7 +17,8 @@ import (
 	"ssmlocal/store"
 )
 
-// opened is a backend with a log that can be read. Nothing runs in the background.
+// opened returns a backend with a log that can be read. Nothing runs in the
+// background.
 func opened(t *testing.T, data string) (*Backend, *bytes.Buffer) {
 	t.Helper()
 	log := new(bytes.Buffer)
@@ -59,9 +60,10 @@ func exported(t *testing.T, b *Backend) string {
 	return string(text)
 }
 
-// TestStateThatIsNotTakenIsTakenBack lets a replacement fail after it was written for the next
-// start, at a moment when nothing can be written: once something can, the next start finds what
-// is present, and nothing of it was removed.
+// TestStateThatIsNotTakenIsTakenBack lets a replacement fail after it was
+// written for the next start, at a moment when nothing can be written. When
+// writes work again, the next start finds the present state, and nothing of it
+// was removed.
 func TestStateThatIsNotTakenIsTakenBack(t *testing.T) {
 	dir := t.TempDir()
 	b, _ := opened(t, dir)
@@ -114,8 +116,9 @@ func TestStateThatIsNotTakenIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestUnreadableRoleHidesNoOther breaks the record of one role: the other account's are there,
-// its own account does not get every role for that, and it is told.
+// TestUnreadableRoleHidesNoOther breaks the record of one role: the other
+// account's role is there, its own account does not get every role because of
+// that, and the log says so.
 func TestUnreadableRoleHidesNoOther(t *testing.T) {
 	b, log := opened(t, "")
 	defer b.Close()

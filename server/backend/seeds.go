@@ -22,7 +22,7 @@ type seeds struct {
 	faults []fault.Rule
 }
 
-// checkSeeds finds the files of the seeds, and holds them to the model.
+// checkSeeds finds the files of the seeds, and checks them against the model.
 func (b *Backend) checkSeeds(names []string) error {
 	b.seeds.names = names
 	sources, err := b.seeds.load()
@@ -52,8 +52,8 @@ func (s *seeds) load() (sources []*seed.Source, err error) {
 	return sources, nil
 }
 
-// applySeeds puts the seeds into an empty state. One that is not empty gets their faults
-// only, which no file keeps.
+// applySeeds puts the seeds into an empty state. A state that is not empty gets
+// only their faults, which the data file doesn't keep.
 func (b *Backend) applySeeds() error {
 	if len(b.seeds.names) == 0 {
 		return nil
@@ -71,7 +71,7 @@ func (b *Backend) applySeeds() error {
 	case err != nil:
 		return err
 	case kept:
-		b.log.Info("the data file has been used already, so the seeds are not applied, save for their faults; ssmlocal reset returns to the seeds")
+		b.log.Info("the data file has been used already, so the seeds are not applied, except for their faults; ssmlocal reset returns to the seeds")
 		faults, err := fault.Prepare(b.random, b.seeds.faults)
 		b.Faults.Replace(0, faults)
 		return err
@@ -83,8 +83,9 @@ func (b *Backend) applySeeds() error {
 	return nil
 }
 
-// Reset returns to the seeds, all of the state or with a Uin that of one account. A source
-// of random numbers that repeats begins anew with the whole.
+// Reset returns to the seeds, all of the state or with a Uin that of one
+// account. With the whole state, a source of random numbers that repeats starts
+// again from its beginning.
 func (b *Backend) Reset(ctx context.Context, uin uint64) (seed.Counts, error) {
 	sources, err := b.seeds.load()
 	if err != nil {

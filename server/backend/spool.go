@@ -8,8 +8,9 @@ import (
 	"os"
 )
 
-// A Spool holds what comes in or goes out whole, in memory if it is small and else in a
-// file that has no name any more: so that nobody waits for who sends or reads slowly.
+// A Spool holds a whole request or answer, so that nobody waits for a slow
+// sender or reader. It is in memory if it is small, else in a file that has no
+// name any more.
 type Spool struct {
 	dir    string // of the file, "" for that of temporary files
 	memory bytes.Buffer
@@ -35,7 +36,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return s.file.Write(p)
 }
 
-// spill goes on in a file.
+// spill moves the spool into a file.
 func (s *Spool) spill() error {
 	f, err := os.CreateTemp(s.dir, "spool-*") // mode 0600
 	if err != nil {

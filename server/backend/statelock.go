@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// A stateLock is held by calls while they look at the state and change it, by any number
-// at once, and alone by what puts another state in place of it. That takes no time: the
-// other state has been written by then, and only what is in memory is changed. Nobody
-// waits for a disk or a client while another one waits for the lock.
+// A stateLock protects the state like a sync.RWMutex. Any number of calls hold
+// it at once while they read and change the state; a replacement of the state
+// holds it alone. A replacement takes no time: the new state has been written
+// by then, and only memory is changed. Nobody waits for a disk or a client
+// while another one waits for the lock.
 type stateLock struct {
 	mu       sync.Mutex
 	calls    int           // that hold the lock
@@ -50,7 +51,7 @@ func (l *stateLock) RUnlock() {
 }
 
 // errBusy is why a state was not replaced.
-var errBusy = errors.New("calls are under way that do not end, so the state was not replaced; is the disk slow, or full?")
+var errBusy = errors.New("the state was not replaced, because running calls do not end; is the disk slow, or full?")
 
 // callsEnd is how long replace waits for the calls that are under way.
 const callsEnd = 5 * time.Second
@@ -91,12 +92,12 @@ func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
 	return nil
 }
 
-// Replaced is why a call has come to nothing if the state for which it was let in was
-// replaced while it slept.
+// Replaced is the reason for giving up a call if the state for which it was let
+// in was replaced while it slept.
 const Replaced = "the state was replaced"
 
-// sleep holds a call of an account up, which gives the lock back meanwhile. It returns why
-// the call has come to nothing by then, "" if it has not.
+// sleep delays a call of an account, without the lock. If the call must be
+// given up, it returns why, else "".
 func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stopping <-chan struct{}) (cut string) {
 	if d == 0 {
 		return ""

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestReplaceIsAlone lets many calls and replacements meet: no call is within one.
+// TestReplaceIsAlone makes many calls and replacements at once: no call runs
+// during a replacement.
 func TestReplaceIsAlone(t *testing.T) {
 	t.Parallel()
 	l := newStateLock()
@@ -60,8 +61,8 @@ func TestReplaceGivesUp(t *testing.T) {
 	}
 }
 
-// TestSleepIsCut lets calls of two accounts sleep: the replacement of one's state wakes that
-// one alone, and a stop the other.
+// TestSleepIsCut lets calls of two accounts sleep: the replacement of one
+// account's state wakes only that account's call, and a stop wakes the other.
 func TestSleepIsCut(t *testing.T) {
 	t.Parallel()
 	l := newStateLock()

@@ -6,8 +6,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// TaskSettings say how tasks go. They can be changed at any time, and hold for the tasks that
-// begin from then on.
+// TaskSettings say when tasks end and which of them fail. They can be changed
+// at any time; a change applies to the tasks that begin after it.
 type TaskSettings struct {
 	first ssm.Pace // as configured
 

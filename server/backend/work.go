@@ -22,7 +22,7 @@ type Work struct {
 	Clock string    `json:"clock,omitempty"` // where a move of the clock is
 }
 
-// works are the works that are under way.
+// works has the work that is under way.
 type works struct {
 	clock *clock.Clock
 
@@ -39,7 +39,7 @@ type work struct {
 	ended chan struct{}
 }
 
-// everyNow is how often work that takes long says so in the log.
+// everyNow is how often long work reports to the log.
 const everyNow = 5 * time.Second
 
 func (w *works) begin(what string, log *slog.Logger) *work {

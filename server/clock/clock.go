@@ -1,7 +1,7 @@
 // Package clock is where the emulator reads the time: no other package does.
-// There are two clocks. Signatures are judged by the wall clock; what happens
-// to data goes by a virtual clock, which starts on wall time and can be frozen
-// and moved ahead, never back.
+// There are two clocks. Signatures are judged by the wall clock; data follows a
+// virtual clock, which starts at wall time and can be frozen and moved ahead,
+// never back.
 package clock
 
 import (
@@ -19,17 +19,17 @@ type Clock struct {
 	state State
 }
 
-// A State is all there is to a virtual clock, to be kept and restored.
+// A State is everything about a virtual clock, to be kept and restored.
 type State struct {
 	Frozen bool  `cbor:"1,keyasint,omitempty"`
 	At     int64 `cbor:"2,keyasint,omitempty"` // where a frozen clock stands, in unix nanoseconds
 	Offset int64 `cbor:"3,keyasint,omitempty"` // a running clock's time minus wall time, in nanoseconds
 }
 
-// Wall is the time that signatures and rates go by.
+// Wall returns wall time, which signatures and rates use.
 func (c *Clock) Wall() time.Time { return time.Now() }
 
-// Now is the time that data goes by.
+// Now returns virtual time, which data uses.
 func (c *Clock) Now() time.Time { return c.At(c.Wall()) }
 
 // At is the virtual time at a moment of the wall clock.

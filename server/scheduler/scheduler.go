@@ -1,7 +1,7 @@
-// Package scheduler makes happen what time makes due, and moves the virtual clock. What
-// is due is done step by step, each a few milliseconds long, and everybody else goes on
-// between two steps. A call waits for what is due before it is served, but never long:
-// neither a thing that fails nor a disk that is slow holds it up.
+// Package scheduler does what becomes due, and moves the virtual clock. What is
+// due is done step by step, each a few milliseconds long, and everybody else
+// goes on between two steps. A call waits for what is due before it is served,
+// but never long: neither a failure nor a slow disk holds it up.
 package scheduler
 
 import (
@@ -16,8 +16,8 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// A Scheduler knows when something is due next and has it done. What it makes happen is
-// of type E.
+// A Scheduler knows when something is due next, and then does it. What happens
+// is of type E.
 type Scheduler[E any] struct {
 	clock *clock.Clock
 	step  Step[E]
@@ -30,15 +30,16 @@ type Scheduler[E any] struct {
 	wake  chan struct{}
 
 	mu      sync.Mutex
-	noticed int64         // the earliest that Schedule was told during the present step
+	noticed int64         // the earliest time given to Schedule during the present step
 	stepped chan struct{} // closed after each step
-	move    *move[E]      // that is under way
+	move    *move[E]      // the one that is under way
 }
 
-// A Step makes the first things happen that are due until a time, in order, for some
-// milliseconds at most. It returns what happened and when more is due, the zero time for
-// never. If keep is not nil, it stores, together with what it does, the clock's state
-// that keep returns for the time of the last thing that was done.
+// A Step does the first things that are due until a time, in order, for some
+// milliseconds at most. It returns what happened and when more is due, the zero
+// time for never. If keep is not nil, it stores, together with what it does,
+// the clock's state that keep returns for the time of the last thing that was
+// done.
 type Step[E any] func(until time.Time, keep func(reached time.Time) clock.State) (happened []E, next time.Time, err error)
 
 const never = math.MaxInt64
@@ -63,8 +64,8 @@ func (s *Scheduler[E]) Schedule(due time.Time) {
 	}
 }
 
-// nanoseconds is a time as next has it: what the count has no room for, after the year
-// 2261, never comes.
+// nanoseconds converts a time to the form of next. A time after the year 2261,
+// for which there is no room, becomes never.
 func nanoseconds(t time.Time) int64 {
 	if t.IsZero() || t.Year() > 2261 {
 		return never
@@ -72,7 +73,7 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// look lets Run look at the time anew.
+// look makes Run look at the time again.
 func (s *Scheduler[E]) look() {
 	select {
 	case s.wake <- struct{}{}:
@@ -83,7 +84,7 @@ func (s *Scheduler[E]) look() {
 // patience is how long a call waits for what is due.
 const patience = 100 * time.Millisecond
 
-// CatchUp waits until everything is done that is due at now, which Run does, for a tenth
+// CatchUp waits until Run has done everything that is due at now, for a tenth
 // of a second at most. With nothing due it costs one comparison.
 func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
 	if !s.behind(now) {
@@ -162,8 +163,8 @@ func (s *Scheduler[E]) Exclusive(ctx context.Context) (free func(), err error) {
 	return func() { release(s.moving) }, nil
 }
 
-// Reset runs do, which changes what there is, while no step is made, and looks anew at
-// what is due. The caller holds Exclusive.
+// Reset runs do, which changes the state, while no step is made, and looks
+// again at what is due. The caller holds Exclusive.
 func (s *Scheduler[E]) Reset(ctx context.Context, do func() error) error {
 	if err := acquire(ctx, s.turn); err != nil {
 		return err
@@ -178,11 +179,12 @@ func (s *Scheduler[E]) Reset(ctx context.Context, do func() error) error {
 	return nil
 }
 
-// Move moves the clock to what plan returns: a state, and its time now. It goes from due
-// time to due time, everything at its own time, and returns once all is done that is due
-// by then. Calls are served between two steps; they see a clock that has come to what is
-// due next, and nothing undone before it. each is called after every step with what
-// happened and how far the clock is. If ctx ends, the clock stays where it is.
+// Move moves the clock to what plan returns: a state, and its time now. It goes
+// from due time to due time, does everything at its own time, and returns when
+// everything that is due by then is done. Calls are served between two steps;
+// they see a clock that has reached what is due next, and everything before
+// that is done. each is called after every step with what happened and how far
+// the clock is. If ctx ends, the clock stays where it is.
 //
 // What was due before is done first and belongs to no move. Moves come one after the
 // other.
@@ -205,7 +207,7 @@ func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.
 		if err := acquire(ctx, s.turn); err != nil {
 			return err
 		}
-		if !planned { // with the turn: nobody makes a step with a time that is moved meanwhile
+		if !planned { // with the turn held: nobody makes a step while the time is moved
 			m.target, m.to, err = plan()
 			planned = true
 		}
@@ -277,7 +279,8 @@ func (m *move[E]) at(t time.Time) clock.State {
 	return clock.State{Offset: int64(t.Sub(m.s.clock.Wall()))}
 }
 
-// end lets a clock go on that was moved a part of the way: from the last thing that was done.
+// end ends a move that got a part of the way: the clock goes on from the last
+// thing that was done.
 func (m *move[E]) end() {
 	s := m.s
 	s.mu.Lock()

@@ -57,7 +57,7 @@ func (p *plan) count() int {
 	return len(p.done)
 }
 
-// frozen is a scheduler at a moment, with what runs it.
+// frozen returns a scheduler whose clock is frozen at a moment, and runs it.
 func frozen(t *testing.T, p *plan) (*Scheduler[time.Time], *clock.Clock) {
 	t.Helper()
 	c := new(clock.Clock)
@@ -98,8 +98,8 @@ func TestScheduleWakesRun(t *testing.T) {
 	}
 }
 
-// TestScheduleDuringStepIsNotLost tells of something while a step is made that has looked
-// already.
+// TestScheduleDuringStepIsNotLost schedules something during a step that has
+// already looked for what is due.
 func TestScheduleDuringStepIsNotLost(t *testing.T) {
 	var s *Scheduler[time.Time]
 	steps := 0
@@ -117,8 +117,9 @@ func TestScheduleDuringStepIsNotLost(t *testing.T) {
 	}
 }
 
-// TestMoveGoesStepByStep moves the clock over a hundred things: each step keeps a clock that
-// has come to what is due next, calls are let in between, and all of it is reported in order.
+// TestMoveGoesStepByStep moves the clock over a hundred things: each step
+// stores a clock that has reached what is due next, calls are served between
+// the steps, and everything is reported in order.
 func TestMoveGoesStepByStep(t *testing.T) {
 	p := &plan{}
 	for i := range 100 {
@@ -204,8 +205,9 @@ func TestMoveEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// TestMoveEndsWithinAMoment gives a move up when a part is done of what is due at one moment:
-// calls saw the time before it, and then the clock is not behind what is done.
+// TestMoveEndsWithinAMoment gives a move up when only a part of what is due at
+// one moment is done: calls saw the time before that moment, and afterwards the
+// clock is not earlier than what is done.
 func TestMoveEndsWithinAMoment(t *testing.T) {
 	moment := start.Add(time.Hour)
 	p := &plan{due: []time.Time{moment, moment, moment}}
@@ -265,7 +267,8 @@ func TestPanicIsAnError(t *testing.T) {
 	}
 }
 
-// TestResetKeepsStepsOut holds a step up: a Reset waits for it, and its caller can give up.
+// TestResetKeepsStepsOut delays a step: a Reset waits for it, and its caller
+// can give up.
 func TestResetKeepsStepsOut(t *testing.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
 	s := New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) ([]time.Time, time.Time, error) {
