@@ -16,7 +16,7 @@ import (
 
 // The control plane's calls about accounts: what they have bought, their KMS keys, their users.
 
-// AccountReply is what is known of an account besides its secrets.
+// AccountReply is the data of an account besides its secrets.
 type AccountReply struct {
 	Uin         uint64              `json:"uin"`
 	Service     string              `json:"service,omitempty"` // normal, none, arrears or released
@@ -34,7 +34,7 @@ type OrderInfo struct {
 	OrderID     string `json:"orderId"`
 }
 
-// UserInfo is what is known of a sub-account.
+// UserInfo is the data of a sub-account.
 type UserInfo struct {
 	OtherKeys int `json:"otherKeys"` // access keys that no secret holds
 }
@@ -65,7 +65,7 @@ func describeAccount(uin uint64, a ssm.AccountData) AccountReply {
 	return reply
 }
 
-// setAccount replaces what is known of one account.
+// setAccount replaces the data of one account.
 func (c *Control) setAccount(q *AccountReply) (AccountReply, error) {
 	if q.Uin == 0 || q.Uin > seed.LargestUin {
 		return AccountReply{}, refuse(http.StatusBadRequest, "uin is missing, or more than %d; the default account is %d", uint64(seed.LargestUin), account.DefaultUin)
@@ -111,7 +111,8 @@ type accessKeySecretRequest struct {
 	TargetUin  uint64 `json:"targetUin"`
 }
 
-// newAccessKeySecret makes a secret of the type API key. What is missing is the default's.
+// newAccessKeySecret makes a secret of the type API key. Fields that are
+// missing get defaults.
 func (c *Control) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
 	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
 	if _, offers := ssm.FindRegion(q.Region); !offers {

@@ -12,7 +12,7 @@ import (
 
 // The control plane's calls about time: the virtual clock, and how long tasks take.
 
-// ClockReply tells what the virtual clock does.
+// ClockReply says what the virtual clock does.
 type ClockReply struct {
 	Mode   string    `json:"mode"` // running or frozen
 	Now    time.Time `json:"now"`
@@ -77,7 +77,8 @@ type AdvanceReply struct {
 	backend.Happenings
 }
 
-// advanceClock moves the clock ahead and returns when all that becomes due is done.
+// advanceClock moves the clock ahead and returns when everything that becomes
+// due is done.
 func (c *Control) advanceClock(r *http.Request, q *advanceRequest) (AdvanceReply, error) {
 	if (q.By == "") == (q.To == nil) {
 		return AdvanceReply{}, refuse(http.StatusBadRequest, `give one of by, such as "72h" or "30d", and to, a time such as "2030-01-02T15:04:05Z"`)
@@ -94,7 +95,7 @@ func (c *Control) advanceClock(r *http.Request, q *advanceRequest) (AdvanceReply
 	return AdvanceReply{now.UTC(), h}, err
 }
 
-// TaskReply tells how tasks go.
+// TaskReply says when tasks end and how many of the next ones fail.
 type TaskReply struct {
 	Pace     string `json:"pace"`     // now, a duration of virtual time such as 6s, or a number of polls such as 3polls
 	FailNext int    `json:"failNext"` // how many of the next tasks will fail
@@ -110,7 +111,8 @@ type setTasksRequest struct {
 	FailNext *int    `json:"failNext"`
 }
 
-// setTasks changes how the tasks that begin from now on go.
+// setTasks changes when tasks that begin from now on end, and how many of them
+// fail.
 func (c *Control) setTasks(q *setTasksRequest) (TaskReply, error) {
 	if q.FailNext != nil && *q.FailNext < 0 {
 		return TaskReply{}, refuse(http.StatusBadRequest, "failNext is %d, it must be 0 or more", *q.FailNext)

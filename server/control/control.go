@@ -3,8 +3,8 @@
 // and the gateway (table.go). Answers are JSON; an error is {"error":"what was
 // wrong; what to do"} with a status of 400 and above.
 //
-// The promise: what is not understood is refused and changes nothing, and nothing is taken from
-// a page of another site.
+// The promise: a call that is not understood is refused and changes nothing,
+// and no call from a page of another site is accepted.
 package control
 
 import (
@@ -60,7 +60,8 @@ func (c *Control) Mount(r chi.Router) {
 				Write(w, nil, err)
 				return
 			}
-			// An advance over years takes its time, and its answer has to come all the same.
+			// An advance over years takes a while, and its answer must still be
+			// sent.
 			connection := http.NewResponseController(w)
 			_ = connection.SetWriteDeadline(time.Time{})
 			r.Body = steadyBody{r.Body, connection, c.backend.Clock}
@@ -82,7 +83,7 @@ func (c *Control) Mount(r chi.Router) {
 			Write(w, nil, refuse(http.StatusMethodNotAllowed, "%s takes %s and no %s", r.URL.Path, strings.Join(methods, ", "), r.Method))
 			return
 		}
-		Write(w, nil, refuse(http.StatusNotFound, "there is no %s; server/control/README.md lists what there is", r.URL.Path))
+		Write(w, nil, refuse(http.StatusNotFound, "there is no %s; server/control/README.md lists all calls", r.URL.Path))
 	}
 	r.HandleFunc("/_ssmlocal", nothing)
 	r.HandleFunc("/_ssmlocal/*", nothing)
@@ -104,7 +105,7 @@ func methodsOf(at string) (methods []string) {
 func (x *row) answer(c *Control, r *http.Request) (any, error) {
 	given, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "the parameters behind the ? can't be read; write them as name=value with & between them, and special characters as %%XX")
+		return nil, refuse(http.StatusBadRequest, "the parameters after the ? can't be read; write them as name=value with & between them, and special characters as %%XX")
 	}
 	for name, values := range given {
 		if !slices.Contains(x.query, name) {

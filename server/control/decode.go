@@ -11,7 +11,7 @@ import (
 	"ssmlocal/server/decode"
 )
 
-// What a call of the control plane is given.
+// How the control plane's calls read their input.
 
 // noBody is a call without a body.
 func noBody[R any](do func(*Control) (R, error)) func(*Control, *http.Request) (any, error) {
@@ -49,14 +49,14 @@ func jsonBodyWithQuery[Q, R any](do func(*Control, *http.Request, *Q) (R, error)
 	}
 }
 
-// A steadyBody may be of any length as long as something comes of it all the time.
+// A steadyBody may have any length, as long as its bytes keep coming.
 type steadyBody struct {
 	io.ReadCloser
 	connection *http.ResponseController
 	clock      *clock.Clock
 }
 
-// standstill is how long a body may stand still.
+// standstill is how long a body may send nothing.
 const standstill = 30 * time.Second
 
 // Read reads what comes next.

@@ -25,7 +25,7 @@ func (c *Control) addFault(r *http.Request, q *fault.Rule) (fault.Report, error)
 	return c.backend.AddFault(*q)
 }
 
-// Removed tells how many of something were removed.
+// Removed says how many things were removed.
 type Removed struct {
 	Removed int `json:"removed"`
 }

@@ -17,7 +17,8 @@ import (
 	"ssmlocal/server/limit"
 )
 
-// The control plane's calls about what was called, and about what can be.
+// The control plane's calls about the calls that were made, and the actions
+// that can be called.
 
 var journalFilters = []string{"action", "secretName", "secretId", "code", "uin", "since"}
 
@@ -45,7 +46,7 @@ func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 	return f, nil
 }
 
-// knownToJournal refuses to look for an action or a code that there is not,
+// knownToJournal refuses to look for an action or a code that does not exist,
 // unless a call had it: that it was never called would prove nothing.
 func (c *Control) knownToJournal(f journal.Filter) error {
 	seen := func(f journal.Filter) bool { _, n := c.gateway.Journal.Find(f, 1); return n > 0 }
@@ -74,11 +75,11 @@ func (c *Control) readJournal(r *http.Request) ([]journal.Entry, error) {
 	return found, nil
 }
 
-// Count tells how many there are.
+// Count says how many calls there are.
 type Count struct {
 	Count int `json:"count"`
-	// Dropped is how many calls, of whatever kind, the journal had to drop for
-	// newer ones: then there may have been more.
+	// Dropped is how many calls of any kind the journal had to drop for newer
+	// ones. If it is not 0, there may have been more calls than Count.
 	Dropped int `json:"dropped,omitzero"`
 }
 
@@ -99,7 +100,8 @@ func (c *Control) clearJournal(r *http.Request) (Removed, error) {
 	return Removed{c.gateway.Journal.Forget(uin)}, nil
 }
 
-// stream tells of calls as server-sent events until the client goes, or the server.
+// stream sends calls as server-sent events until the client leaves or the
+// server stops.
 type stream struct {
 	c      *Control
 	filter journal.Filter
@@ -198,7 +200,7 @@ func (c *Control) listActions() (out []Served, err error) {
 	return out, err
 }
 
-// Version tells which build answers.
+// Version says which build answers.
 type Version struct {
 	Version string `json:"version"`
 }

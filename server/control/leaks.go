@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// What the forward proxy has refused because it was meant for elsewhere.
+// Requests that the forward proxy refused because they were for other hosts.
 
-// Leak is a destination that was refused, with how often.
+// Leak is a destination that was refused, and how often.
 type Leak struct {
 	Host  string    `json:"host"` // as host:port
 	Count int       `json:"count"`
@@ -24,7 +24,7 @@ type Leaks struct {
 	more  int // refusals of hosts beyond mostLeaks
 }
 
-// mostLeaks bounds how many destinations are told apart.
+// mostLeaks is the largest number of destinations that are counted separately.
 const mostLeaks = 1000
 
 // Note counts a refusal.
@@ -47,7 +47,8 @@ func (l *Leaks) Note(host string, at time.Time) {
 	leak.Last = at.UTC()
 }
 
-// LeaksReply tells what programs tried to reach elsewhere. None of it got there.
+// LeaksReply lists the other hosts that programs tried to reach. None of these
+// requests was sent on.
 type LeaksReply struct {
 	Total   int    `json:"total"`
 	Refused []Leak `json:"refused"` // by host

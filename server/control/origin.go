@@ -12,21 +12,23 @@ import (
 
 // Where a request comes from: pages of other sites may not call the emulator.
 
-// FromHere refuses what may be a stranger's: a call that a browser sends for a page of
-// another site, and one under a host name that its owner may have led here. Programs send
-// none of a browser's marks; they may call under a container's or a cluster's name, too.
+// FromHere refuses a call that may come from a stranger: one that a browser
+// sends for a page of another site, and one under a host name that its owner
+// may have pointed here. Programs don't send a browser's headers; they may also
+// call under a container's or a cluster's name.
 func (c *Control) FromHere(r *http.Request) error {
 	if err := c.NotFromPage(r); err != nil {
 		return err
 	}
 	if name := tc3.HostName(r.Host); tc3.IsPublicName(name) && !c.isOurs(name) {
-		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may be a stranger's page's; call by address, as localhost, or start with --tls-host %[1]s", journal.Clip(name))
+		return refuse(http.StatusForbidden, "the host name %s is not known to be this emulator's, so the call may come from a page of another site; call by address or as localhost, or start with --tls-host %[1]s", journal.Clip(name))
 	}
 	return nil
 }
 
-// NotFromPage refuses a request with a browser's marks, unless it comes from a page of this
-// emulator or was typed by a person, under a host name that is surely its own.
+// NotFromPage refuses a request with a browser's headers, unless it comes from
+// a page of this emulator or a person typed the address, and the host name is
+// surely the emulator's own.
 func (c *Control) NotFromPage(r *http.Request) error {
 	sites, origins := r.Header["Sec-Fetch-Site"], r.Header["Origin"]
 	if len(sites)+len(origins) == 0 {
@@ -44,13 +46,13 @@ func (c *Control) NotFromPage(r *http.Request) error {
 		}
 	}
 	if name := tc3.HostName(r.Host); !c.isOurs(name) {
-		return refuse(http.StatusForbidden, "a browser calls under the host name %s, which others may have led here; open this emulator by address or as localhost, or start with --tls-host %[1]s", journal.Clip(name))
+		return refuse(http.StatusForbidden, "a browser calls under the host name %s, which others may have pointed here; open this emulator by address or as localhost, or start with --tls-host %[1]s", journal.Clip(name))
 	}
 	return nil
 }
 
-// isOurs reports whether a host name is surely this emulator's: nobody else can lead it
-// here.
+// isOurs reports whether a host name is surely this emulator's: nobody else can
+// point it here.
 func (c *Control) isOurs(name string) bool {
 	return tc3.IsAddress(name) || name == "localhost" || strings.HasSuffix(name, ".localhost") || tc3.IsVendorHost(name) || c.config.IsOurs(name)
 }

@@ -12,7 +12,7 @@ import (
 
 // The control plane's calls about the whole state.
 
-// document is an answer that is no JSON.
+// document is an answer that is not JSON.
 type document struct {
 	contentType string
 	text        []byte
@@ -36,8 +36,8 @@ func (c *Control) exportState(r *http.Request) (http.Handler, error) {
 	return exported{out}, nil
 }
 
-// exported sends an export, which was written whole before: a slow reader holds nobody
-// up.
+// exported sends an export. It was completely written before, so a slow reader
+// makes nobody wait.
 type exported struct{ *backend.Spool }
 
 // ServeHTTP sends it.
@@ -53,7 +53,7 @@ func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.Copy(w, from)
 }
 
-// Counts says how much a state has.
+// Counts says how much a state contains.
 type Counts = seed.Counts
 
 // tellCA returns the certificate to trust.
@@ -89,7 +89,8 @@ func (c *Control) resetState(r *http.Request) (Counts, error) {
 // backup streams a copy of the data file.
 type backup struct{ c *Control }
 
-// ServeHTTP sends it. The copy is made first, so that a slow reader holds nobody up.
+// ServeHTTP sends it. The copy is made first, so that a slow reader makes
+// nobody wait.
 func (b backup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f, remove, err := b.c.backend.Backup(r.Context())
 	if err != nil {

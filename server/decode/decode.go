@@ -1,5 +1,5 @@
-// Package decode reads JSON that people write: what is wrong with it is said with its place
-// and the next step, in words that are the same from run to run.
+// Package decode reads JSON that people write. Its errors name the place of a
+// mistake and the next step, in words that are the same from run to run.
 package decode
 
 import (
@@ -24,8 +24,8 @@ func JSON(text []byte, into any) error {
 	return nil
 }
 
-// NotEmpty refuses a valid JSON text with a field whose value is an empty text, such as an
-// unset variable of a shell: it is not to mean "any".
+// NotEmpty refuses a valid JSON text with a field whose value is an empty text,
+// for example from an unset variable of a shell, which must not mean "any".
 func NotEmpty(text []byte) error {
 	if at := emptyText(text); at != "" {
 		return fmt.Errorf("the field %s is empty; leave it out, or give a value", at)
@@ -33,8 +33,8 @@ func NotEmpty(text []byte) error {
 	return nil
 }
 
-// emptyText is where in a valid JSON text the first field stands whose value is an empty
-// text, "" for none: such as an unset variable of a shell, which is not to mean "any".
+// emptyText returns where in a valid JSON text the first field with an empty
+// text is, "" for none.
 func emptyText(text []byte) jsontext.Pointer {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	for {
@@ -105,7 +105,8 @@ func kindOf(t reflect.Type) string {
 	return "a number"
 }
 
-// typeAt is the type of what stands under a pointer, or as near to it as can be told.
+// typeAt returns the type of the value at a pointer, or of the nearest value
+// above it that is known.
 func typeAt(t reflect.Type, at jsontext.Pointer) reflect.Type {
 	for token := range at.Tokens() {
 		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {

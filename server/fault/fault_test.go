@@ -62,7 +62,8 @@ func TestWhen(t *testing.T) {
 	}
 }
 
-// TestNoSecret lets a pattern for names alone match no call that is for no secret.
+// TestNoSecret checks that a pattern for names matches no call without a
+// secret.
 func TestNoSecret(t *testing.T) {
 	s := newSet()
 	_, _ = s.Add(Rule{SecretName: "*", Effect: internal})
@@ -91,7 +92,8 @@ func TestScript(t *testing.T) {
 	}
 }
 
-// TestOrder lets the oldest rule whose turn it is decide; those behind it don't see the call.
+// TestOrder checks that the oldest rule that is due decides; the rules after it
+// don't see the call.
 func TestOrder(t *testing.T) {
 	s := newSet()
 	_, _ = s.Add(Rule{Effect: internal, Every: 2})
@@ -189,7 +191,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestRest is what an export has of rules that are under way.
+// TestRest looks at what an export has of rules that have already hit.
 func TestRest(t *testing.T) {
 	s := newSet()
 	_, _ = s.Add(Rule{ID: "a", Effect: internal, Times: 3, After: 1, Action: "A"})
@@ -202,7 +204,8 @@ func TestRest(t *testing.T) {
 	}
 }
 
-// TestWritten refuses a 0 that is written down, as text and in JSON: it would read as none.
+// TestWritten writes a 0 as text and in JSON: it is refused, as it would look
+// like none.
 func TestWritten(t *testing.T) {
 	for text, want := range map[string]string{"0": "none", "-1": "none", "1": "both", "0.5": "chance", "3": "count", "x": "none", "": "none", "NaN": "none"} {
 		var n Count
@@ -255,11 +258,11 @@ func TestCheck(t *testing.T) {
 		{Rule{Effect: internal, Times: -1}, true, "times"},
 		{Rule{Effect: internal, Probability: 1.5}, true, "at most 1"},
 		{Rule{}, true, "nothing would happen"},
-		{Rule{Effect: Effect{Throttle: true, Drop: true}}, true, "one is possible"},
-		{Rule{Effect: Effect{Truncate: true, Drop: true}}, true, "halves"},
+		{Rule{Effect: Effect{Throttle: true, Drop: true}}, true, "give only one"},
+		{Rule{Effect: Effect{Truncate: true, Drop: true}}, true, "in half"},
 		{Rule{Effect: Effect{Status: 99}}, true, "200 to 599"},
 		{Rule{Effect: Effect{Status: 502, Delay: Span{1, 2}}}, true, ""},
-		{Rule{Effect: internal, Script: []Effect{{}}}, true, "no effect"},
+		{Rule{Effect: internal, Script: []Effect{{}}}, true, "leave out any other effect"},
 		{Rule{Script: []Effect{{}, with("Foo", "")}}, true, "script[1].error.code"},
 		{Rule{Script: []Effect{{}, internal}}, true, ""},
 	} {
@@ -273,8 +276,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestReplaceKeepsChosenIDs gives a rule without an id no number that another
-// one in the same list has chosen.
+// TestReplaceKeepsChosenIDs checks that a rule without an id gets no number
+// that another rule in the same list has chosen.
 func TestReplaceKeepsChosenIDs(t *testing.T) {
 	s := newSet()
 	p, err := Prepare(strings.NewReader(strings.Repeat("x", 100)), []Rule{{Effect: internal}, {ID: "1", Effect: internal}, {Effect: internal}, {ID: "3", Effect: internal}})

@@ -44,12 +44,12 @@ type Rule struct {
 	Strict *bool `json:"strict,omitzero" yaml:"strict,omitempty"`
 }
 
-// A Count is how many calls, from 1 on; 0 in Go is none given. To write a 0
-// down is a mistake: it would read as no hit.
+// A Count is a number of calls, from 1 on; 0 in Go means that none is given. A
+// 0 in a seed or a flag is a mistake: it would look like no hit.
 type Count int
 
-// A Chance is a probability, more than 0 and at most 1; 0 in Go is none given.
-// To write a 0 down is a mistake.
+// A Chance is a probability, more than 0 and at most 1; 0 in Go means that none
+// is given. A 0 in a seed or a flag is a mistake.
 type Chance float64
 
 // A FormError says what a Count, a Chance or a Span looks like. It quotes
@@ -96,7 +96,7 @@ type Effect struct {
 	Error *Error `json:"error,omitzero" yaml:"error,omitempty"`
 	// Throttle answers RequestLimitExceeded with the action's own rate.
 	Throttle bool `json:"throttle,omitzero" yaml:"throttle,omitempty"`
-	// Delay holds the call up, before anything is done.
+	// Delay makes the call wait before anything is done.
 	Delay Span `json:"delay,omitzero" yaml:"delay,omitempty"`
 	// Status answers with an HTTP status and a page that is not the API's, as a
 	// broken gateway does.
@@ -114,10 +114,11 @@ type Error struct {
 	Message string `json:"message,omitzero" yaml:"message,omitempty"`
 }
 
-// A Span is a length of time, or a range out of which one is drawn: "3s", "500ms-2s".
+// A Span is a length of time, or a range from which one is drawn: "3s",
+// "500ms-2s".
 type Span struct{ Min, Max time.Duration }
 
-// LongestDelay is the most that a call can be held up.
+// LongestDelay is the longest time that a call can be delayed.
 const LongestDelay = 10 * time.Minute
 
 // MarshalText writes a span as UnmarshalText reads it.
@@ -180,13 +181,13 @@ type Known struct {
 	Regions []string
 }
 
-// Lengths are checked apart from the form: a pattern with a bound of its own
+// Lengths are checked separately from the form: a pattern with a length bound
 // takes long to compile, at each start.
 var ruleID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// Check refuses a rule that names what is not there or that can't be. One that
-// is not strict may also answer a code that is not documented for its action,
-// or, with a message, one that is not documented at all.
+// Check refuses a rule that names something unknown or that is impossible. One
+// that is not strict may also answer a code that is not documented for its
+// action, or, with a message, one that is not documented at all.
 func (r *Rule) Check(k Known) error {
 	strict := r.Strict == nil || *r.Strict
 	if r.ID != "" && (!ruleID.MatchString(r.ID) || len(r.ID) > 64) {
@@ -214,7 +215,7 @@ func (r *Rule) Check(k Known) error {
 		return r.Effect.check(r.Action, k, strict)
 	}
 	if r.Effect != (Effect{}) || r.Times != 0 {
-		return fmt.Errorf("script: it has the effects and their number, so no effect and no times beside it")
+		return fmt.Errorf("script: it gives the effects and their number, so leave out any other effect and times")
 	}
 	for i, e := range r.Script {
 		if err := e.check(r.Action, k, strict); err != nil {
@@ -233,9 +234,9 @@ func (e Effect) check(action string, k Known, strict bool) error {
 	}
 	switch {
 	case ends > 1:
-		return fmt.Errorf("error: of error, throttle, status and drop, one is possible at a time")
+		return fmt.Errorf("error: give only one of error, throttle, status and drop")
 	case e.Truncate && (e.Drop || e.Status != 0):
-		return fmt.Errorf("truncate: it halves an answer of the API; with drop or status there is none")
+		return fmt.Errorf("truncate: it cuts an answer of the API in half; with drop or status there is no such answer")
 	case e.Status != 0 && (e.Status < 200 || e.Status > 599):
 		return fmt.Errorf("status: it is %d, it must be an HTTP status from 200 to 599", e.Status)
 	case e.Error != nil:
@@ -255,7 +256,7 @@ func (e *Error) check(action string, k Known, strict bool) error {
 	}
 	switch {
 	case strict:
-		return fmt.Errorf("error.code: %q is not documented for %s; let it through with strict false (--no-strict), or take one of %s",
+		return fmt.Errorf("error.code: %q is not documented for %s; allow it with strict false (--no-strict), or take one of %s",
 			e.Code, where, strings.Join(codes, ", "))
 	case !validCode(e.Code):
 		return fmt.Errorf("error.code: %q is no code; codes are words and dots, such as FailedOperation.AccessKmsError", e.Code)

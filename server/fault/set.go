@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// A Set is the rules of a server. Of the rules that match a call, the oldest
-// whose turn it is decides. It is safe for concurrent use.
+// A Set is the rules of a server. If several rules match a call, the oldest one
+// that is due decides. It is safe for concurrent use.
 type Set struct {
 	random io.Reader // each rule gets a seed from it
 
 	live  atomic.Int32 // rules that are not spent
 	mu    sync.Mutex
 	rules []*rule
-	spent []*rule         // the last of them, to be looked at
+	spent []*rule         // the last of them, for List
 	ids   map[string]bool // of rules
 	drawn int             // how many ids were chosen
 }
@@ -31,17 +31,17 @@ type rule struct {
 	Rule
 	seen, hits int
 	numbered   bool // its id was chosen here
-	pattern    bool // SecretName is no name alone
+	pattern    bool // SecretName is a pattern, not just a name
 	random     *rand.Rand
 }
 
-// keptSpent is how many spent rules can still be looked at.
+// keptSpent is how many spent rules List still shows.
 const keptSpent = 100
 
 // New returns an empty set.
 func New(random io.Reader) *Set { return &Set{random: random, ids: map[string]bool{}} }
 
-// A Call is what a rule's conditions are held against.
+// A Call is what a rule's conditions are compared with.
 type Call struct {
 	Action, SecretName, SecretID, Region string
 	Uin                                  uint64
@@ -54,7 +54,7 @@ type Plan struct {
 	Wait time.Duration // as drawn from Delay
 }
 
-// A Report is a rule with what has come of it.
+// A Report is a rule with what it has matched and hit.
 type Report struct {
 	Rule
 	Seen int  `json:"seen"`          // calls that it matched
@@ -62,7 +62,8 @@ type Report struct {
 	Left *int `json:"left,omitzero"` // hits until it is spent; absent for a rule without end
 }
 
-// Any reports whether a call could be hit. It is all that a server without faults pays.
+// Any reports whether a call could be hit. It is the only cost for a server
+// without faults.
 func (s *Set) Any() bool { return s.live.Load() > 0 }
 
 // Add adds a rule that was checked. An id that is taken is an error.
@@ -79,7 +80,8 @@ func (s *Set) Add(r Rule) (Report, error) {
 	return added.report(), nil
 }
 
-// prepare makes a rule of one that was checked. Each rule draws from a source of its own.
+// prepare makes a rule from a Rule that was checked. Each rule draws from its
+// own random source.
 func prepare(random io.Reader, r Rule) (*rule, error) {
 	var seed [16]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
@@ -129,8 +131,8 @@ func Prepare(random io.Reader, rules []Rule) (p Prepared, err error) {
 	return p, nil
 }
 
-// Replace removes what Clear does, and adds rules that were prepared, all at once. An id that
-// is taken is another's: the rule gets one that is free.
+// Replace removes what Clear does, and adds rules that were prepared, all at
+// once. If an id is taken by another rule, the rule gets a free one.
 func (s *Set) Replace(uin uint64, p Prepared) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,12 +141,12 @@ func (s *Set) Replace(uin uint64, p Prepared) {
 		if s.ids[r.ID] {
 			r.ID, r.numbered = "", true
 		}
-		_ = s.addLocked(r, p.reserved) // no id is taken any more
+		_ = s.addLocked(r, p.reserved) // no id is taken now
 	}
 }
 
-// Has reports whether a rule has an id that can still hit, but for those that are for an
-// account alone.
+// Has reports whether a rule that can still hit has an id, not counting rules
+// that are for one given account alone.
 func (s *Set) Has(id string, butFor uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

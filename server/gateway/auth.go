@@ -72,10 +72,10 @@ func (g *Gateway) checkFresh(q *tc3.Request, rec *record) error {
 func tokenHint(c *account.Caller, token string, now time.Time) string {
 	switch {
 	case c.Token == token && c.Orphan:
-		return "the temporary keys have ended with the role, or with the key that asked for them: get others"
+		return "the role, or the key that asked for these temporary keys, no longer exists: get new ones"
 	case c.Token == token && c.Expired(now):
 		end := time.Unix(0, c.ExpiresAt).UTC().Format(time.RFC3339)
-		return "the temporary keys expired at " + end + " by the virtual clock: get others"
+		return "the temporary keys expired at " + end + " by the virtual clock: get new ones"
 	case c.Token == token:
 		return ""
 	case token == "":
@@ -86,5 +86,5 @@ func tokenHint(c *account.Caller, token string, now time.Time) string {
 	return "the token is not that of the keys"
 }
 
-// mostOthers is how many other credentials are held against a wrong signature.
+// mostOthers is how many other credentials are tried against a wrong signature.
 const mostOthers = 1000

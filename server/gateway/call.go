@@ -14,7 +14,7 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// ServeHTTP answers one API request, whatever becomes of it.
+// ServeHTTP answers one API request, whatever happens.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
@@ -92,9 +92,9 @@ func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3
 	return q, err
 }
 
-// answer serves a call that was read, and tells of it. Nothing replaces the state meanwhile:
-// the call belongs into the journal of the state that it saw. The request has come whole by
-// then, so that a slow sender holds nobody up.
+// answer serves a call that was read, and records it. The state is not replaced
+// meanwhile, because the call belongs in the journal of the state that it saw.
+// The whole request has arrived by then, so a slow sender makes nobody wait.
 func (g *Gateway) answer(
 	ctx context.Context, q *tc3.Request, rec *record, err error,
 ) (reply any, failure *apierr.Error) {

@@ -1,12 +1,12 @@
 // Package gateway serves the API: one call from the request to the answer, in
 // one straight line (call.go). It finds out which action is meant and who
 // calls, holds callers to the documented rates, lets faults hit, asks policies,
-// and has the backend do the rest. Every call is told of in the log, the
-// journal and the metrics, all from one record, which never has a secret's
-// value.
+// and has the backend do the rest. Every call goes into the log, the journal
+// and the metrics, all from one record, which never has a secret's value.
 //
-// The promise: whatever is sent gets an answer in the API's form, with the documented code of
-// the first thing that is wrong with it, and costs nobody else anything.
+// The promise: every request gets an answer in the API's form, with the
+// documented code of the first thing that is wrong with it, and makes no other
+// caller wait.
 package gateway
 
 import (
@@ -27,12 +27,14 @@ import (
 type Config struct {
 	// Unlimited lifts the documented request rates.
 	Unlimited bool
-	// Rates sets the calls a second of single actions, by name, documented or not, also if
-	// Unlimited.
+	// Rates sets the calls per second of single actions, by name, with or
+	// without a documented rate. It also applies if Unlimited is set.
 	Rates map[string]int
-	// Journal is how many calls the journal keeps; 0 is 1,000, and less than 0 none.
+	// Journal is how many calls the journal keeps; 0 is 1,000, less than 0 is
+	// none.
 	Journal int
-	// Log gets a line for each call at debug level, and what needs attention above that.
+	// Log gets a line for each call at debug level, and at higher levels what
+	// needs attention.
 	Log *slog.Logger
 }
 
@@ -78,7 +80,8 @@ func (g *Gateway) Rate(name string) int { return g.rates[name] }
 // Uses returns how much of each rate was used.
 func (g *Gateway) Uses() []limit.Use { return g.limiter.Uses() }
 
-// rates returns the calls a second that each limited action may have, of whatever service.
+// rates returns the calls per second that each limited action of any service
+// may have.
 func rates(c Config) (map[string]int, error) {
 	rates := map[string]int{}
 	var names []string

@@ -81,8 +81,8 @@ func withoutAnswer(w http.ResponseWriter, plan *fault.Plan) {
 	listen.Reset(c)
 }
 
-// truncatingWriter sends the first half of the one write of an answer, whose
-// Content-Length tells the whole.
+// truncatingWriter sends only the first half of an answer. The answer comes in
+// one write, and its Content-Length is that of the whole.
 type truncatingWriter struct{ http.ResponseWriter }
 
 func (h truncatingWriter) Write(b []byte) (int, error) {

@@ -22,7 +22,8 @@ type metrics struct {
 	actions  map[string]actionMetrics // "" for those that are none
 }
 
-// actionMetrics are those of one action that every call has, found without a search.
+// actionMetrics are the metrics of one action that every call needs, kept here
+// so that it finds them without a search.
 type actionMetrics struct {
 	duration prometheus.Observer
 	ok       prometheus.Counter
@@ -31,7 +32,7 @@ type actionMetrics struct {
 func newMetrics(b *backend.Backend) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), actions: map[string]actionMetrics{}}
 	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ssmlocal_calls_total", Help: "Calls, by action (\"\" for one that is none) and code (OK for success, NoAnswer where a fault took the answer away).",
+		Name: "ssmlocal_calls_total", Help: "Calls, by action (\"\" if there is no such action) and code (OK for success, NoAnswer where a fault took the answer away).",
 	}, []string{"action", "code"})
 	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ssmlocal_budget_refusals_total", Help: "Calls beyond their request rate, by action.",
@@ -45,7 +46,7 @@ func newMetrics(b *backend.Backend) *metrics {
 	}, []string{"action"})
 	add := func(name string) {
 		m.actions[name] = actionMetrics{durations.WithLabelValues(name), m.calls.WithLabelValues(name, journal.OK)}
-		m.refusals.WithLabelValues(name) // at 0 from the start, so that the first one is a step
+		m.refusals.WithLabelValues(name) // at 0 from the start, so that the first one shows as an increase
 		m.faults.WithLabelValues(name)
 	}
 	for _, set := range action.Sets() {
@@ -70,7 +71,7 @@ func (m *metrics) count(rec *record) {
 	name := rec.action
 	of, ok := m.actions[name]
 	if !ok {
-		name, of = "", m.actions[""] // whatever a client sends as an action is no label
+		name, of = "", m.actions[""] // what a client sends as an action never becomes a label
 	}
 	of.duration.Observe(rec.took.Seconds())
 	if code := rec.outcome(); code == journal.OK {
@@ -85,10 +86,10 @@ func (m *metrics) count(rec *record) {
 	}
 }
 
-// Metrics serves them.
+// Metrics returns the handler that serves the metrics.
 func (g *Gateway) Metrics() http.Handler {
 	return promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{})
 }
 
-// Register adds metrics of who uses the gateway.
+// Register adds metrics of the package that uses the gateway.
 func (g *Gateway) Register(m ...prometheus.Collector) { g.metrics.registry.MustRegister(m...) }

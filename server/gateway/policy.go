@@ -7,8 +7,9 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// nameSecret notes which secret a call is about that may name it by something else than its
-// name. If there is none, the action says so.
+// nameSecret notes which secret a call is about, if the call may name it by
+// something other than its name. If there is no such secret, the action reports
+// it.
 func (g *Gateway) nameSecret(rec *record, caller *account.Caller) {
 	if rec.secretName == "" {
 		rec.secretName, _ = g.backend.FindSecret(g.backend.Call(caller, rec.region, rec.does), rec.does, rec.request)
@@ -43,8 +44,8 @@ func unauthorized(k *apierr.Kind, rec *record, resource string) error {
 }
 
 // resourceOf is what a call is about, as CAM names it (598/57154, 598/70019): a
-// secret; any secret for the one that makes a custom one; the role that is
-// assumed; * for what CAM knows as an operation only.
+// secret; any secret for CreateSecret; the role that is assumed; * for what CAM
+// knows only as an operation.
 func resourceOf(rec *record, secretName string) string {
 	other, owner := rec.does.Resource(rec.request), ssm.NewOwner(rec.uin, rec.region)
 	switch {

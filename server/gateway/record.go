@@ -18,7 +18,8 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// What is told of calls: the log, the journal, the metrics, all from one record.
+// What is reported of calls: the log, the journal, the metrics, all from one
+// record.
 
 // A record is all that can be said about one call. It never holds a secret's value.
 type record struct {
@@ -33,10 +34,10 @@ type record struct {
 	client     string // RequestClient
 	code       string // "" for success
 	mismatch   string // which part of a signature was wrong
-	hint       string // what a caller who gets no further than its key can do
+	hint       string // what a caller that fails can do about it
 	err        error  // what is behind an InternalError
 	fault      *fault.Plan
-	cut        string // why a call that a fault held up came to nothing
+	cut        string // why a call that a fault delayed was given up
 	unanswered bool   // a fault took the answer away, and nothing was done
 
 	does    *action.Action // what is called
@@ -51,8 +52,8 @@ func (r *record) asks(a *action.Action, request any, size int) {
 	r.secretName = loggable(a.SecretName(request))
 }
 
-// sent notes what the client has sent besides. Where that is something known,
-// what is kept is not the client's.
+// sent notes what else the client has sent. A name that is known here is kept
+// as our own string, not the client's.
 func (r *record) sent(q *tc3.Request) {
 	if r.does != nil {
 		r.action = r.does.Name
@@ -65,8 +66,8 @@ func (r *record) sent(q *tc3.Request) {
 	r.client = journal.Clip(q.Client)
 }
 
-// fail makes an API error of any error. What isn't one becomes InternalError,
-// and its cause goes to the log.
+// fail turns any error into an API error. An error that isn't one becomes
+// InternalError, and its cause goes to the log.
 func (r *record) fail(err error) *apierr.Error {
 	if r.unanswered = err == errNoAnswer; err == nil || r.unanswered {
 		return nil
@@ -79,14 +80,14 @@ func (r *record) fail(err error) *apierr.Error {
 	r.code = failure.Kind.Code
 	switch failure.Kind {
 	case apierr.NotEncrypted:
-		r.hint = "a value that is encrypted for the caller is wanted: what the real service answers then is not documented, so it is refused"
+		r.hint = "the call asks for a value that is encrypted for the caller: what the real service answers is not documented, so the call is refused"
 	case apierr.RoleNotFound:
-		r.hint = "a role is wanted that is not known: seed its account with it, or make its account the caller's (--credential ID:KEY:UIN)"
+		r.hint = "the role is not known: add it to its account in a seed, or give the caller that account (--credential ID:KEY:UIN)"
 	}
 	return failure
 }
 
-// finish tells of a call that is done, except for its answer's way to the client.
+// finish records a call that is done, before its answer is sent to the client.
 func (g *Gateway) finish(rec *record) {
 	rec.took = g.backend.Clock.Wall().Sub(rec.at)
 	rec.keepParameters()
@@ -97,8 +98,8 @@ func (g *Gateway) finish(rec *record) {
 	}
 }
 
-// loggable is a secret's name as it can be told of: also one that is wrong,
-// unless it may be anything, such as a value in the wrong place.
+// loggable returns a secret's name as it can be logged. That may be a wrong
+// name, but not one that may be anything, such as a value in the wrong place.
 func loggable(name string) string {
 	if ssm.CheckName(strings.ReplaceAll(name, "/", "-")) != nil {
 		return ""
@@ -106,7 +107,7 @@ func loggable(name string) string {
 	return strings.Clone(name)
 }
 
-// outcome is the code of the call, also where it has none.
+// outcome returns a code for every call, also for one without a code.
 func (r *record) outcome() string {
 	switch {
 	case r.code != "":
@@ -117,7 +118,7 @@ func (r *record) outcome() string {
 	return journal.OK
 }
 
-// Entry is what the journal tells of the call.
+// Entry returns the journal's entry of the call.
 func (r *record) Entry() journal.Entry {
 	e := journal.Entry{
 		Time: r.at.UTC(), Action: r.action, Region: r.region, Uin: r.uin, SecretID: r.secretID, SecretName: r.secretName,
@@ -140,12 +141,13 @@ func (r *record) effect() string {
 	return r.fault.String()
 }
 
-// longestKept is how long the parameters of a call can be, in bytes, for the
-// journal to keep them.
+// longestKept is the length in bytes up to which the journal keeps the
+// parameters of a call.
 const longestKept = 16 << 10
 
-// keepParameters keeps the parameters of a call that is done, without the values of secrets.
-// Those that are not in order are not kept: they may have a value in the wrong place.
+// keepParameters keeps the parameters of a call that is done, without the
+// values of secrets. Invalid parameters are not kept: they may have a value in
+// the wrong place.
 func (r *record) keepParameters() {
 	if r.request == nil {
 		return

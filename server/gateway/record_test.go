@@ -7,7 +7,7 @@ import (
 )
 
 // TestPanicInACheckLeavesARecord keeps no parameters of an action whose check
-// panics: the call is recorded all the same.
+// panics: the call is still recorded.
 func TestPanicInACheckLeavesARecord(t *testing.T) {
 	r := &record{does: &action.Action{Name: "X"}, request: &struct{ SecretString string }{"hunter2"}, size: 10}
 	r.keepParameters() // an action without a check panics

@@ -67,16 +67,16 @@ func (g *Gateway) serviceOf(q *tc3.Request) string {
 	return action.Service
 }
 
-// firstLabel cuts a host name behind its first label.
+// firstLabel cuts a host name after its first label.
 func firstLabel(host string) (label, rest string) {
 	host = strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
 	label, rest, _ = strings.Cut(tc3.HostName(host), ".")
 	return label, rest
 }
 
-// checkScope refuses a signature for one of the services here at the host of another, as
-// the gateway does (sdk-go#89). SDKs that derive the service from a custom endpoint sign for
-// what is none.
+// checkScope refuses a signature for one of the services here at the host of
+// another, as the gateway does (sdk-go#89). SDKs that derive the service from a
+// custom endpoint sign for a name that is no service.
 func (g *Gateway) checkScope(q *tc3.Request) error {
 	label, rest := firstLabel(q.Host)
 	scope := q.Scope()

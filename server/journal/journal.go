@@ -1,6 +1,6 @@
 // Package journal remembers the last calls, so that a test can assert what was
-// called, and tells of each as it comes. It never holds a secret's value: who
-// adds an entry has taken them out.
+// called, and passes each on as it comes. It never holds a secret's value:
+// whoever adds an entry has taken the values out.
 package journal
 
 import (
@@ -50,7 +50,7 @@ type Filter struct {
 	Since                              time.Time
 }
 
-// Check tells what is wrong with the filter.
+// Check returns what is wrong with the filter, nil for nothing.
 func (f *Filter) Check() error {
 	_, err := path.Match(f.SecretName, "")
 	return err
@@ -65,8 +65,9 @@ func (f *Filter) matches(e *Entry) bool {
 	return f.SecretName == "" || named && e.SecretName != ""
 }
 
-// A Call can tell of itself. Most are never asked, so that it does so when
-// somebody looks and not before; it must not change any more by then.
+// A Call can make an Entry about itself. Most entries are never read, so it is
+// made only when somebody asks for it; the call must not change any more by
+// then.
 type Call interface{ Entry() Entry }
 
 // kept is a call with its number.
@@ -88,12 +89,12 @@ type Journal struct {
 	calls   []kept // a ring once it is full
 	next    int    // where the next one goes in a full ring
 	number  uint64
-	dropped int // calls that had to go for newer ones
+	dropped int // calls that had to make room for newer ones
 	readers map[*Reader]struct{}
 }
 
-// New returns a journal that keeps so many calls; with 0 it keeps none, and
-// still tells readers.
+// New returns a journal that keeps so many calls; with 0 it keeps none, but
+// readers still get them.
 func New(most int) *Journal { return &Journal{most: most, readers: map[*Reader]struct{}{}} }
 
 // Add adds a call and gives it its number.
@@ -139,8 +140,8 @@ func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
 	return found, total
 }
 
-// Dropped is how many calls had to go for newer ones since everything was
-// forgotten: what is counted may be less than what came.
+// Dropped returns how many calls had to make room for newer ones since the
+// journal was last emptied: a count may be too low by that many.
 func (j *Journal) Dropped() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -199,11 +200,12 @@ func (r *Reader) tell(e *Entry) {
 	}
 }
 
-// MaxClip is how much is kept of what a client may send at any length, in bytes.
+// MaxClip is how many bytes are kept of a text from a client that may have any
+// length.
 const MaxClip = 256
 
-// Clip is the one way for something that a client has sent into what is kept: the
-// journal, the log, the metrics. The result has a bound and memory of its own.
+// Clip must be used for everything from a client that is kept in the journal,
+// the log or the metrics. The result has a bounded length and its own memory.
 func Clip(s string) string { return ClipTo(s, MaxClip) }
 
 // ClipTo is Clip to another length, in bytes.

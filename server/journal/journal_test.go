@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// call is one that is its own entry.
+// call is a call that is its own entry.
 type call Entry
 
 func (c call) Entry() Entry { return Entry(c) }
@@ -75,7 +75,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestFollow tells readers what they ask for; one that doesn't read holds up nobody.
+// TestFollow checks that readers get what they ask for, and that one that
+// doesn't read makes nobody wait.
 func TestFollow(t *testing.T) {
 	j := New(0)
 	all, some := j.Follow(Filter{}), j.Follow(Filter{Action: "a"})

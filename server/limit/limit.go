@@ -47,8 +47,8 @@ type Use struct {
 	Refused int
 }
 
-// most bounds how many budgets are kept before those that lie unused are
-// dropped: a full budget and a new one are the same.
+// most bounds how many budgets are kept before unused ones are dropped: a full
+// budget and a new one are the same.
 const most = 10000
 
 // Check takes one call at the time now out of a budget of perSecond calls, or

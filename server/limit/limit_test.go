@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 	if passed != 20 {
 		t.Errorf("%d of 23 calls at once passed a limit of 20", passed)
 	}
-	// Refused calls count, so the 23rd call tells 23.
+	// Refused calls count, so the message of the 23rd call says 23.
 	if want := apierr.RequestLimitExceeded.With(23, 20); err.Error() != want.Error() {
 		t.Errorf("refused with %v, want %v", err, want)
 	}
@@ -44,8 +44,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestMessageExceeds lets a call be refused that is the first of its second:
-// the message must make sense all the same.
+// TestMessageExceeds refuses a call that is the first in its second: the
+// message must still make sense.
 func TestMessageExceeds(t *testing.T) {
 	l, k := New(), Key{1, "ap-guangzhou", "GetSecretValue"}
 	_, _ = take(l, k, 5, 5, start.Add(999*time.Millisecond))
