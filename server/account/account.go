@@ -1,4 +1,4 @@
-// Package account knows who may call: the key pairs, and the account behind each.
+// Package account knows who may call: the key pairs, and the account of each.
 package account
 
 import (
@@ -26,9 +26,10 @@ const (
 	Verify Mode = "verify"
 	// Any also lets in an unknown SecretId, whose signature can't be verified
 	// but must be well formed and fresh, and gives it an account of its own:
-	// test suites that run in parallel isolate themselves by their keys.
+	// test suites that run in parallel stay apart if they use different keys.
 	Any Mode = "any"
-	// Off asks for no signature. A SecretId that is named all the same chooses the account.
+	// Off asks for no signature. If a call names a SecretId anyway, that
+	// chooses the account.
 	Off Mode = "off"
 )
 
@@ -36,7 +37,7 @@ const (
 // that names no Uin.
 const DefaultUin uint64 = 100000000001
 
-// Default is the key pair that every emulator knows unless it is given others.
+// Default is the key pair that an emulator knows if it is given no others.
 var Default = Credential{SecretID: "AKIDssmlocal", SecretKey: "ssmlocal", Uin: DefaultUin}
 
 // A Credential is an API key pair of an account.
@@ -48,14 +49,15 @@ type Credential struct {
 	Token     string   `cbor:"5,keyasint,omitempty"` // of temporary keys, "" for permanent ones
 	ExpiresAt int64    `cbor:"6,keyasint,omitempty"` // unix nanoseconds of virtual time, 0 for never
 	Policies  []Policy `cbor:"7,keyasint,omitempty"` // what the caller may do; none for everything
-	// Also are policies that must allow a call besides: those of a session.
+	// Also are further policies that must allow a call: those of a session.
 	Also []Policy `cbor:"8,keyasint,omitempty"`
 	Role string   `cbor:"9,keyasint,omitempty"`  // whose temporary keys they are, "" for none
 	Name string   `cbor:"10,keyasint,omitempty"` // of the role's session, or of a federated user
 	// From is the SecretId that asked for the keys of a federated user, who may
 	// do no more than it may.
 	From string `cbor:"11,keyasint,omitempty"`
-	// Orphan is set where the role, or the key that asked for these keys, is no more.
+	// Orphan is set if the role, or the key that asked for these keys, no
+	// longer exists.
 	Orphan bool `cbor:"-"`
 }
 
@@ -64,23 +66,24 @@ type Role struct {
 	Uin      uint64   `cbor:"1,keyasint"` // the account
 	Name     string   `cbor:"2,keyasint"`
 	Policies []Policy `cbor:"3,keyasint,omitempty"` // what it may do; none for everything
-	// Bound roles are those of the machine on which the program runs, as the
-	// instance metadata tells.
+	// Bound roles are those of the machine on which the program runs; the
+	// instance metadata lists them.
 	Bound bool `cbor:"4,keyasint,omitempty"`
-	// Seconds is how long the keys live that the metadata hands out, 0 for the usual two hours.
+	// Seconds is how long the keys from the metadata live, 0 for the usual two
+	// hours.
 	Seconds uint64 `cbor:"5,keyasint,omitempty"`
 }
 
-// ParseCredential reads ID:KEY or ID:KEY:UIN. A key may have colons: what is behind the
-// last one is a Uin if it is nothing but digits. The error never quotes any part of what
-// may be a key.
+// ParseCredential reads ID:KEY or ID:KEY:UIN. A key may have colons: what
+// follows the last one is a Uin if it consists only of digits. The error never
+// quotes any part of what may be a key.
 func ParseCredential(s string) (Credential, error) {
 	id, key, _ := strings.Cut(s, ":")
 	c := Credential{SecretID: id, SecretKey: key, Uin: DefaultUin}
 	if at := strings.LastIndexByte(key, ':'); at >= 0 && isDigits(key[at+1:]) {
 		uin, err := strconv.ParseUint(key[at+1:], 10, 53)
 		if err != nil || uin == 0 {
-			return Credential{}, fmt.Errorf("the Uin behind the last colon is out of range, it must be a number such as %d", DefaultUin)
+			return Credential{}, fmt.Errorf("the Uin after the last colon is out of range, it must be a number such as %d", DefaultUin)
 		}
 		c.SecretKey, c.Uin = key[:at], uin
 	}
@@ -96,8 +99,8 @@ func ParseCredential(s string) (Credential, error) {
 // maxID is the length of a SecretId, far above that of the vendor's.
 const maxID = 256
 
-// unsuitable reports whether a character can't stand in a SecretId: it would end it in an
-// Authorization header.
+// unsuitable reports whether a character can't be in a SecretId: it would end
+// the SecretId in an Authorization header.
 func unsuitable(c rune) bool {
 	return unicode.IsSpace(c) || unicode.IsControl(c) || strings.ContainsRune(",/=", c)
 }
@@ -112,7 +115,7 @@ type Caller struct {
 	Known bool // the SecretKey is known, so the signature can be verified
 }
 
-// Expired reports whether temporary keys have come to their end.
+// Expired reports whether temporary keys have expired.
 func (c *Credential) Expired(now time.Time) bool {
 	return c.Orphan || c.ExpiresAt != 0 && now.UnixNano() >= c.ExpiresAt
 }
@@ -141,7 +144,7 @@ func NewDirectory(mode Mode, credentials []Credential) (*Directory, error) {
 	return d, err
 }
 
-// A TwiceError is about two credentials with one SecretId.
+// A TwiceError says that two credentials have the same SecretId.
 type TwiceError struct{ SecretID string }
 
 // Error names the SecretId.
@@ -149,9 +152,10 @@ func (e *TwiceError) Error() string {
 	return fmt.Sprintf("the SecretId %s is given twice; give each credential once", e.SecretID)
 }
 
-// With returns who is known if the state has these credentials: they, and the
-// directory's own; Default too, unless there are own ones or its account has
-// some. Two credentials with one SecretId are an error.
+// With returns the credentials that are known if the state has the given ones:
+// these and the directory's own. Default is known, too, unless the directory
+// has own ones or the state has some for Default's account. Two credentials
+// with one SecretId are an error.
 func (d *Directory) With(credentials []Credential) (map[string]Credential, error) {
 	all := append(d.own[:len(d.own):len(d.own)], credentials...)
 	defaults := func(c Credential) bool { return c.Uin == DefaultUin || c.SecretID == Default.SecretID }
@@ -225,8 +229,8 @@ func (d *Directory) Known(secretID string) (Credential, bool) {
 // KnownIDs lists the known SecretIds.
 func (d *Directory) KnownIDs() string { return strings.Join(slices.Sorted(maps.Keys(d.known)), ", ") }
 
-// OtherKeys returns the secret keys of all credentials but one, by SecretId, or of so many
-// of them.
+// OtherKeys returns the secret keys of all credentials but one, by SecretId,
+// but no more than most.
 func (d *Directory) OtherKeys(but string, most int) map[string]string {
 	keys := map[string]string{}
 	for id, c := range d.known {

@@ -54,10 +54,11 @@ func (w *Words) UnmarshalYAML(unmarshal func(any) error) error {
 // maxWords bounds the lists of a statement, far above what CAM takes.
 const maxWords = 1000
 
-// Check refuses what is no policy, none that can be enforced, or one for
-// actions that are not among the operations, such as ssm:GetSecretValue, of a
-// service that has some there, or for what no call can be about. regions are
-// those with Secrets Manager. The error begins with the field.
+// Check refuses a policy that is malformed, that can't be enforced, or that
+// names an action or a resource which no call can have. operations are the
+// actions that exist here, such as ssm:GetSecretValue; actions of services
+// without any operations are not checked against them. regions are those with
+// Secrets Manager. The error begins with the field.
 func (p *Policy) Check(operations, regions []string) error {
 	if p.Version != "2.0" && p.Version != "3.0" {
 		return fmt.Errorf("version: it is %q, it must be \"2.0\" or \"3.0\"", p.Version)
@@ -93,9 +94,10 @@ func (p *Policy) Check(operations, regions []string) error {
 // serviceName is how services are written in policies.
 var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
-// checkAction refuses an action that no call can be: of a service that has operations here,
-// one that is none of them; of another one, what is not written as an action. CAM itself
-// takes such a statement, which then has no effect.
+// checkAction refuses an action that no call can have. For a service with
+// operations here, it must be one of them. For any other service, it only has
+// to be written as an action. CAM itself takes such a statement, which then has
+// no effect.
 func checkAction(pattern string, operations []string) error {
 	plain := strings.TrimPrefix(pattern, "name/") // an old way to write it
 	service, operation, _ := strings.Cut(plain, ":")
@@ -122,8 +124,8 @@ func checkAction(pattern string, operations []string) error {
 
 const resourceForm = "qcs::ssm:<region>:uin/<uin>:secret/creatorUin/<uin>/<name>"
 
-// checkResource refuses a resource that no call can be about. Two mistakes that public
-// policies make get a hint of their own.
+// checkResource refuses a resource that no call can be about. Two mistakes that
+// occur in public policies get a hint of their own.
 func checkResource(pattern string, regions []string) error {
 	parts := strings.SplitN(pattern, ":", 6)
 	if pattern == "*" {
@@ -160,7 +162,7 @@ var (
 
 const secretStart = "secret/creatorUin/"
 
-// checkSecretPattern refuses what can be no secret.
+// checkSecretPattern refuses a pattern that no secret can match.
 func checkSecretPattern(pattern, resource string) error {
 	before, _, starred := strings.Cut(resource, "*")
 	rest, long := strings.CutPrefix(before, secretStart)
@@ -176,8 +178,8 @@ func checkSecretPattern(pattern, resource string) error {
 
 // May reports whether a caller may do an operation, such as ssm:GetSecretValue,
 // with a resource; "*" is the resource of operations that CAM knows only as
-// such. Who has no policies may do everything; else a statement must allow it
-// and none deny it.
+// such. A caller without policies may do everything; otherwise a statement must
+// allow it and none may deny it.
 func (c *Caller) May(operation, resource string) bool {
 	return allow(c.Policies, operation, resource, c.Uin) && allow(c.Also, operation, resource, c.Uin)
 }
@@ -216,7 +218,8 @@ func allow(policies []Policy, operation, resource string, uin uint64) bool {
 func (s *Statement) covers(operation, resource string, uin uint64) bool {
 	action := func(pattern string) bool {
 		pattern = strings.TrimPrefix(pattern, "name/") // an old way to write it
-		// Who is denied everything with a secret is denied to tag it.
+		// A caller that is denied everything with a secret may not tag it
+		// either.
 		all := s.Effect == "deny" && pattern == "ssm:*" && strings.HasPrefix(operation, "tag:") && strings.HasPrefix(resource, "qcs::ssm:")
 		return all || glob(pattern, operation)
 	}

@@ -58,7 +58,7 @@ func TestMay(t *testing.T) {
 	}
 }
 
-// TestStatementWithoutEffectIsRefused holds statements to what a call can be.
+// TestStatementWithoutEffectIsRefused checks statements that no call can match.
 func TestStatementWithoutEffectIsRefused(t *testing.T) {
 	operations, regions := []string{"ssm:GetSecretValue", "ssm:ListSecrets", "sts:AssumeRole", "tag:GetResources"}, []string{"ap-guangzhou"}
 	const db = "qcs::ssm:ap-guangzhou:uin/1:secret/creatorUin/1/db"

@@ -1,6 +1,6 @@
 // Package apierr is the closed set of errors that a client of the emulator can
 // get: every code, and every text that goes with it, in English and in Chinese.
-// An error is made where it is found out, as one of these kinds with its
+// An error is made where the mistake is found, as one of these kinds with its
 // details; one place, package tc3, writes it to the wire in the caller's
 // language.
 //
@@ -8,7 +8,7 @@
 // 3.0 where these are public, marked V for seen in a real answer and D for the
 // vendor's error dictionary; S marks a suggestion where the text is unknown.
 // The texts of Secrets Manager's own errors (ssm.go) are not public: they begin
-// with the vendor's meaning of the code (meanings.go), and go on in this
+// with the vendor's meaning of the code (meanings.go), and continue in this
 // emulator's words.
 package apierr
 

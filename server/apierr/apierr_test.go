@@ -10,8 +10,8 @@ import (
 
 var verb = regexp.MustCompile(`%[a-z]`)
 
-// TestKinds holds every kind to the form: texts in both languages with the same
-// details, no kind twice.
+// TestKinds checks the form of every kind: texts in both languages with the
+// same details, and no kind twice.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	code := regexp.MustCompile(`^[A-Z][A-Za-z0-9]+(\.[A-Z][A-Za-z]+)?$`)
@@ -50,7 +50,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestProvoked asks for every code alone: its text names no case that did not happen.
+// TestProvoked makes an error of every code alone: its text names no case that
+// did not happen.
 func TestProvoked(t *testing.T) {
 	for _, code := range Codes() {
 		e, ok := Provoked(code)
@@ -75,8 +76,8 @@ func TestProvoked(t *testing.T) {
 }
 
 // TestMessagesBeginWithTheMeaning looks at each code whose meaning is public:
-// whatever refuses with it says that first, in both languages, and then what is
-// the matter.
+// every refusal with it begins with that meaning, in both languages, and then
+// says what is wrong.
 func TestMessagesBeginWithTheMeaning(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range Kinds() {

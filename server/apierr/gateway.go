@@ -1,6 +1,7 @@
 package apierr
 
-// What the gateway refuses before a product sees the call, in the order in which it looks.
+// What the gateway refuses before a product sees the call, in the order of its
+// checks.
 
 // The request itself.
 var (
@@ -84,7 +85,7 @@ var (
 	Unauthorized = kind("UnauthorizedOperation", 3, // V for another product; the Chinese gateway sends it in English too
 		"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n",
 		"[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n")
-	GatewayUnauthorized = kind("AuthFailure.UnauthorizedOperation", 3, // V, but for the end, which is cut off where it was seen
+	GatewayUnauthorized = kind("AuthFailure.UnauthorizedOperation", 3, // V, except the end, which is cut off in the source
 		"You are not authorized to perform this operation. Check your CAM policies, and ensure that you are using the correct access keys. [[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n]",
 		"操作未授权，请检查CAM策略。[[request id:%s]you are not authorized to perform operation (%s)\nresource (%s) has no permission\n]")
 )

@@ -56,9 +56,9 @@ func general(code, en, zh string) *Kind {
 	return k
 }
 
-// Provoked returns an error that has a code and nothing else to go by: with the
-// code's general text, or, where the code has one case only, with that case's.
-// ok is false for a code that is not known.
+// Provoked returns an error for a code without any details. Its text is the
+// code's general one or, if the code has only one case, that of the case. ok is
+// false for a code that is not known.
 func Provoked(code string) (e *Error, ok bool) {
 	var found *Kind
 	for _, k := range all {
@@ -72,7 +72,8 @@ func Provoked(code string) (e *Error, ok bool) {
 	return found.With(), true
 }
 
-// Custom returns an error whose code and text, the same in both languages, somebody else chose.
+// Custom returns an error with a code and a text that somebody else chose. The
+// text is the same in both languages.
 func Custom(code, text string) *Error {
 	return (&Kind{Code: code, en: text, zh: text}).With()
 }

@@ -37,8 +37,7 @@ var meanings = map[string]meaning{
 }
 
 // refused declares a kind of Secrets Manager's own. On the wire its texts begin
-// with the vendor's meaning of the code; what is said behind it is this
-// emulator's.
+// with the vendor's meaning of the code; the rest is this emulator's.
 func refused(code string, details int, en, zh string) *Kind {
 	k := kind(code, details, en, zh)
 	k.meaning = meanings[code]

@@ -3,7 +3,7 @@ package apierr
 // What Secrets Manager itself refuses. Codes: the vendor's list for each
 // action; texts: this emulator's own.
 
-// The secret or its version is not there, or there already.
+// The secret or its version does not exist, or exists already.
 var (
 	SecretNotFound = refused("ResourceNotFound", 1,
 		"The secret `%s` does not exist in this region.",
@@ -19,7 +19,7 @@ var (
 		"版本 `%s` 在凭据 `%s` 中已存在。")
 )
 
-// ServiceEnabled refuses to buy what the account has.
+// ServiceEnabled refuses to buy the service for an account that has it.
 var ServiceEnabled = refused("ResourceInUse.ServiceAlreadyEnabled", 0,
 	"The service is enabled for this account already.",
 	"该账号无需重复开通。")
@@ -43,7 +43,7 @@ var (
 		"凭据 `%s` 当前状态为 %s，禁止轮换。")
 )
 
-// A task has it, or there is no such task.
+// A task is still running, or there is no such task.
 var (
 	TaskIsRunning = refused("FailedOperation", 2,
 		"The task %d of the secret `%s` is still running.",

@@ -27,7 +27,7 @@ func (b *builder) credential(path string, c Credential, e *ssm.AccountSnapshot) 
 	}
 	b.policies(path, c.Policies)
 	if slices.ContainsFunc(b.state.Credentials, func(old account.Credential) bool { return reflect.DeepEqual(old, out) }) {
-		return // the built-in seeds, say, have the default pair each
+		return // for example, every built-in seed has the default pair
 	}
 	b.free(path+".secretId", "the SecretId", c.SecretID, b.rules.IDTaken)
 	if at := b.at(path + ".user"); c.User != 0 {
@@ -50,8 +50,8 @@ func (b *builder) policies(path string, policies []account.Policy) {
 
 var roleName = regexp.MustCompile(`^[\w+=,.@-]+$`)
 
-// How long keys of a role can live, in seconds: no shorter than Node's SDK
-// bears (see the metadata), no longer than 1312/48197 has.
+// How long keys of a role can live, in seconds: at least what Node's SDK needs
+// (see the metadata), at most what 1312/48197 allows.
 const (
 	shortestKeys = 60
 	longestKeys  = 43200

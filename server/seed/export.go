@@ -17,10 +17,11 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// A Writer writes a state as documents that make it again: sorted, and without what
-// goes without saying, so that two states differ in few lines. Times are absolute. A
-// small state is one document; no document has many more than perDocument secrets or
-// rules, so that neither who writes nor who reads has all of it in memory.
+// A Writer writes a state as documents from which the state can be built again.
+// They are sorted and leave out defaults, so that two states differ in few
+// lines. Times are absolute. A small state is one document. No document has
+// many more than perDocument secrets or rules, so that neither the writer nor a
+// reader has the whole state in memory.
 type Writer struct {
 	out     io.Writer
 	written int // documents
@@ -34,8 +35,8 @@ type Writer struct {
 // perDocument is how many secrets and rules a document has at most.
 const perDocument = 2000
 
-// NewWriter begins a state: with what there is besides accounts, and with the keys and
-// roles of these, which can be in any order.
+// NewWriter begins a state with everything besides the accounts, and with the
+// keys and roles of the accounts, which can be in any order.
 func NewWriter(out io.Writer, c clock.State, credentials []account.Credential, roles []account.Role, faults []fault.Rule) *Writer {
 	w := &Writer{out: out, file: File{Clock: describeClock(c)}, faults: faults, rest: map[uint64]*Account{}}
 	of := func(uin uint64) *Account {
@@ -70,7 +71,8 @@ func (w *Writer) Account(a *ssm.AccountSnapshot) error {
 	return nil
 }
 
-// restBefore begins the accounts before one that have nothing but keys and roles.
+// restBefore writes those accounts before the given one that have nothing but
+// keys and roles.
 func (w *Writer) restBefore(uin uint64) {
 	for _, other := range slices.Sorted(maps.Keys(w.rest)) {
 		if other < uin {
@@ -143,7 +145,7 @@ func describeClock(c clock.State) *Clock {
 	return nil
 }
 
-// moment writes a time in nanoseconds, "" for none.
+// moment writes a time that is given in nanoseconds, "" for none.
 func moment(nanoseconds int64) string {
 	if nanoseconds == 0 {
 		return ""

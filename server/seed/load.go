@@ -26,8 +26,8 @@ import (
 	"ssmlocal/server/fault"
 )
 
-// A Source is a file that a state is built of. It is read document by document each
-// time a state is built: it may be large, and may have changed.
+// A Source is a file that a state is built from. It is read document by
+// document each time a state is built: it may be large, and may have changed.
 type Source struct {
 	Name string // as the user knows it
 
@@ -35,7 +35,7 @@ type Source struct {
 	bytes func() (io.ReadCloser, error)
 }
 
-// A Document is one document of a file, with where its parts stand.
+// A Document is one document of a file, with the positions of its parts.
 type Document struct {
 	Name string // of the file
 	File File
@@ -44,8 +44,8 @@ type Document struct {
 	before int // how many lines of the file come before it
 }
 
-// A PositionError is an error in a file: where it stands, what it is. It never quotes a
-// value that may be a secret.
+// A PositionError is an error in a file: where it is, and what it is. It never
+// quotes a value that may be a secret.
 type PositionError struct {
 	Source string
 	Line   int
@@ -138,7 +138,7 @@ func (s *Source) open() (*file, error) {
 	return &file{Closer: r, name: s.Name, split: &splitter{r: bufio.NewReaderSize(r, 64<<10)}}, nil
 }
 
-// next returns the next document, nil behind the last one.
+// next returns the next document, nil after the last one.
 func (f *file) next() (*Document, error) {
 	text, before, err := f.split.next()
 	if err != nil {
@@ -150,8 +150,9 @@ func (f *file) next() (*Document, error) {
 	return parse(f.name, text, before)
 }
 
-// Parse reads one document, YAML or JSON. A field that is not known, or that is given
-// twice, is a mistake; what a merge (<<: *other) brings may be given anew.
+// Parse reads one document, YAML or JSON. A field that is not known, or that is
+// given twice, is a mistake; a field that a merge (<<: *other) brings may be
+// given again.
 func Parse(name string, text []byte) (*Document, error) { return parse(name, text, 0) }
 
 func parse(name string, text []byte, before int) (*Document, error) {
@@ -174,7 +175,7 @@ func parse(name string, text []byte, before int) (*Document, error) {
 		n.Value = restore(n.Value)
 	}
 	if path, line := nothing(&d.tree, ""); line > 0 {
-		return nil, d.wrong(line, path, "there is nothing in this place of the list; remove the - or the comma")
+		return nil, d.wrong(line, path, "there is nothing in this place of the list; write an item, or remove the - or the comma")
 	}
 	if err := d.tree.Load(&d.File, yaml.WithKnownFields()); err != nil {
 		return nil, d.mistakeOf(text, err)
@@ -228,7 +229,7 @@ func notUTF8(v reflect.Value, path string) string {
 	return ""
 }
 
-// isComment reports whether a text says nothing.
+// isComment reports whether a text has only comments and blank lines.
 func isComment(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
@@ -238,7 +239,8 @@ func isComment(text []byte) bool {
 	return true
 }
 
-// nothing finds an item of a list that is null: what follows it would be counted wrong.
+// nothing finds an item of a list that is null: the items after it would be
+// counted wrong.
 func nothing(n *yaml.Node, path string) (string, int) {
 	for i, c := range n.Content {
 		at := step(n, i, path)
@@ -266,7 +268,7 @@ func step(n *yaml.Node, i int, path string) string {
 	return path
 }
 
-// isValue reports whether a field holds what must not be told.
+// isValue reports whether a field holds a value that must not be shown.
 func isValue(path string) bool {
 	return slices.Contains([]string{"secretString", "secretBinary", "secretKey", "privateKey", "token"}, path[strings.LastIndexByte(path, '.')+1:])
 }
@@ -277,7 +279,8 @@ var (
 	quoted       = regexp.MustCompile("`[^`]*`?|\"[^\"]*\"?|'[^']*'?")
 )
 
-// mistakeOf says where the library found a mistake, in other words: its own can quote the file, values and all.
+// mistakeOf says where the library found a mistake, in our own words, because
+// the library's can quote the file, including its values.
 func (d *Document) mistakeOf(text []byte, err error) error {
 	m := &PositionError{Source: d.Name, Why: "this is not YAML"}
 	defer func() {
@@ -307,7 +310,7 @@ func (d *Document) mistakeOf(text []byte, err error) error {
 	return m
 }
 
-// misconstrued is about what is YAML and no seed.
+// misconstrued explains what is wrong with a text that is YAML but not a seed.
 func (d *Document) misconstrued(m *PositionError, at *yaml.LoadError) {
 	unknown := unknownField.FindStringSubmatch(at.Message)
 	path, node := find(&d.tree, at.Mark.Line, at.Mark.Column, "", unknown == nil)
@@ -342,7 +345,8 @@ func untrue(tree *yaml.Node) int {
 	return 0
 }
 
-// behindValue reports whether the field at a place comes behind a value that must not be told, on the same line and not in quotes.
+// behindValue reports whether the field at a place comes after a value that
+// must not be shown, on the same line and not in quotes.
 func (d *Document) behindValue(at yaml.Mark) bool {
 	for n := range nodes(&d.tree) {
 		for i := 2; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
@@ -372,7 +376,7 @@ func visit(n *yaml.Node, yield func(*yaml.Node) bool) bool {
 	return true
 }
 
-// unquoted leaves of what a message quotes the punctuation of YAML alone.
+// unquoted keeps only the punctuation of YAML of what a message quotes.
 func unquoted(text string) string {
 	if len(text) == 3 && strings.Contains(",[]{}:?-!", text[1:2]) {
 		return text
@@ -383,7 +387,8 @@ func unquoted(text string) string {
 // lineAt is the line of a byte, from 1 on.
 func lineAt(text []byte, at int) int { return 1 + bytes.Count(text[:at], []byte("\n")) }
 
-// firstOdd is where the first character stands that a YAML text can't have.
+// firstOdd returns the position of the first character that a YAML text can't
+// have.
 func firstOdd(text []byte) int {
 	for at, c := range string(text) {
 		_, size := utf8.DecodeRune(text[at:])
@@ -394,8 +399,9 @@ func firstOdd(text []byte) int {
 	return 0
 }
 
-// find returns the path of the node that stands at a place, and, for a key, its value. A block mapping begins where its first key
-// does: outer tells which of them is meant.
+// find returns the path of the node at a place, and, for a key, its value. A
+// block mapping begins where its first key does: outer says which of the two is
+// meant.
 func find(n *yaml.Node, line, column int, path string, outer bool) (string, *yaml.Node) {
 	stands := func(n *yaml.Node) bool { return n.Line == line && n.Column == column }
 	for i, c := range n.Content {
@@ -454,7 +460,8 @@ func kindOf(name string) string {
 	return "a mapping of fields to values"
 }
 
-// mistake is one at a path such as accounts[0].secrets[2].createTime.
+// mistake returns a mistake at a path such as
+// accounts[0].secrets[2].createTime.
 func (d *Document) mistake(path string, err error) error {
 	return &PositionError{Source: d.Name, Line: d.line(path), Field: path, Why: err.Error()}
 }
@@ -467,7 +474,7 @@ func (d *Document) line(path string) int {
 	return 0
 }
 
-// has reports whether something is written at a path, if only nothing.
+// has reports whether something is written at a path, even if that is empty.
 func (d *Document) has(path string) bool {
 	_, found := d.follow(path)
 	return found

@@ -16,8 +16,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// A State is what files say, together, at a moment, without the secrets, which a
-// Builder hands on one by one.
+// A State is what files together say at a moment, without the secrets, which
+// Build hands on one by one.
 type State struct {
 	Now         time.Time // virtual
 	Clock       clock.State
@@ -28,7 +28,7 @@ type State struct {
 	Counts      Counts
 }
 
-// Counts says how much a state has.
+// Counts says how much a state contains.
 type Counts struct {
 	Accounts    int `json:"accounts"`
 	Secrets     int `json:"secrets"`
@@ -36,7 +36,7 @@ type Counts struct {
 	Faults      int `json:"faults"`
 }
 
-// Rules are what a State is held to besides the model.
+// Rules are what a State must obey besides the model.
 type Rules struct {
 	Wall        time.Time
 	Uin         uint64      // not 0: the state is of that account alone, and the clock stays as it is
@@ -44,15 +44,16 @@ type Rules struct {
 	SecretLimit uint64      // of accounts that have none of their own
 	Faults      fault.Known
 	Operations  []string // that policies may name, such as ssm:GetSecretValue
-	// IDTaken reports whether a SecretId is somebody else's already: another account's,
-	// or the configuration's. FaultTaken is the same for ids of faults.
+	// IDTaken reports whether a SecretId already belongs to somebody else: to
+	// another account, or to the configuration. FaultTaken is the same for ids
+	// of faults.
 	IDTaken, FaultTaken func(id string) (bool, error)
 }
 
-// Build makes a state of files, document by document. Each secret is handed on as soon
-// as it is read: what nobody chose is still missing in it, and it counts only if Build
-// returns no error. The error is a *PositionError if a file is wrong, and else what
-// handOn or ctx said.
+// Build makes a state from files, document by document. It hands each secret on
+// as soon as it is read. Values that no file gives are still missing in it, and
+// it counts only if Build returns no error. The error is a *PositionError if a
+// file is wrong, else that of handOn or ctx.
 func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time.Time, uin uint64, s *ssm.SecretSnapshot) error) (*State, error) {
 	b := &builder{
 		rules: r, handOn: handOn, state: &State{Clock: r.Clock}, accounts: map[uint64]*ssm.AccountSnapshot{},
@@ -61,7 +62,7 @@ func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time
 	if r.Uin == 0 {
 		b.state.Clock = clock.State{}
 	}
-	// The clock stands in the first document of a file: relative times of all files
+	// The clock is in the first document of a file: relative times of all files
 	// depend on it.
 	var files []*file
 	for _, s := range sources {
@@ -130,7 +131,7 @@ type builder struct {
 	doc      *Document
 	only     uint64 // not 0: the account that counts
 	accounts map[uint64]*ssm.AccountSnapshot
-	taken    map[string]bool // names that stand once
+	taken    map[string]bool // names that may be given only once
 	quotas   map[string]*quota
 	keys     map[string]int // access keys by account and user
 	later    []func()
@@ -138,7 +139,8 @@ type builder struct {
 	err      error
 }
 
-// position is where something stands. It outlives its document.
+// position is the place of something in a file. It is valid after its document
+// is gone.
 type position struct {
 	source string
 	line   int
@@ -158,7 +160,8 @@ type quota struct {
 	last position // of the first one beyond the limit that was known then, else of the last
 }
 
-// quota holds an account to how many secrets and access keys it may have.
+// quota checks that an account has no more secrets and access keys than it may
+// have.
 func (b *builder) quota(path string, a *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
 	key := fmt.Sprint(a.Uin, " ", h.Region)
 	limit := func() uint64 { return cmp.Or(a.Data.SecretLimit, b.rules.SecretLimit) } // another document may set it
@@ -235,7 +238,8 @@ func (b *builder) once(path, what, name string) {
 	b.taken[key] = true
 }
 
-// free notes a mistake if an id is given a second time, or is somebody else's.
+// free notes a mistake if an id is given a second time, or belongs to somebody
+// else.
 func (b *builder) free(path, what, id string, taken func(string) (bool, error)) {
 	b.once(path, what+" "+id, "")
 	is, err := taken(id)
@@ -243,7 +247,7 @@ func (b *builder) free(path, what, id string, taken func(string) (bool, error)) 
 	b.want(!is, path, "%s %s is taken, by another account or by the configuration; choose another", what, id)
 }
 
-// largestFlowID leaves room for those that are drawn behind it.
+// largestFlowID leaves room for FlowIDs that are drawn after it.
 const largestFlowID = 1 << 52
 
 // LargestUin is the largest number of an account: the API's numbers are read as
@@ -287,7 +291,8 @@ func (b *builder) account(path string, a *Account) error {
 	return b.err
 }
 
-// data reads what there is to know of an account; of two files, the later decides.
+// data reads the data of an account; if two files give it, the later one
+// decides.
 func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 	if a.Service != "" {
 		var err error
@@ -379,7 +384,8 @@ func (b *builder) faults(rules []fault.Rule) {
 	}
 }
 
-// flow holds a secret that says that a task runs to that task, once all are read.
+// flow checks that the task which a secret names is really running, once all
+// tasks are read.
 func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
 	flowID, region, name, creation, at := h.Secret.FlowID, h.Region, h.Secret.Name, h.Secret.Creation, b.at(path+".flowId")
 	b.afterwards(func() {

@@ -21,8 +21,8 @@ import (
 
 const schemaFile = "../../fixtures/seed.schema.json"
 
-// TestSchemaLists keeps the schema's actions and regions those that there are;
-// -update writes them.
+// TestSchemaLists compares the schema's actions and regions with those that
+// exist; -update writes them.
 func TestSchemaLists(t *testing.T) {
 	text, err := os.ReadFile(schemaFile)
 	if err != nil {
@@ -101,9 +101,8 @@ func TestSchemaFields(t *testing.T) {
 }
 
 // TestSchemaAgrees gives the same documents to the schema and to the loader:
-// built-in seeds, which both take, and mistakes of form, which both refuse.
-// What only the model knows, such as two secrets of one name, no schema can
-// tell.
+// built-in seeds, which both take, and mistakes of form, which both refuse. No
+// schema can find what only the model knows, such as two secrets with one name.
 func TestSchemaAgrees(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile(schemaFile)
 	if err != nil {

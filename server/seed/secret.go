@@ -14,7 +14,7 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// Secrets, held to the rules of their type.
+// Secrets, checked against the rules of their type.
 
 func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.SecretSnapshot {
 	if !b.want(s.SecretType <= uint64(ssm.Redis), path+".secretType", "it must be 0 to 4") {
@@ -61,7 +61,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.Se
 	return h
 }
 
-// fields refuses what the type of a secret doesn't have.
+// fields refuses fields that the type of a secret doesn't have.
 func (b *builder) fields(path string, s *Secret, t ssm.Type) {
 	for _, f := range []struct {
 		name  string
@@ -186,7 +186,7 @@ func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot) {
 	if _, err := ssm.ParseTime("RotationBeginTime", x.Rotation.Begin); err != nil && (x.Rotation.Begin != "" || x.Rotation.Enabled) {
 		begin := b.time(path+".rotationBeginTime", s.RotationBeginTime, time.Unix(0, x.CreatedAt))
 		_, err := time.Parse(time.RFC3339, s.RotationBeginTime)
-		b.want(err != nil || begin.Nanosecond() == 0, path+".rotationBeginTime", "it is told to the second; leave the fraction out")
+		b.want(err != nil || begin.Nanosecond() == 0, path+".rotationBeginTime", "it is a time in whole seconds; leave the fraction out")
 		x.Rotation.Begin = ssm.FormatTime(begin.UnixNano())
 	}
 	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x)

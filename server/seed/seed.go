@@ -1,8 +1,8 @@
 // Package seed is the one format in which a whole state is written down: seeds
 // that a server starts with, snapshots that it exports, and what it imports. A
-// File is read with the position of every mistake; a State is what files say at
-// a moment, held to the rules of the model, so that nothing can be seeded that
-// a client could not have made.
+// File is read with the position of every mistake. A State is what files say at
+// a moment. It is checked against the rules of the model, so that a seed can't
+// make anything that a client could not have made.
 //
 // The format is described for editors by fixtures/seed.schema.json.
 package seed
@@ -33,7 +33,7 @@ type Clock struct {
 	Frozen bool   `yaml:"frozen,omitempty"`
 }
 
-// An Account is all there is to one account.
+// An Account is everything about one account.
 type Account struct {
 	Uin         uint64            `yaml:"uin"`
 	Service     string            `yaml:"service,omitempty"` // normal, none, arrears or released
@@ -65,8 +65,9 @@ type User struct {
 type Role struct {
 	RoleName string           `yaml:"roleName"`
 	Policies []account.Policy `yaml:"policies,omitempty"`
-	Bound    bool             `yaml:"bound,omitempty"` // to the instance, as its metadata tells
-	// DurationSeconds is how long the keys live that the metadata hands out; 7200 if absent.
+	Bound    bool             `yaml:"bound,omitempty"` // to the instance, whose metadata lists it
+	// DurationSeconds is how long the keys from the metadata live; 7200 if
+	// absent.
 	DurationSeconds uint64 `yaml:"durationSeconds,omitempty"`
 }
 
@@ -169,7 +170,7 @@ type AccessKey struct {
 	SecretKey string `yaml:"secretKey"`
 }
 
-// A Task is what DescribeAsyncRequestInfo tells of.
+// A Task is what DescribeAsyncRequestInfo reports on.
 type Task struct {
 	FlowID     int64  `yaml:"flowId"`
 	Kind       string `yaml:"kind"`             // creation, rotation or deletion
@@ -182,7 +183,8 @@ type Task struct {
 	Fails      bool   `yaml:"fails,omitempty"`
 }
 
-// Of returns what files have of one account, and of faults for it alone.
+// Of returns what files say about one account, and the faults for that account
+// alone.
 func Of(uin uint64, sources []*Source) (own []*Source) {
 	for _, s := range sources {
 		part := *s

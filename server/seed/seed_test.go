@@ -64,7 +64,8 @@ func indent(text, by string) string {
 
 const product = "secretType: 1\nproductName: Mysql\nresourceId: cdb-1\n"
 
-// TestMistakes holds each mistake to the line, the field and the reason that it is told with.
+// TestMistakes checks the line, the field and the reason with which each
+// mistake is reported.
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		// YAML itself, and what the fields are.
@@ -362,7 +363,7 @@ func fillTexts(v reflect.Value, text string) {
 	}
 }
 
-// TestJSONTexts reads documents in JSON with what YAML takes for something else.
+// TestJSONTexts reads documents in JSON with texts that YAML reads differently.
 func TestJSONTexts(t *testing.T) {
 	for text, want := range map[string]string{
 		`"\ud83d\ude00"`: "😀", `"a\/b"`: "a/b", "\"\u0085\"": "\u0085", "\"a\u2028b\"": "a\u2028b", `"\\ud83d"`: `\ud83d`, "\"x\ufeffy\"": "x\ufeffy",
@@ -395,7 +396,8 @@ func TestRawLineEnds(t *testing.T) {
 	}
 }
 
-// TestNotUTF8IsRefused gives bytes where a text belongs: the mistake names the field.
+// TestNotUTF8IsRefused writes bytes in place of a text: the mistake names the
+// field.
 func TestNotUTF8IsRefused(t *testing.T) {
 	for _, c := range []struct{ text, field string }{
 		{secret1("secretString: !!binary /w=="), "accounts[0].secrets[0].secretString"},
@@ -465,7 +467,8 @@ func TestDocumentsAreFound(t *testing.T) {
 	}
 }
 
-// FuzzParse reads anything: it is a state or a mistake told in one line, and nothing panics.
+// FuzzParse reads anything: it is a state or a mistake reported in one line,
+// and nothing panics.
 func FuzzParse(f *testing.F) {
 	for _, name := range fixtures.Seeds() {
 		text, _ := fixtures.Seed(name)

@@ -24,8 +24,8 @@ type splitter struct {
 	begun bool   // a document was returned
 }
 
-// next returns a document and how many lines come before it; no document at the end. A
-// file without any has one that is empty.
+// next returns a document and how many lines come before it; no document at the
+// end. A file without any documents has one empty document.
 func (s *splitter) next() (text []byte, before int, err error) {
 	text, before = s.held, s.lines-bytes.Count(s.held, []byte("\n"))
 	s.held = nil
@@ -105,12 +105,13 @@ func isPreamble(text []byte) bool {
 	return true
 }
 
-// odd is what JSON allows in a text and YAML takes for something else, or not at all;
-// any other escape too, so that the one in \\ud83d is found first.
+// odd matches what JSON allows in a text and YAML reads differently or not at
+// all. It also matches any other escape, so that the one in \\ud83d is found
+// first.
 var odd = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.|[\x{85}\x{2028}\x{2029}\x{FEFF}\x{FFFE}\x{FFFF}]`)
 
-// fromJSON makes of a document in JSON the YAML that says the same, line by line.
-// Anything else it returns as it is.
+// fromJSON turns a document in JSON into YAML with the same meaning, line by
+// line. It returns any other text as it is.
 func fromJSON(text []byte) []byte {
 	begin := 0
 	for line := range bytes.Lines(text) {
@@ -136,14 +137,15 @@ func fromJSON(text []byte) []byte {
 	}))
 }
 
-// lineEnds are characters that YAML 1.1 takes for the end of a line, as the library does,
-// and YAML 1.2 for any others.
+// lineEnds are characters that end a line in YAML 1.1, and for the library, but
+// are like any others in YAML 1.2.
 const lineEnds = "\u0085\u2028\u2029"
 
-// protect puts characters in place of lineEnds that the library leaves alone, and returns how
-// texts get them back. Behind U+2028 and U+2029 a blank is taken for the indentation of the
-// next line, as PyYAML writes it. odd is where such a line end stands that programs read
-// differently, -1 for nowhere: PyYAML does not read U+0085 as it writes it.
+// protect replaces lineEnds by characters that the library leaves alone, and
+// returns a function that puts them back. A blank after U+2028 or U+2029 counts
+// as the indentation of the next line, as PyYAML writes it. odd is the position
+// of a line end that programs read differently, -1 for none: PyYAML does not
+// read U+0085 the way it writes it.
 func protect(text []byte) (protected []byte, restore func(string) string, odd int) {
 	if !bytes.ContainsAny(text, lineEnds) {
 		return text, func(s string) string { return s }, -1

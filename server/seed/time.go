@@ -48,19 +48,19 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// The bounds of all times: what the clock has not reached yet may lie some years behind its
-// end, as the pace of tasks is a year at most.
+// The bounds of all times. A time that the clock has not reached yet may be
+// some years after its end, as the pace of tasks is a year at most.
 var (
 	earliest = time.Date(1970, time.January, 2, 0, 0, 0, 0, time.UTC)
 	latest   = clock.End.AddDate(5, 0, 0)
 )
 
-// past reads a moment that can't lie ahead.
+// past reads a moment that can't be in the future.
 func (b *builder) past(path, text string, otherwise time.Time) time.Time {
 	t := b.time(path, text, otherwise)
 	why := ""
 	if !b.timed && b.rules.Uin == 0 {
-		why = ": a state without a clock is one of wall time"
+		why = ": a state without a clock is at wall time"
 	}
 	b.want(!t.After(b.state.Now), path, "it can't lie ahead of the clock, which is at %s%s", b.state.Now.UTC().Format(time.RFC3339), why)
 	return t
@@ -90,7 +90,7 @@ func (b *builder) clock(c *Clock) {
 	}
 	end := clock.End
 	if c.Offset != "" && !c.Frozen {
-		end = end.AddDate(1, 0, 0) // of a clock that stands still at its end, an export tells the offset
+		end = end.AddDate(1, 0, 0) // an export of a clock that stands still at its end has the offset
 	}
 	b.want(!now.Before(earliest) && !now.After(end), "clock", "it must be set between %s and %s", earliest.Format(time.DateOnly), clock.End.Format(time.DateOnly))
 	b.state.Clock = clock.State{Offset: int64(now.Sub(b.rules.Wall))}

@@ -11,10 +11,11 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// How states are written in YAML: so that every reader, of YAML 1.1 or 1.2, has the
-// same texts back, byte for byte. The library's own choices are not enough for that: it
-// writes U+2028 as it is, which other readers take for a line's end or for none, and
-// plain texts that PyYAML takes for times (2001-12-14 21:59:43 -5) or refuses (=).
+// States are written in YAML so that every reader, of YAML 1.1 or 1.2, gets the
+// same texts back, byte for byte. The library's own choices are not enough for
+// that: it writes U+2028 as it is, which other readers take for a line's end or
+// for none, and plain texts that PyYAML takes for times (2001-12-14 21:59:43
+// -5) or refuses (=).
 
 // tree is the node of a value, by the yaml tags of its fields.
 func tree(v reflect.Value) *yaml.Node {
@@ -81,8 +82,8 @@ func textNode(s string, key bool) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Style: style(s, key)}
 }
 
-// style is plain for what nobody takes for anything else, literal for lines of plain
-// text, and double quotes with escapes for the rest.
+// style returns plain for texts that no reader takes for anything else, literal
+// for lines of plain text, and double quotes with escapes for the rest.
 func style(s string, key bool) yaml.Style {
 	switch {
 	case isPlain(s):
@@ -93,9 +94,9 @@ func style(s string, key bool) yaml.Style {
 	return yaml.DoubleQuotedStyle
 }
 
-// isPlain reports whether a text has only letters, digits and harmless signs, begins
-// with a letter, but not as a float of some readers (e1), and has a letter or a digit
-// behind each blank and colon.
+// isPlain reports whether a text has only letters, digits and harmless signs,
+// begins with a letter, but not as a float of some readers (e1), and has a
+// letter or a digit after each blank and colon.
 func isPlain(s string) bool {
 	last := ' '
 	for i, c := range s {

@@ -8,7 +8,7 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A ServiceState is what an account's purchase of the service has come to, as
+// A ServiceState is the state of an account's purchase of the service, as
 // GetServiceStatus numbers it.
 type ServiceState uint8
 
@@ -60,9 +60,9 @@ func ParseKeyState(text string) (KeyState, error) {
 	return 0, fmt.Errorf("it is %q, it must be good, disabled or foreign", text)
 }
 
-// AccountData is what there is to know of an account besides its secrets. The
-// zero AccountData is a good customer with a prepaid service, whose KMS keys
-// all work and who has no sub-accounts.
+// AccountData is the data of an account besides its secrets. The zero
+// AccountData is a good customer with a prepaid service, whose KMS keys all
+// work and who has no sub-accounts.
 type AccountData struct {
 	Service     ServiceState        `cbor:"1,keyasint,omitempty"`
 	Postpaid    bool                `cbor:"2,keyasint,omitempty"`
@@ -70,9 +70,9 @@ type AccountData struct {
 	KmsKeys     map[string]KeyState `cbor:"4,keyasint,omitempty"`
 	Users       map[uint64]User     `cbor:"5,keyasint,omitempty"` // sub-accounts, by Uin
 	// Isolated has the instances of cloud products on which nothing may be
-	// changed now, so that secrets of theirs can't be rotated. When the real
-	// service answers RotationForbidden is not documented; this is a state that
-	// would make it.
+	// changed now, so that secrets of theirs can't be rotated. It is not
+	// documented when the real service answers RotationForbidden; this is a
+	// state that could cause it.
 	Isolated []string `cbor:"6,keyasint,omitempty"`
 	Order    Order    `cbor:"7,keyasint,omitzero"` // by which the service was enabled, if CreateService did
 }
@@ -101,7 +101,7 @@ func (o Order) Check() error {
 }
 
 // Enable turns the service on, postpaid, if the account has none. An order with
-// the token of the one before is a retry: it is that one.
+// the token of the previous one is a retry, and returns that one.
 func (a *AccountData) Enable(o Order) (Order, error) {
 	switch {
 	case a.Service == NotBought || a.Service == Released:
@@ -125,7 +125,7 @@ func (a *AccountData) Check() error {
 	return nil
 }
 
-// IsZero reports whether there is nothing to know.
+// IsZero reports whether the account has no data.
 func (a *AccountData) IsZero() bool {
 	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated) == 0 && a.Order.IsZero()
 }
@@ -147,9 +147,8 @@ func (a *AccountData) CheckPurchase() error {
 	return nil
 }
 
-// CheckKey refuses a KMS key that doesn't work. Not every action's documented
-// codes have one of its own for a foreign key: mayDeny reports whether this
-// one's do.
+// CheckKey refuses a KMS key that doesn't work. mayDeny says whether the
+// action's documented codes have one for a foreign key, which not all do.
 func (a *AccountData) CheckKey(id string, mayDeny bool) error {
 	switch state := a.KmsKeys[id]; {
 	case state == KeyForeign && mayDeny:
@@ -168,7 +167,8 @@ func (a *AccountData) CheckRotation(s *Secret) error {
 	return nil
 }
 
-// CheckUser refuses to make an access key for somebody who is not of the account.
+// CheckUser refuses to make an access key for a user that does not belong to
+// the account.
 func (a *AccountData) CheckUser(account, target uint64) error {
 	if _, ok := a.Users[target]; !ok && target != account {
 		return apierr.UinNotMatch.With(strconv.FormatUint(target, 10))
@@ -176,8 +176,8 @@ func (a *AccountData) CheckUser(account, target uint64) error {
 	return nil
 }
 
-// CheckKeys refuses to let a user have more access keys than a user can have:
-// so many in secrets, and those besides.
+// CheckKeys refuses to give a user more access keys than a user can have,
+// counting those in secrets and the others.
 func (a *AccountData) CheckKeys(target uint64, inSecrets int) error {
 	if a.Users[target].OtherKeys+inSecrets > MaxAccessKeys {
 		return apierr.AccessKeyOverLimit.With(strconv.FormatUint(target, 10), MaxAccessKeys)

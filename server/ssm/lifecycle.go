@@ -7,7 +7,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// An Operation is an action as far as the type and the status of the secret decide about it.
+// An Operation says for which types and statuses of the secret an action is
+// allowed.
 type Operation struct {
 	Action  string
 	types   [types]*apierr.Kind
@@ -37,8 +38,8 @@ var (
 // Why a wrong status is FailedOperation: the first published error lists gave
 // it to exactly the actions with a condition on the status, and
 // ResourceUnavailable.* to GetSecretValue alone. Putting or updating a value
-// that the service rotates is denied in every status (1078/38645). Rows of
-// cells nobody can reach say FailedOperation.
+// that the service rotates is denied in every status (1078/38645). Cells that
+// nobody can reach say FailedOperation.
 var (
 	//                                        custom product  ssh      api key  redis
 	anyType   = [types]*apierr.Kind{Custom: ok, Product: ok, SSHKeyPair: ok, AccessKey: ok, Redis: ok}

@@ -8,8 +8,8 @@ import (
 )
 
 // A DBAccount is one of the two database accounts of a product secret. They
-// have equal rights; a rotation gives the one that rests a new password and
-// makes it the current one.
+// have equal rights; a rotation gives the one that is not in use a new password
+// and makes it the current one.
 type DBAccount struct {
 	Name      string `cbor:"1,keyasint"`
 	Version   string `cbor:"2,keyasint,omitempty"` // SSM_Current, or the history version that has it last; "" before its first use
@@ -28,7 +28,7 @@ func CheckProduct(name string) error {
 	return nil
 }
 
-// CheckPrefix holds a UserNamePrefix to its form: at most 8 characters, a
+// CheckPrefix checks the form of a UserNamePrefix: at most 8 characters, a
 // letter first, then letters, digits and _.
 func CheckPrefix(prefix string) error {
 	ok := len(prefix) > 0 && len(prefix) <= 8 && isLetter(prefix[0])
@@ -46,7 +46,7 @@ func isLetter(c byte) bool { return isAlnum(c) && (c < '0' || c > '9') }
 // maxDomains bounds the hosts of an account (S: no number is documented).
 const maxDomains = 1000
 
-// CheckDomains holds the hosts from which an account may connect to their form:
+// CheckDomains checks the form of the hosts from which an account may connect:
 // an address or a pattern with %.
 func CheckDomains(domains []string) error {
 	bad := func(d string) bool {
@@ -65,7 +65,8 @@ type PrivilegeUnit struct {
 	Database, TableName, Column string
 }
 
-// The documented privileges of each level (1140/58266, ProductPrivilegeUnit). The names with a space are written so.
+// The documented privileges of each level (1140/58266, ProductPrivilegeUnit).
+// Some names are written with a space.
 var (
 	columnPrivileges   = []string{"SELECT", "INSERT", "UPDATE", "REFERENCES"}
 	tablePrivileges    = append(slices.Clone(columnPrivileges), "DELETE", "CREATE", "DROP", "INDEX", "ALTER", "CREATE VIEW", "SHOW VIEW", "TRIGGER")
@@ -73,8 +74,10 @@ var (
 	globalPrivileges   = append(slices.Clone(databasePrivileges), "PROCESS", "SHOW DATABASES")
 )
 
-// CheckPrivileges holds a list of privileges to the documented names of each level, and asks for the names of what they
-// are for. The levels of other databases than MySQL are known by name only: their privileges are not documented.
+// CheckPrivileges checks a list of privileges against the documented names of
+// each level, and requires the names of what they are for. For databases other
+// than MySQL only the names of the levels are known: their privileges are not
+// documented.
 func CheckPrivileges(units []PrivilegeUnit) error {
 	if len(units) == 0 {
 		return apierr.InvalidParameterValue.With("PrivilegesList")

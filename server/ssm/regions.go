@@ -17,8 +17,8 @@ type region struct {
 
 // regions has the cloud's regions in the order of GetRegions. The international
 // documentation of GetRegions lists seven that have Secrets Manager, other
-// pages more; whoever calls a region that exists is let in, save for the two
-// that are closed to the public.
+// pages more; every region that exists can be called, except the two that are
+// closed to the public.
 var regions = []region{
 	{"ap-guangzhou", 1, true}, {"ap-shanghai", 4, true}, {"ap-beijing", 8, true}, {"ap-chengdu", 16, true},
 	{"ap-chongqing", 19, true}, {"ap-nanjing", 33, true}, {"ap-hongkong", 5, true}, {"ap-singapore", 9, true},

@@ -51,7 +51,7 @@ func (r *Rotation) Next() string {
 	return time.Unix(r.NextAt, 0).In(Zone).Format(time.DateTime)
 }
 
-// CheckFrequency holds a rotation frequency in days to its range.
+// CheckFrequency checks that a rotation frequency in days is in its range.
 func CheckFrequency(parameter string, days int64) error {
 	if days < MinFrequency || days > MaxFrequency {
 		return apierr.BadChoice.With(parameter, "30-365")
@@ -61,8 +61,8 @@ func CheckFrequency(parameter string, days int64) error {
 
 // Schedule works out the next rotation by policy: the first of begin, begin +
 // frequency, begin + 2 frequencies and so on that lies after now (two official
-// examples, 2024). A begin in the past is legal, one in the year 9999 too. A
-// policy that is off has none.
+// examples, 2024). A begin may be in the past, or in the year 9999. A policy
+// that is off has none.
 func (r *Rotation) Schedule(now time.Time) {
 	r.NextAt = 0
 	begin, err := ParseTime("RotationBeginTime", r.Begin)
@@ -82,9 +82,8 @@ func (r *Rotation) Schedule(now time.Time) {
 const historyLayout = "SSM_Rotate_20060102150405"
 
 // HistoryID is the VersionId under which the value that a rotation replaces is
-// kept: it tells when the rotation began. Where rotations follow each other
-// within a second, it is the second after that of the newest so far, "" for
-// none.
+// kept: it says when the rotation began. If rotations follow each other within
+// a second, it is one second after newest, the newest id so far, "" for none.
 func HistoryID(began time.Time, newest string) string {
 	id := began.In(Zone).Format(historyLayout)
 	if id > newest {
@@ -92,7 +91,7 @@ func HistoryID(began time.Time, newest string) string {
 	}
 	last, err := time.ParseInLocation(historyLayout, newest, Zone)
 	if err != nil {
-		return id // not one of ours
+		return id // not an id of ours
 	}
 	return last.Add(time.Second).Format(historyLayout)
 }

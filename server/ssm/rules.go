@@ -66,7 +66,7 @@ func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// CheckDescription holds a description to its size.
+// CheckDescription checks the size of a description.
 func CheckDescription(text string) error {
 	if len(text) > MaxDescription {
 		return apierr.DescriptionTooLong.With(len(text), MaxDescription)
@@ -74,9 +74,9 @@ func CheckDescription(text string) error {
 	return nil
 }
 
-// CheckValue holds a new value to the rules: one of text and binary, base64 for
-// binary, 32 KB at most. A binary is measured decoded, since the limit speaks
-// of the plaintext.
+// CheckValue checks a new value against the rules: one of text and binary,
+// base64 for binary, 32 KB at most. A binary is measured decoded, since the
+// limit speaks of the plaintext.
 func CheckValue(text, binary string) error {
 	if (text == "") == (binary == "") {
 		return apierr.OneValue.With()
@@ -98,8 +98,8 @@ func CheckValue(text, binary string) error {
 	return nil
 }
 
-// MaxID bounds names and ids that other products give: of instances, KMS keys, SecretIds.
-// No documentation does; what is known of them is far shorter.
+// MaxID bounds names and ids that other products give: of instances, KMS keys,
+// SecretIds. No documentation gives a bound; the known ones are far shorter.
 const MaxID = 256
 
 // IsID reports whether a text can be such an id: not empty, not long, without control
@@ -116,7 +116,7 @@ func CheckKmsKeyID(id string) error {
 	return nil
 }
 
-// CheckTags holds the tags of one resource to the tag service's rules.
+// CheckTags checks the tags of one resource against the tag service's rules.
 func CheckTags(tags []Tag) error {
 	if len(tags) > MaxTags {
 		return apierr.TooManyTags.With(len(tags), MaxTags)

@@ -81,8 +81,8 @@ type Owner struct {
 	AppID  uint64 // the account's other number, such as 1250000001
 	Region string // such as ap-guangzhou
 
-	// Generation tells the states apart that an account has had: an import or a reset
-	// is written beside the present state, under the next number.
+	// Generation distinguishes the states that an account has had: an import or
+	// a reset is written beside the present state, under the next number.
 	Generation uint32
 }
 
@@ -92,7 +92,7 @@ func (o Owner) In(generation uint32) Owner {
 	return o
 }
 
-// NewOwner returns the owner that an account is in a region.
+// NewOwner returns the owner for an account and a region.
 func NewOwner(uin uint64, region string) Owner {
 	return Owner{Uin: uin, AppID: 1250000000 + uin%50000000, Region: region}
 }
@@ -121,7 +121,7 @@ func (o Owner) ResourceID(created time.Time, suffix string) string {
 	return fmt.Sprintf("%d_%d_customize_%d_%s", o.AppID, o.Uin, created.UnixNano(), suffix)
 }
 
-// A Secret is the facts about one secret, all but its values. The numbers in
+// A Secret has the facts about one secret, except its values. The numbers in
 // the tags are the file format's: a field keeps its number for ever, and a
 // number that is no longer used is not used again.
 type Secret struct {
@@ -152,14 +152,15 @@ type Secret struct {
 // A Creation is how far the making of a secret has come; most are made at once.
 type Creation uint8
 
-// The births.
+// The stages of a creation.
 const (
 	CreationDone Creation = iota
 	CreationRunning
 	CreationFailed
 )
 
-// A Tag is a key and a value that the user hung on a secret. A key stands once.
+// A Tag is a key and a value that the user attached to a secret. Each key
+// occurs once.
 type Tag struct {
 	TagKey   string `cbor:"1,keyasint"`
 	TagValue string `cbor:"2,keyasint,omitempty"`
@@ -180,7 +181,7 @@ type AccessKeyPair struct {
 	TargetUin  uint64 `cbor:"3,keyasint"` // the user
 	Region     string `cbor:"4,keyasint"`
 	SecretName string `cbor:"5,keyasint"`
-	Number     uint64 `cbor:"6,keyasint"` // keys are numbered in the order of their making
+	Number     uint64 `cbor:"6,keyasint"` // keys are numbered in the order in which they were made
 }
 
 // A KeyPair is an SSH key pair of CVM, the value of a secret of that type.
@@ -190,7 +191,7 @@ type KeyPair struct {
 	Private string `cbor:"3,keyasint"` // PEM, PKCS #1
 }
 
-// Named returns the pair under an id, which stands behind the public key, too.
+// Named returns the pair with an id, which also follows the public key.
 func (k *KeyPair) Named(id string) *KeyPair {
 	return &KeyPair{ID: id, Public: strings.TrimSuffix(k.Public, " "+k.ID) + " " + id, Private: k.Private}
 }
@@ -210,8 +211,8 @@ func (s *Secret) Status() Status {
 	return Enabled
 }
 
-// Schedule makes the secret go away after a number of days, at the same time of
-// day. Until then it can be restored.
+// Schedule schedules the deletion of the secret after a number of days, at the
+// same time of day. Until then it can be restored.
 func (s *Secret) Schedule(now time.Time, days uint64) {
 	s.DeleteAt = now.Add(time.Duration(days) * 24 * time.Hour).UnixNano()
 }
@@ -242,9 +243,9 @@ func (s *Secret) Current() *DBAccount {
 	return nil
 }
 
-// Swap makes the resting account the current one, at a time; the one that was
-// current keeps the id under which its value is archived. It returns the
-// current account. The first swap only begins with the first account.
+// Swap makes the account that is not in use the current one, at a time. The one
+// that was current gets the id under which its value is archived. Swap returns
+// the current account. The first swap makes the first account the current one.
 func (s *Secret) Swap(archived string, at time.Time) *DBAccount {
 	next := &s.Accounts[0]
 	if old := s.Current(); old != nil {
@@ -257,7 +258,8 @@ func (s *Secret) Swap(archived string, at time.Time) *DBAccount {
 	return next
 }
 
-// Unix returns a moment of the model as the API's numbers have it: unix seconds, 0 for none.
+// Unix returns a moment of the model as the API's numbers are: in unix seconds,
+// 0 for none.
 func Unix(nanoseconds int64) uint64 {
 	if nanoseconds == 0 {
 		return 0

@@ -1,17 +1,18 @@
 package ssm
 
-// A SecretSnapshot is all there is to one secret.
+// A SecretSnapshot is everything about one secret.
 type SecretSnapshot struct {
 	Region   string
 	Secret   Secret
 	Versions map[string]*Version // by VersionId
 	KeyPair  *KeyPair            // of an SSH key secret
 	Keys     []HeldKey           // of an API-key secret, oldest first
-	// UserNamePrefix is that of the accounts that a product secret without any gets.
+	// UserNamePrefix is the prefix for the accounts that a product secret
+	// without accounts gets.
 	UserNamePrefix string
 }
 
-// An AccountSnapshot is all there is to one account besides its secrets.
+// An AccountSnapshot is everything about one account besides its secrets.
 type AccountSnapshot struct {
 	Uin   uint64
 	Data  AccountData

@@ -12,12 +12,12 @@ import (
 
 // Decode reads the action's parameters into a pointer to a struct whose fields
 // are the parameters: string, bool, int64 and uint64, pointers to these for
-// parameters whose absence means something else than their zero value, slices
-// of string or of structs, and embedded structs. The tag `tc3:"required"` marks
-// a parameter that must be given. A list has MaxItems at most.
+// parameters whose absence differs from their zero value, slices of string or
+// of structs, and embedded structs. The tag `tc3:"required"` marks a parameter
+// that must be given. A list has MaxItems at most.
 //
-// The error is the gateway's, and of several mistakes the first in this order
-// is told: syntax, an unknown parameter, a wrong type, a missing parameter.
+// The error is the gateway's. Of several mistakes, it reports the first in this
+// order: syntax, an unknown parameter, a wrong type, a missing parameter.
 func Decode(q *Request, into any) error {
 	fields, err := q.fields()
 	if err != nil {

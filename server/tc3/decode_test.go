@@ -40,7 +40,7 @@ func (s sample) String() string {
 	return fmt.Sprintf("%q %t %d %d %s %q %q %t", s.Name, s.On, s.Count, s.Shift, maybe, s.Words, s.Tags, s.Extra)
 }
 
-// outcome decodes one request into a sample and tells what came out, a value or
+// outcome decodes one request into a sample and returns the result, a value or
 // an error, as text.
 func outcome(r *http.Request) string {
 	q, err := Read(r, new(bytes.Buffer), true)
@@ -155,7 +155,8 @@ func TestDecodePairs(t *testing.T) {
 	}
 }
 
-// TestRead makes the mistakes that are told before the action is looked at, in both languages.
+// TestRead makes the mistakes that are reported before the action is looked at,
+// in both languages.
 func TestRead(t *testing.T) {
 	headers := func(change func(http.Header)) *http.Request {
 		r := post("application/json", "{}")
@@ -240,7 +241,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestEnvelope looks at the bytes of answers.
+// TestEnvelope checks answers byte by byte.
 func TestEnvelope(t *testing.T) {
 	type reply struct {
 		Name  string

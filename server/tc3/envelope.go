@@ -46,7 +46,7 @@ func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failu
 	if q.TraceID != "" {
 		h.Set(headerTraceID, q.TraceID)
 	}
-	_, _ = w.Write(b.Bytes()) // a client that is gone can't be told
+	_, _ = w.Write(b.Bytes()) // the client may be gone
 	return nil
 }
 

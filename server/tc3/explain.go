@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// Explain says which part of a request its failed signature disagrees with: it
-// signs the request as it might have been meant, one part changed at a time,
-// and names the part whose change makes the signature right. The text is for
-// the log, not for the caller, and holds neither a key nor a parameter's value.
-// others are the secret keys of the other credentials, by SecretId. It gives up
-// after some milliseconds.
+// Explain says which part of a request does not match its signature. It changes
+// one part at a time to what the client may have meant, signs the request
+// again, and names the part whose change makes the signature right. The text is
+// for the log, not for the caller, and holds neither a key nor a parameter's
+// value. others are the secret keys of the other credentials, by SecretId. It
+// gives up after some milliseconds.
 func Explain(q *Request, c Claim, secretKey string, others map[string]string) string {
 	e := explainer{q: q, c: c, key: secretKey, others: others, left: effort}
 	part := ""
@@ -52,8 +52,8 @@ const (
 	largestVaried = 32 << 10
 )
 
-// afford takes the cost of a try out of what is left, and reports whether there was so
-// much.
+// afford subtracts the cost of a try from the effort that is left, and reports
+// whether there was enough.
 func (e *explainer) afford(cost int) bool {
 	e.left -= cost
 	return e.left >= 0
@@ -92,7 +92,7 @@ func (e *explainer) v3() string {
 		claimed := e.c.signature
 		e.c.signature = lower
 		if e.signedV3(*m, newSigningKey(e.key, m.date, m.service)) {
-			return "the signature itself: it is written in upper-case hex, lower-case is wanted"
+			return "the signature itself: it is written in upper-case hex and must be in lower-case"
 		}
 		e.c.signature = claimed
 	}
@@ -102,7 +102,7 @@ func (e *explainer) v3() string {
 	label, _, _ := strings.Cut(WithoutPort(e.q.Host), ".")
 	for _, service := range []string{"ssm", "sts", "tag", "kms", "cvm", "cam", "tc3", label, e.q.Region, ""} {
 		if service != m.service && e.signedV3(*m, newSigningKey(e.key, m.date, service)) {
-			return "the service: the signing key is of another one than Credential has, which is " + m.service
+			return "the service: the signing key was made with another one than that in Credential, which is " + m.service
 		}
 	}
 	return e.wrongKey(func(key string) bool { return e.signedV3(*m, newSigningKey(key, m.date, m.service)) })
@@ -133,33 +133,33 @@ func (e *explainer) doubtsV3() []doubt[message] {
 	return []doubt[message]{
 		{"the date: Credential has " + c.date + ", X-TC-Timestamp is on " + day(q.Timestamp) + " in UTC",
 			vary(func(m *m, v string) { m.date = v }, c.date, day(q.Timestamp))},
-		{"the timestamp: the signature is of another one than X-TC-Timestamp has, as when the time is read twice",
+		{"the timestamp: the signature was made with another one than that in X-TC-Timestamp, as when a program reads the time twice",
 			vary(func(m *m, v string) { m.timestamp = v }, seconds+"000", strings.TrimSuffix(seconds, "000"),
 				later(1), later(-1), later(2), later(-2), later(8*3600), later(-8*3600))},
 		{"the query: it is signed, which that of a POST is not", vary(func(m *m, v string) { m.query = v }, q.Query, bodyAsQuery(q.Body))},
 		{"the canonical request: the blank line between the headers and their names is missing",
 			[]func(*m){func(m *m) { m.tight = true }}},
-		{"the canonical request: its hashes are written in upper-case hex, lower-case is wanted", []func(*m){
+		{"the canonical request: its hashes are written in upper-case hex and must be in lower-case", []func(*m){
 			func(m *m) { m.payload = strings.ToUpper(m.payload) }, func(m *m) { m.upper = true },
 			func(m *m) { m.payload, m.upper = strings.ToUpper(m.payload), true }}},
 		{"the body: the signature is of a body in another form",
 			vary(func(m *m, v string) { m.payload = hexSum([]byte(v)) }, otherBodies(q.Body)...)},
-		{"the host: the signature is of another one than Host has, which is " + q.Host,
+		{"the host: the signature was made with another one than that in Host, which is " + q.Host,
 			vary(func(m *m, v string) { m.host = v }, otherHosts(q, c.service)...)},
-		{"the content type: the signature is of another one than Content-Type has",
+		{"the content type: the signature was made with another one than that in Content-Type",
 			vary(func(m *m, v string) { m.contentType = v }, "application/json", "application/json; charset=utf-8",
 				"application/x-www-form-urlencoded", "application/octet-stream", "multipart/form-data", "")},
 		{"the query: the signature is of the query in another order or with other escapes",
 			vary(func(m *m, v string) { m.query = v }, otherQueries(q)...)},
-		{"the method: the signature is of another one than " + q.Method,
+		{"the method: the signature was made for another one than " + q.Method,
 			vary(func(m *m, v string) { m.method = v }, "GET", "POST", strings.ToLower(q.Method))},
-		{"the service: the signature is of another one than Credential has, which is " + c.service,
+		{"the service: the signature was made with another one than that in Credential, which is " + c.service,
 			vary(func(m *m, v string) { m.service = v }, "ssm", "sts", "tag")},
 	}
 }
 
-// bodyAsQuery are the parameters of a body in JSON as a client signs them that takes them for
-// a query.
+// bodyAsQuery returns the parameters of a JSON body in the form that a client
+// signs if it treats them as a query.
 func bodyAsQuery(body []byte) string {
 	var parameters map[string]json.RawMessage
 	if len(body) > largestVaried || json.Unmarshal(body, &parameters) != nil {
@@ -172,8 +172,8 @@ func bodyAsQuery(body []byte) string {
 	return values.Encode()
 }
 
-// otherBodies are forms in which a client may have signed a body that then went
-// out differently.
+// otherBodies returns forms in which a client may have signed a body that it
+// then sent differently.
 func otherBodies(body []byte) []string {
 	bodies := []string{"", "{}", "null", unsigned}
 	if len(body) > largestVaried {
@@ -271,9 +271,9 @@ func (e *explainer) doubtsV1() []doubt[messageV1] {
 	q := e.q
 	return []doubt[messageV1]{
 		{"the signature itself: it was not URL-encoded, so + came as a space", []func(*m){func(*m) {}}},
-		{"the host: the signature is of another one than Host has, which is " + q.Host,
+		{"the host: the signature was made with another one than that in Host, which is " + q.Host,
 			vary(func(m *m, v string) { m.host = v }, otherHosts(q, "ssm")...)},
-		{"the method: the signature is of another one than " + q.Method,
+		{"the method: the signature was made for another one than " + q.Method,
 			vary(func(m *m, v string) { m.method = v }, "GET", "POST")},
 		{"the lists: they were signed as the word Array, as PHP's SDK does with v1; use TC3-HMAC-SHA256 there",
 			[]func(*m){func(m *m) { m.pairs = arraysAsWords(m.pairs) }}},
@@ -282,7 +282,7 @@ func (e *explainer) doubtsV1() []doubt[messageV1] {
 				m.pairs[i].value = url.QueryEscape(m.pairs[i].value)
 			}
 		}}},
-		{"the algorithm: it is another one than SignatureMethod has", []func(*m){
+		{"the algorithm: it is not the one in SignatureMethod", []func(*m){
 			func(m *m) { m.algorithm = sha1.New }, func(m *m) { m.algorithm = sha256.New }}},
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // The vendor's host names, and how host names are read.
 
-// VendorDomains are the domains of the vendor under which programs call.
+// VendorDomains are the domains of the vendor that programs call.
 var VendorDomains = []string{"tencentcloudapi.com", "tencentyun.com"}
 
 // metadataHosts are the names by which programs ask for the instance metadata; the address
@@ -19,7 +19,8 @@ var metadataHosts = []string{"metadata.tencentyun.com", "169.254.0.23"}
 // IsMetadataHost reports whether a host name is that of the instance metadata.
 func IsMetadataHost(name string) bool { return slices.Contains(metadataHosts, name) }
 
-// IsVendorHost reports whether a host name is one that programs for Tencent Cloud ask.
+// IsVendorHost reports whether a host name is one that programs for Tencent
+// Cloud call.
 func IsVendorHost(name string) bool {
 	return name == VendorDomains[0] || strings.HasSuffix(name, "."+VendorDomains[0]) || IsMetadataHost(name)
 }
@@ -30,12 +31,13 @@ func HostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(WithoutPort(host), "."))
 }
 
-// notPublic are the ends of names that nobody can register, so that no stranger lets them
-// lead here (RFC 6761, 6762 and 8375, ICANN's resolution of 2024 on .internal), with those of
-// clusters.
+// notPublic has the suffixes of names that nobody can register, so that no
+// stranger can point them here (RFC 6761, 6762 and 8375, ICANN's resolution of
+// 2024 on .internal), and those of clusters.
 var notPublic = []string{".localhost", ".local", ".localdomain", ".internal", ".test", ".home.arpa", ".svc"}
 
-// IsPublicName reports whether a host name is one that public DNS may know, and no address.
+// IsPublicName reports whether a host name may be in public DNS, and is not an
+// address.
 func IsPublicName(name string) bool {
 	return !IsAddress(name) && strings.Contains(name, ".") &&
 		!slices.ContainsFunc(notPublic, func(end string) bool { return strings.HasSuffix(name, end) })

@@ -15,9 +15,9 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A node is a parameter's value before its type is known. Its methods tell
-// whether it can be read as a type; the two encodings, JSON and pairs, differ
-// only in them.
+// A node is a parameter's value before its type is known. Its methods report
+// whether it can be read as a type. The two encodings, JSON and pairs, differ
+// only in these methods.
 type node interface {
 	// absent reports whether the value counts as not given: a JSON null, and,
 	// for all but a text, an empty value in pairs, which is what Node's SDK
@@ -36,8 +36,8 @@ type field struct {
 	node node
 }
 
-// longestText is how much is read of a text that is longer than any parameter may be, in
-// bytes. What is read of it is still too long.
+// longestText is how many bytes are read of a text. That is more than any
+// parameter may have, so a text that is cut there is still refused as too long.
 const longestText = 256 << 10
 
 // jsonNode is a JSON value, not yet taken apart. What it holds is valid JSON.

@@ -1,8 +1,8 @@
-// Package tc3 is the wire of Tencent Cloud API 3.0 as every product of the
-// cloud shares it: it reads a request in any of its encodings, verifies its
+// Package tc3 is the wire protocol of Tencent Cloud API 3.0, which all products
+// of the cloud share: it reads a request in any of its encodings, verifies its
 // signature (TC3-HMAC-SHA256, and v1 with HmacSHA1 or HmacSHA256), decodes its
-// parameters into a typed struct and writes the answer's envelope. It knows no
-// product.
+// parameters into a typed struct and writes the answer's envelope. It knows
+// nothing about any product.
 //
 // A request comes in one of two styles. In header style (signature v3) the
 // common parameters are X-TC-* headers and the action's parameters are a JSON
@@ -67,8 +67,8 @@ type Request struct {
 // Read reads a request; body is the memory that its body is read into. It
 // checks, in the gateway's order: the method, the size, the syntax of query and
 // form, the presence of the common parameters and their types. With unsigned,
-// those that only a signature needs may be absent. The Request is never nil: an
-// answer needs its language.
+// those that only a signature needs may be absent. The Request is never nil,
+// because the answer to a wrong request also needs its language.
 func Read(r *http.Request, body *bytes.Buffer, unsigned bool) (*Request, error) {
 	q := &Request{
 		Method: r.Method, Host: r.Host, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header,
@@ -132,7 +132,7 @@ func (q *Request) readHeaders(unsigned bool) error {
 	case q.Method == http.MethodGet || strings.EqualFold(media, "application/x-www-form-urlencoded"):
 		q.form = true
 	case strings.EqualFold(media, "multipart/form-data"):
-		return apierr.InvalidRequest.With() // only products that take files know it
+		return apierr.InvalidRequest.With() // only products that take files support it
 	}
 	timestamp := h.Get(headerTimestamp)
 	for _, p := range []struct{ name, value string }{
@@ -151,7 +151,8 @@ func mediaType(contentType string) string {
 	return strings.TrimSpace(media)
 }
 
-// payload is where the pairs of a request are: the query of a GET, the body of a POST.
+// payload returns the text with the pairs of a request: the query of a GET, the
+// body of a POST.
 func (q *Request) payload() string {
 	if q.Method == http.MethodGet {
 		return q.Query

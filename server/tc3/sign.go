@@ -36,7 +36,7 @@ type message struct {
 	timestamp, date, service string
 
 	// How some clients get it wrong, for Explain.
-	tight bool // no blank line behind the headers
+	tight bool // no blank line after the headers
 	upper bool // the canonical request's hash in upper-case hex
 }
 

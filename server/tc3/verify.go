@@ -13,7 +13,8 @@ import (
 // MaxSkew is how far a signature's timestamp may be from the server's time, either way.
 const MaxSkew = 300 * time.Second
 
-// A Claim is what a request says of its signature, well formed but not verified yet.
+// A Claim is what a request says about its signature. It is well formed but not
+// verified yet.
 type Claim struct {
 	SecretID  string
 	date      string // of the credential scope; "" in a v1 signature
@@ -38,7 +39,8 @@ func (q *Request) Claim() (Claim, error) {
 
 func (q *Request) readClaim() (Claim, error) {
 	if !q.headers {
-		// Ruby's base64 ends in a line end. A space is a + that was not escaped: Explain tells.
+		// Ruby's base64 ends in a line end. A space is a + that was not
+		// escaped: Explain reports that.
 		return Claim{SecretID: q.param("SecretId"), signature: strings.Trim(q.param("Signature"), "\r\n")}, nil
 	}
 	return parseAuthorization(q.Header.Get("Authorization"))
@@ -149,10 +151,10 @@ func (v *Verifier) keep(s keyScope, k *signingKey) {
 	v.keys[keyScope{strings.Clone(s.secretKey), strings.Clone(s.date), strings.Clone(s.service)}] = k
 }
 
-// Verify checks the signature that c claims against a secret key. What the real
-// gateway leaves no choice about, clients of a custom endpoint do differently:
-// the host may be signed with or without its port, or as the vendor's name or
-// with a scheme before it; each way is tried, the usual one first.
+// Verify checks the signature that c claims against a secret key. The real
+// gateway accepts only one way to sign the host, but clients of a custom
+// endpoint differ: they sign it with or without its port, as the vendor's name,
+// or with a scheme before it. Each way is tried, the usual one first.
 func (v *Verifier) Verify(q *Request, c Claim, secretKey string) error {
 	if !q.headers {
 		return verifyV1(q, c, secretKey)
@@ -211,7 +213,7 @@ func (q *Request) message(c Claim) (*message, error) {
 }
 
 // uris are the paths that a client may have signed: SDKs sign / whatever the
-// path, but for Node's.
+// path is, except Node's.
 func (q *Request) uris() []string {
 	if q.Path == "/" || q.Path == "" {
 		return []string{"/"}
@@ -247,8 +249,8 @@ func verifyV1(q *Request, c Claim, secretKey string) error {
 	return apierr.SignatureFailure.With()
 }
 
-// largeMessage is from where on only the usual ways to sign a message are tried, in
-// bytes: each costs a hash of all of it, and whoever calls may be anybody.
+// largeMessage is the size in bytes from which only the usual ways to sign a
+// message are tried: each try hashes the whole message, and anybody may call.
 const largeMessage = 64 << 10
 
 func (m *messageV1) signed(secretKey, signature string) bool {

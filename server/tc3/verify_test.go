@@ -132,8 +132,8 @@ func verify(t *testing.T, q *Request, key string) error {
 	return first
 }
 
-// TestClientsDiffer lets each way of signing through that an official SDK has
-// with an endpoint of its own.
+// TestClientsDiffer checks that each way in which an official SDK signs for a
+// custom endpoint is accepted.
 func TestClientsDiffer(t *testing.T) {
 	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.Host = h } }
 	for _, c := range []struct {
@@ -319,7 +319,7 @@ func TestVerifyV1(t *testing.T) {
 	}
 }
 
-// TestExplain makes each mistake that clients make and looks whether it is named.
+// TestExplain makes each mistake that clients make and checks that it is named.
 func TestExplain(t *testing.T) {
 	const body = `{"SecretName": "a", "VersionId": "1"}`
 	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.Host = h } }
