@@ -21,8 +21,8 @@ import (
 )
 
 // TestAtlas replays the recipe of every documented code of every action, and of
-// the gateway's codes, on a live server. A natural one runs into the code by
-// itself, and a fault one by its rule alone.
+// the gateway's codes, on a live server. A natural recipe gets the code without
+// a fault, and a fault recipe only because of its rule.
 func TestAtlas(t *testing.T) {
 	t.Parallel()
 	atlas, err := fixtures.Errors()
@@ -104,7 +104,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestAtlasIsDocumented lets no recipe be for a pair that is not documented.
+// TestAtlasIsDocumented fails for a recipe of a pair that is not documented.
 func TestAtlasIsDocumented(t *testing.T) {
 	atlas, err := fixtures.Errors()
 	if err != nil {
@@ -132,8 +132,8 @@ func TestAtlasIsDocumented(t *testing.T) {
 	}
 }
 
-// replay makes a recipe's call, or, for one without, the sample's, and returns
-// the code that comes back.
+// replay makes a recipe's call, or the sample's if the recipe has none, and
+// returns the code that comes back.
 func replay(t *testing.T, s *servertest.Server, atlas fixtures.Atlas, r fixtures.Recipe) string {
 	t.Helper()
 	call, params := r.Call, r.Parameters
@@ -149,8 +149,8 @@ func replay(t *testing.T, s *servertest.Server, atlas fixtures.Atlas, r fixtures
 	return code
 }
 
-// harmless makes a sample change nothing: a call that a fault should have hit
-// must not, in case it doesn't.
+// harmless makes a sample change nothing, for calls that a fault should hit: if
+// it doesn't hit one, nothing is changed.
 func harmless(action string, sample map[string]any) map[string]any {
 	p := maps.Clone(sample)
 	if _, ok := p["SecretName"]; ok {

@@ -30,8 +30,8 @@ func newHandler(t testing.TB, c Config) http.Handler {
 	return s.servers[0].Handler
 }
 
-// doWhatIsDue does what Serve does in the background, without the serving, and closes the
-// server at the end.
+// doWhatIsDue does Serve's work in the background, without serving, and closes
+// the server at the end.
 func doWhatIsDue(t testing.TB, s *Server) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
@@ -161,8 +161,8 @@ func BenchmarkRotateProductSecret(b *testing.B) {
 	benchmarkCall(b, h, "RotateProductSecret", `{"SecretName":"db"}`)
 }
 
-// BenchmarkPutSecretValue puts a version; its deletion in between, as a secret
-// holds ten at most, is not counted.
+// BenchmarkPutSecretValue puts a version. A secret holds ten at most, so each
+// is deleted in between; that is not counted.
 func BenchmarkPutSecretValue(b *testing.B) {
 	h := newHandler(b, Config{})
 	do(b, h, signed("CreateSecret", created))

@@ -73,8 +73,8 @@ func withLongLists(t reflect.Type) map[string]map[string]any {
 	return out
 }
 
-// TestRefusedCallsLeaveNothing sends what is long in every place before anybody knows who
-// calls: hardly anything of it is kept.
+// TestRefusedCallsLeaveNothing sends long texts in every place that is read
+// before the caller is known: hardly anything of them is kept.
 func TestRefusedCallsLeaveNothing(t *testing.T) {
 	s := servertest.New(t, server.Config{}) // not in parallel: the heap is everybody's
 	heap := func() uint64 {
@@ -151,8 +151,8 @@ func begin(t *testing.T, s *servertest.Server, method, path, body string) (cance
 	return cancel, gone
 }
 
-// TestAdvanceEndsWithItsCaller gives up a move over many years: the clock stands where it has
-// come to and goes on from there, and the server has time for others.
+// TestAdvanceEndsWithItsCaller gives up a move over many years: the clock stays
+// where it has got to and goes on from there, and the server serves others.
 func TestAdvanceEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})
@@ -242,7 +242,7 @@ func TestStoppedServerEndsWork(t *testing.T) {
 	}
 }
 
-// TestBackupThatFailsIsAnError asks for a copy where there is no room for one.
+// TestBackupThatFailsIsAnError asks for a copy for which there is no room.
 func TestBackupThatFailsIsAnError(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	t.Setenv("TMPDIR", t.TempDir()+"/missing")
@@ -258,9 +258,10 @@ func TestBackupThatFailsIsAnError(t *testing.T) {
 	}
 }
 
-// What once went wrong between parts that each are right.
+// What once went wrong between parts that are each right.
 
-// TestLongLists refuses what a record could not hold, and reads what is long but allowed.
+// TestLongLists sends lists that a record could not hold, which are refused,
+// and lists that are long but allowed.
 func TestLongLists(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -281,8 +282,8 @@ func TestLongLists(t *testing.T) {
 	}
 }
 
-// TestLateBody sends a call whose body comes after what it is about was made:
-// it happens when it is done, not when it began.
+// TestLateBody sends a call whose body comes after its secret was made: the
+// time of the call is when it is done, not when it began.
 func TestLateBody(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

@@ -10,8 +10,9 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// TestBrowsersOfOthers calls the API, the control plane and the metadata as a browser does
-// for pages: those of other sites, and of names that others may have led here, get nothing.
+// TestBrowsersOfOthers calls the API, the control plane and the metadata as a
+// browser does for pages: pages of other sites, and under names that others may
+// have pointed here, get nothing.
 func TestBrowsersOfOthers(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Auth: account.Off, TLSHosts: []string{"emulator.corp"}})

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestAccountsWhileTimeMoves changes accounts while rotations ask for them:
-// nobody waits for the other.
+// TestAccountsWhileTimeMoves changes accounts while rotations read them:
+// neither waits for the other.
 func TestAccountsWhileTimeMoves(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{SecretLimit: 400})
@@ -85,8 +85,8 @@ func TestClockBesideReplacements(t *testing.T) {
 	}
 }
 
-// TestEdgesOfTime exports what lies at the end of time, or at its beginning,
-// and imports it again.
+// TestEdgesOfTime exports a state at the end of time, or at its beginning, and
+// imports it again.
 func TestEdgesOfTime(t *testing.T) {
 	t.Parallel()
 	for _, clock := range []string{"2199-12-31T00:00:00Z", "1970-01-02T00:00:00Z"} {

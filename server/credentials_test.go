@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestClashesWithOthers imports one account with what another has already:
-// refused with the place, and nothing is changed.
+// TestClashesWithOthers imports one account with something that another already
+// has: it is refused with the place, and nothing is changed.
 func TestClashesWithOthers(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Credentials: []account.Credential{account.Default}})
@@ -47,7 +47,8 @@ faults: [{id: x, drop: true, action: CreateSecret}]`)
 	}
 }
 
-// TestOthersKeepTheirKeys gives one account keys; the default account's key goes on.
+// TestOthersKeepTheirKeys gives one account keys; the default account's key
+// still works.
 func TestOthersKeepTheirKeys(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -85,8 +86,8 @@ func TestOneSecretIDForTwo(t *testing.T) {
 	}
 }
 
-// TestKeysOfSeeds reads an SSH key that a seed leaves to be made: the same for
-// all who ask at once, in an export, and after a restart.
+// TestKeysOfSeeds reads an SSH key that a seed does not give: it is the same
+// for all who ask at once, in an export, and after a restart.
 func TestKeysOfSeeds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

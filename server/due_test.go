@@ -21,9 +21,9 @@ import (
 	"ssmlocal/store"
 )
 
-// TestHundredsDueAtOnce lets many deletions become due in one moment, of secrets with tags of
-// their own, of a seed and by the API: all of them happen, and the store is whole (the
-// server's end checks it).
+// TestHundredsDueAtOnce lets many deletions become due at one moment. The
+// secrets have their own tags and come from a seed and from the API. All
+// deletions happen, and the store is whole (the server's end checks it).
 func TestHundredsDueAtOnce(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})
@@ -137,9 +137,9 @@ func TestDueBesideEverything(t *testing.T) {
 	}
 }
 
-// TestBrokenRecordIsSetAside makes one record unreadable whose deletion becomes due, and one
-// whose rotation does: all else happens, calls go on, and the control plane, ready, the
-// metrics and the log tell.
+// TestBrokenRecordIsSetAside makes one record unreadable whose deletion becomes
+// due, and one whose rotation does: everything else happens, calls go on, and
+// the control plane, ready, the metrics and the log report it.
 func TestBrokenRecordIsSetAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -250,7 +250,7 @@ func TestExportDuringAMove(t *testing.T) {
 	}
 }
 
-// breakRecords writes what is no record in place of secrets.
+// breakRecords writes something that is not a record in place of secrets.
 func breakRecords(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	raw := &store.Table[string]{Name: "secrets"}
@@ -277,8 +277,9 @@ func breakRecords(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// TestAdvanceLetsCallsThrough moves the clock over a year of many rotations while calls are
-// made: none of them waits for its end, and none sees what is due and not done.
+// TestAdvanceLetsCallsThrough moves the clock over a year of many rotations
+// while calls are made: none of them waits for its end, and none sees something
+// due that is not done.
 func TestAdvanceLetsCallsThrough(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})

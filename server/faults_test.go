@@ -25,7 +25,7 @@ func addFault(t *testing.T, s *servertest.Server, rule string) {
 	}
 }
 
-// call sends one signed call and returns all that came of it.
+// call sends one signed call and returns everything that came back.
 func sendCall(t *testing.T, s *servertest.Server, action, body string) (*http.Response, string, error) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no retry on a used connection
@@ -38,8 +38,8 @@ func sendCall(t *testing.T, s *servertest.Server, action, body string) (*http.Re
 	return answer, string(text), err
 }
 
-// TestBrokenAnswers sees what a client gets when the answer itself is what
-// fails, and whether the call was done.
+// TestBrokenAnswers checks what a client gets when the answer itself fails, and
+// whether the call was done.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -99,7 +99,7 @@ func TestFaultsAreTold(t *testing.T) {
 	}
 }
 
-// TestDelayedCallHasItsOwnTime holds a call up: what it does happens when it is let go on.
+// TestDelayedCallHasItsOwnTime delays a call: its time is when it goes on.
 func TestDelayedCallHasItsOwnTime(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -115,8 +115,8 @@ func TestDelayedCallHasItsOwnTime(t *testing.T) {
 	}
 }
 
-// TestStopEndsDelays stops a server while a call is held up for minutes: it
-// doesn't wait for it.
+// TestStopEndsDelays stops a server while a call is delayed for minutes: the
+// server doesn't wait for it.
 func TestStopEndsDelays(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
@@ -135,7 +135,7 @@ func TestStopEndsDelays(t *testing.T) {
 	}
 }
 
-// TestDelayEndsWithClient holds a call up for longer than its client waits; the
+// TestDelayEndsWithClient delays a call for longer than its client waits; the
 // server is free at once.
 func TestDelayEndsWithClient(t *testing.T) {
 	t.Parallel()
@@ -151,9 +151,9 @@ func TestDelayEndsWithClient(t *testing.T) {
 	// The test's end stops the server, which waits for calls in flight.
 }
 
-// TestDelayedCallMeetsAReset replaces the state under a call that is held up:
-// it is not done in the new state. One whose client gives up is not done
-// either; one of an account whose state stays is.
+// TestDelayedCallMeetsAReset replaces the state while a call is delayed: the
+// call is not done in the new state. A call whose client gives up is not done
+// either. A call of an account whose state stays is done.
 func TestDelayedCallMeetsAReset(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer

@@ -14,8 +14,8 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// FuzzCall lets strangers' requests meet the whole server: whatever they are,
-// the answer is an envelope of the API, never a failure of the server.
+// FuzzCall sends arbitrary requests to the whole server: whatever they are, the
+// answer is an envelope of the API, never a failure of the server.
 func FuzzCall(f *testing.F) {
 	for _, action := range []string{"CreateSecret", "ListSecrets", "GetSecretValue", "DeleteSecret", "Nope"} {
 		f.Add("POST", "", action, "application/json", `{"SecretName":"a","VersionId":"v","SecretString":"x"}`)

@@ -83,7 +83,7 @@ func head(r *http.Request, target, host string) string {
 	return text
 }
 
-// signFor signs a request without a body's change for another service.
+// signFor signs a request again for another service; its body stays the same.
 func signFor(r *http.Request, s *servertest.Server, service string) {
 	tc3.Sign(r, []byte("{}"), s.Credential.SecretID, s.Credential.SecretKey, service, time.Now())
 }
@@ -105,7 +105,7 @@ func request(s *servertest.Server, change func(*http.Request)) *http.Request {
 	return r
 }
 
-// refusal returns what an answer says, "" for success. Whatever it says, it
+// refusal returns the error of an answer, "" for success. In either case it
 // must be an answer of the API.
 func refusal(t *testing.T, r *http.Request) string {
 	t.Helper()
@@ -143,7 +143,8 @@ func send(t *testing.T, r *http.Request) (*http.Response, string) {
 	return answer, string(b)
 }
 
-// TestOrderOfChecks makes two mistakes at a time: the one that the gateway finds first is told.
+// TestOrderOfChecks makes two mistakes at a time: the one that the gateway
+// finds first is reported.
 func TestOrderOfChecks(t *testing.T) {
 	s := servertest.New(t, server.Config{Rates: map[string]int{"GetServiceStatus": 1}})
 	set := func(name, value string) func(*http.Request) {
@@ -273,7 +274,8 @@ func TestOffNeedsNothing(t *testing.T) {
 	}
 }
 
-// TestWhatClientsSend sends what net/http alone would refuse or read otherwise, byte by byte.
+// TestWhatClientsSend sends, byte by byte, requests that net/http alone would
+// refuse or read differently.
 func TestWhatClientsSend(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	signedFor := func(host string) *http.Request {
@@ -309,8 +311,8 @@ func TestNoParameters(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoHTTP writes what other clients begin with: nobody waits for an
-// answer that can't come.
+// TestWhatIsNoHTTP sends the first bytes of clients of other protocols: none of
+// them waits for an answer that can't come.
 func TestWhatIsNoHTTP(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	for name, c := range map[string]struct{ text, want string }{
@@ -342,7 +344,7 @@ func TestWhatIsNoHTTP(t *testing.T) {
 	}
 }
 
-// TestHints looks at what the log says to somebody who gets no further than the key.
+// TestHints looks at what the log says about calls whose key is refused.
 func TestHints(t *testing.T) {
 	var log safeBuffer
 	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -356,7 +358,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestSizes sends the largest there is and one byte more.
+// TestSizes sends requests of the largest allowed size, and of one byte more.
 func TestSizes(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	pad := func(n int) string { return "{}" + strings.Repeat(" ", n-2) }
@@ -384,7 +386,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestOutsideTheAPI looks at what is not the API, and at the echo of the trace id.
+// TestOutsideTheAPI looks at URLs that are not the API's, and at the echo of
+// the trace id.
 func TestOutsideTheAPI(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	for _, method := range []string{http.MethodGet, http.MethodHead} {

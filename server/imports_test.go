@@ -49,7 +49,8 @@ var mayImport = map[string][]string{
 	"fixtures/load":     {"server/account", "server/servertest"},
 }
 
-// TestImports holds every package to the list, and the reading of the clock to package clock.
+// TestImports checks that every package imports only what the list says, and
+// that only package clock reads the time.
 func TestImports(t *testing.T) {
 	err := filepath.WalkDir("..", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {

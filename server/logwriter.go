@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// A LogWriter writes log lines without making whoever logs wait: for a reader that
-// stalls, or a disk that is slow. Lines for which there is no room are dropped and
-// counted.
+// A LogWriter writes log lines in the background, so that the code that logs
+// never waits for a reader that stalls or for a slow disk. Lines for which
+// there is no room are dropped and counted.
 type LogWriter struct {
-	// Dropped, if not nil, is called with how many lines were dropped, once there is room
-	// again: it logs that in the log's own form.
+	// Dropped, if not nil, is called with the number of dropped lines once
+	// there is room again, to log it in the log's own format.
 	Dropped func(lines uint64)
 
 	out   io.Writer
@@ -22,7 +22,7 @@ type LogWriter struct {
 }
 
 const (
-	// waitingLines is how many lines wait to be written at most.
+	// waitingLines is the largest number of lines that wait to be written.
 	waitingLines = 512
 	// longestLine is how much of a line is written, in bytes.
 	longestLine = 16 << 10
@@ -71,7 +71,8 @@ func (w *LogWriter) run() {
 	}
 }
 
-// Close writes what waits, for a moment at most. What is logged after that is dropped.
+// Close writes the lines that wait, but takes only a moment for it. Lines that
+// are logged after that are dropped.
 func (w *LogWriter) Close() {
 	late := time.NewTimer(300 * time.Millisecond)
 	defer late.Stop()

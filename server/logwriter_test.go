@@ -22,8 +22,9 @@ func (w *stalled) Write(p []byte) (int, error) {
 	return w.text.Write(p)
 }
 
-// TestLogWriterWaitsForNobody writes more lines than there is room for to a reader that
-// stalls: no write waits, what is lost is counted, and later said; no line is torn.
+// TestLogWriterWaitsForNobody writes more lines than there is room for to a
+// reader that stalls: no write waits, lost lines are counted and later
+// reported, and no line is cut.
 func TestLogWriterWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	out := &stalled{letGo: make(chan struct{})}
@@ -53,7 +54,7 @@ func TestLogWriterWaitsForNobody(t *testing.T) {
 	}
 }
 
-// TestLogWriterOutlivesItsReader writes to what answers an error.
+// TestLogWriterOutlivesItsReader writes to a writer that returns an error.
 func TestLogWriterOutlivesItsReader(t *testing.T) {
 	t.Parallel()
 	w := NewLogWriter(gone{})

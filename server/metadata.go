@@ -19,17 +19,17 @@ import (
 )
 
 // The instance metadata: what a program on a CVM instance asks
-// http://metadata.tencentyun.com, in the forms that the official SDKs read (Go
-// cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js, Java
-// CvmRoleCredential.java).
+// http://metadata.tencentyun.com for, in the forms that the official SDKs read
+// (Go cvm_role_provider.go, Python credential.py, Node cvm_role_credential.js,
+// Java CvmRoleCredential.java).
 
-// isMetadata reports whether a request is for the metadata, on a port that is
-// for other things too.
+// isMetadata reports whether a request is for the metadata, on a port that
+// serves other things, too.
 func isMetadata(r *http.Request) bool {
 	return tc3.IsMetadataHost(tc3.HostName(r.Host)) && !strings.HasPrefix(r.URL.Path, "/_ssmlocal/")
 }
 
-// metadataLeaves are the other values that there are, under /latest/meta-data/.
+// metadataLeaves are the other values under /latest/meta-data/.
 var metadataLeaves = map[string]string{
 	"instance-id": "ins-ssmlocal", "instance-name": "ssmlocal", "local-ipv4": "127.0.0.1", "uuid": "5e0d7a10-0000-4000-8000-000000000001",
 	"placement/region": ssm.DefaultRegion, "placement/zone": ssm.DefaultRegion + "-3",
@@ -39,8 +39,8 @@ var metadataLeaves = map[string]string{
 var roleFolders = []string{"cam/security-credentials/", "cam/service-role-security-credentials/"}
 
 // serveMetadata answers as the metadata service does: plain text without a line
-// end, 404 for what is not there. The log and the metrics tell of it, the
-// journal does not: it has the calls of the API.
+// end, 404 for what is not there. Requests are in the log and the metrics, but
+// not in the journal, which has the calls of the API.
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	status, text := http.StatusMethodNotAllowed, ""
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -56,7 +56,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// metadata returns the value at a path, or what there is below it.
+// metadata returns the value at a path, or lists what is below it.
 func (s *Server) metadata(path string) (status int, text string) {
 	steps := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	if steps[0] == "latest" {
@@ -83,7 +83,7 @@ func (s *Server) metadata(path string) (status int, text string) {
 	return http.StatusNotFound, ""
 }
 
-// listing names what is in a folder of the metadata, "" for the one above all.
+// listing lists what is in a folder of the metadata; "" is the top folder.
 func listing(folder string) string {
 	if folder = strings.TrimSuffix(folder, "/"); folder != "" {
 		folder += "/"
@@ -122,7 +122,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 		for _, r := range bound {
 			names = append(names, r.Name)
 		}
-		s.log.Warn("the instance metadata is asked for a role that is not bound to the instance: bind it in the seed (bound: true)",
+		s.log.Warn("a program asked the instance metadata for a role that is not bound to the instance: bind it in the seed (bound: true)",
 			"role", journal.Clip(name), "bound", strings.Join(names, ", "))
 		return http.StatusNotFound, ""
 	}
@@ -141,7 +141,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 	return http.StatusOK, string(reply)
 }
 
-// metadataOnly is every URL of the metadata's own address.
+// metadataOnly handles every URL of the metadata's own address.
 func (s *Server) metadataOnly() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)

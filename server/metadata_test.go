@@ -19,7 +19,8 @@ import (
 // vendorOnly leaves the tests' own requests alone.
 type vendorOnly struct{ emulator http.RoundTripper }
 
-// toEmulator sends what is for the vendor's names to the emulator, as a hosts file would.
+// toEmulator sends requests for the vendor's names to the emulator, as a hosts
+// file would.
 func toEmulator(t *testing.T, s *servertest.Server) http.RoundTripper {
 	return trusting(t, s).Transport
 }
@@ -113,8 +114,8 @@ func TestBoundTwice(t *testing.T) {
 }
 
 // TestRefreshOfProviders moves the virtual clock past the end of keys that live
-// shorter than the SDK's margin: its credential asks for others, as a program
-// that runs for long must.
+// shorter than the SDK's margin: its credential asks for new ones, as a program
+// that runs for a long time must.
 func TestRefreshOfProviders(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	s.Import(`accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], roles: [{roleName: app, bound: true, durationSeconds: 60}]}]`)
@@ -148,8 +149,8 @@ func TestRefreshOfProviders(t *testing.T) {
 	}
 }
 
-// TestKeysThatEndSoon walks through the life of short-lived keys: none that is
-// told ends so soon that Node's SDK asks again at once.
+// TestKeysThatEndSoon walks through the life of short-lived keys: no key that
+// is returned ends so soon that Node's SDK asks again at once.
 func TestKeysThatEndSoon(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -179,9 +180,9 @@ func TestKeysThatEndSoon(t *testing.T) {
 	}
 }
 
-// TestGoProviders runs the credential providers of Go's SDK, unchanged but for
-// where the names lead: the instance's role, and an assumed one. They change
-// the SDK's globals, so nothing runs beside them.
+// TestGoProviders runs the credential providers of Go's SDK, unchanged except
+// for where the names point: the instance's role, and an assumed one. They
+// change the SDK's globals, so nothing runs beside them.
 func TestGoProviders(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	s.Import("accounts: [{uin: 100000000001, credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}], secrets: [{secretName: db, secretString: hunter2}]}]")

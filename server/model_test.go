@@ -143,8 +143,8 @@ func (run *randomRun) createProduct(name string) {
 	})
 }
 
-// denied is what an action on product secrets says to another one, and what
-// happens is only for Enabled ones.
+// denied returns the code of an action on product secrets for a secret of
+// another type, or for none; "" for a product secret.
 func (run *randomRun) denied(s *modelSecret) string {
 	switch {
 	case s == nil:
@@ -183,7 +183,7 @@ func (run *randomRun) setPolicy(name string) {
 	})
 }
 
-// readProduct compares what is known of a product secret's rotation.
+// readProduct compares the rotation data of a product secret.
 func (run *randomRun) readProduct(s *modelSecret) {
 	run.Helper()
 	var history struct{ TotalCount int }
@@ -200,7 +200,8 @@ func (run *randomRun) readProduct(s *modelSecret) {
 	}
 }
 
-// byHand is what an action that changes a value by hand says to a product secret.
+// byHand returns the code of an action that changes a value by hand, for a
+// product secret.
 func byHand(s *modelSecret, denied, otherwise string) string {
 	if s != nil && s.product {
 		return denied
@@ -208,7 +209,7 @@ func byHand(s *modelSecret, denied, otherwise string) string {
 	return otherwise
 }
 
-// free says whether a name can be taken.
+// free says whether a name is free.
 func (run *randomRun) free(name string) string {
 	switch {
 	case run.secrets[name] != nil:
@@ -455,7 +456,7 @@ func TestOneNameOnce(t *testing.T) {
 	}
 }
 
-// TestFlowIDsAreNotReused draws FlowIDs around those that a seed has taken.
+// TestFlowIDsAreNotReused draws FlowIDs near those that a seed has used.
 func TestFlowIDsAreNotReused(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -490,7 +491,7 @@ func TestSpentNamesAreFree(t *testing.T) {
 }
 
 // TestSSHKeysByID finds the secret that a call names by its key: rules match
-// it, and the journal tells it. A step of a script that lets a call pass is no
+// it, and the journal has it. A step of a script that lets a call pass is no
 // fault.
 func TestSSHKeysByID(t *testing.T) {
 	t.Parallel()

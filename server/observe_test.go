@@ -163,8 +163,8 @@ func TestJournalStream(t *testing.T) {
 	}
 }
 
-// TestLimitsAreCounted tells how close a suite came to the documented rates,
-// also where none hold.
+// TestLimitsAreCounted reads how close a suite came to the documented rates,
+// also without limits.
 func TestLimitsAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -231,7 +231,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestTables looks at what the control plane tells of the build and the
+// TestTables looks at what the control plane says about the build and the
 // actions, and at readiness.
 func TestTables(t *testing.T) {
 	t.Parallel()
@@ -263,8 +263,8 @@ func TestTables(t *testing.T) {
 }
 
 // TestNoValueIsTold plants values wherever a client can send them, and looks
-// for them in everything that is told: the log at its finest, the journal, the
-// stream, the metrics, errors.
+// for them in everything that is reported: the log at debug level, the journal,
+// the stream, the metrics, errors.
 func TestNoValueIsTold(t *testing.T) {
 	t.Parallel()
 	const planted = "hunter2planted"
@@ -401,8 +401,8 @@ func TestLogKeepsSecrets(t *testing.T) {
 	}
 }
 
-// TestLongHeadersAreCut keeps no more of what a client sends at any length than
-// what tells it apart.
+// TestLongHeadersAreCut sends long headers: only as much of them is kept as is
+// needed to recognize them.
 func TestLongHeadersAreCut(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -415,8 +415,8 @@ func TestLongHeadersAreCut(t *testing.T) {
 	}
 }
 
-// TestJournalKeepsNoBodies sends long forms that nobody signed: the journal
-// keeps what it tells of them, not the forms.
+// TestJournalKeepsNoBodies sends long unsigned forms: the journal keeps only
+// what it shows of them, not the forms.
 func TestJournalKeepsNoBodies(t *testing.T) {
 	s := servertest.New(t, server.Config{}) // not in parallel: the heap is everybody's
 	heap := func() uint64 {

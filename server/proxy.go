@@ -15,14 +15,14 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// The forward proxy, for programs whose host is compiled in: what they send for
-// the vendor's host names ends in this emulator, and nothing goes anywhere
-// else.
+// The forward proxy, for programs whose host is compiled in: this emulator
+// answers their requests for the vendor's host names, and nothing is sent
+// anywhere else.
 
-// proxy takes absolute-form requests and CONNECT for the vendor's host names,
-// and for the emulator's own addresses, of which others has those that are not
-// the API's. PHP's streams send a path alone to a proxy for plain HTTP: that is
-// taken for the vendor's names.
+// proxy takes absolute-form requests and CONNECT for the vendor's host names
+// and for the emulator's own addresses; others has the handlers of those that
+// are not the API's. For plain HTTP, PHP's streams send a proxy only a path:
+// that counts as a request for the vendor's names.
 func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect && r.URL.Host == "" && !tc3.IsVendorHost(tc3.HostName(r.Host)) {
@@ -38,8 +38,8 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 		switch {
 		case !found:
 			s.control.Leaks.Note(to, s.Backend.Clock.Wall())
-			s.log.Warn("the proxy refused what was meant for elsewhere", "host", to, "method", r.Method)
-			http.Error(w, "ssmlocal refuses "+to+": its proxy serves host names of Tencent Cloud only; take the host out of the proxy's way with no_proxy if it is meant to be reached", http.StatusForbidden)
+			s.log.Warn("the proxy refused a request for another host", "host", to, "method", r.Method)
+			http.Error(w, "ssmlocal refuses "+to+": its proxy serves host names of Tencent Cloud only; if the program is meant to reach that host, add it to no_proxy", http.StatusForbidden)
 		case r.Method == http.MethodConnect:
 			s.connect(w, in)
 		case others[what] != nil:
@@ -50,7 +50,7 @@ func (s *Server) proxy(api http.Handler, others map[string]http.Handler) http.Ha
 	})
 }
 
-// connect makes of a tunnel a connection to the emulator.
+// connect turns a tunnel into a connection to the emulator.
 func (s *Server) connect(w http.ResponseWriter, in listen.Queue) {
 	c, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -65,15 +65,16 @@ func (s *Server) connect(w http.ResponseWriter, in listen.Queue) {
 	go in.Take(listen.Peeked(c, early(buffered)), s.sniffer)
 }
 
-// early is what a client sent behind its CONNECT without waiting.
+// early returns what a client sent after its CONNECT without waiting for the
+// answer.
 func early(b *bufio.ReadWriter) []byte {
 	head, _ := b.Reader.Peek(b.Reader.Buffered())
 	return slices.Clone(head)
 }
 
-// destination returns where what is meant for a host:port goes in, and what
-// that is, "" for the API. It is found if this emulator stands in for it: for
-// the vendor's names and those of --tls-host; and if it is one of its own
+// destination returns the queue for connections to a host:port, and what serves
+// that queue, "" for the API. There is one for the vendor's names and those of
+// --tls-host, for which this emulator stands in, and for the emulator's own
 // addresses.
 func (s *Server) destination(to string, r *http.Request) (in listen.Queue, what string, found bool) {
 	name, number, _ := net.SplitHostPort(to)
@@ -110,7 +111,8 @@ func isThisMachine(name string, r *http.Request) bool {
 	return ip.IsLoopback() || local != nil && ip.Equal(local.IP)
 }
 
-// withPort is a host with the port that a scheme means if it names none: CONNECT should.
+// withPort returns a host with a port. A host without one gets the scheme's
+// default port; in a CONNECT it should have one.
 func withPort(host, scheme string) string {
 	name, number, err := net.SplitHostPort(host)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // TestPathAloneAtTheProxy sends what PHP's streams send to a proxy for plain
-// HTTP: it is taken for the vendor's names and for no others.
+// HTTP: it is accepted for the vendor's names and for no others.
 func TestPathAloneAtTheProxy(t *testing.T) {
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
 	proxy := strings.TrimPrefix(s.ProxyURL(), "http://")
@@ -36,8 +36,8 @@ func TestPathAloneAtTheProxy(t *testing.T) {
 }
 
 // TestProxy sends an unmodified client's requests through the proxy: the
-// vendor's names end here, over HTTP and HTTPS, and everything else is refused
-// and counted.
+// emulator answers for the vendor's names, over HTTP and HTTPS, and everything
+// else is refused and counted.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0"})
@@ -101,7 +101,7 @@ func TestProxy(t *testing.T) {
 }
 
 // TestOddTunnels asks for tunnels in ways that no SDK does: a name of the
-// vendor is one with whatever port, anything else is refused.
+// vendor is accepted with any port, everything else is refused.
 func TestOddTunnels(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Proxy: "127.0.0.1:0", TLSHosts: []string{"box.test"}})

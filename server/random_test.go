@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestRandomSeedDrawsNothingTwice goes on after imports, refused ones and
-// restarts without an id that is there already.
+// TestRandomSeedDrawsNothingTwice imports, is refused and restarts: no id that
+// exists already is drawn again.
 func TestRandomSeedDrawsNothingTwice(t *testing.T) {
 	t.Parallel()
 	seed, dir := uint64(7), t.TempDir()
@@ -52,7 +52,7 @@ func TestRandomSeedDrawsNothingTwice(t *testing.T) {
 }
 
 // TestEveryStartDrawsAnew starts on one data file with one random seed: no
-// start repeats another, and two files' starts go alike.
+// start repeats another, and the starts of two files give the same values.
 func TestEveryStartDrawsAnew(t *testing.T) {
 	t.Parallel()
 	seed := uint64(42)

@@ -49,7 +49,7 @@ func value(t *testing.T, s *servertest.Server, name, version string) string {
 // inZone writes a time as the API does.
 func inZone(at time.Time) string { return ssm.FormatTime(at.UnixNano()) }
 
-// TestScheduledRotation sees rotations by policy happen, each at its own
+// TestScheduledRotation lets rotations by policy happen, each at its own
 // minute, and reads old and new values.
 func TestScheduledRotation(t *testing.T) {
 	s := servertest.New(t, server.Config{})
@@ -127,7 +127,7 @@ func TestAccountsAlternate(t *testing.T) {
 }
 
 // TestDisabledSecretsSkipTheirTurn lets a turn pass while the secret is
-// disabled: it is not made up for.
+// disabled: the rotation is not done later.
 func TestDisabledSecretsSkipTheirTurn(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	begin := s.Clock.Now().Add(time.Hour)
@@ -179,7 +179,7 @@ func TestEventsAcrossARestart(t *testing.T) {
 }
 
 // TestParallelMoves moves one clock from many tests at once: every event is
-// told to one of them.
+// returned to one of them.
 func TestParallelMoves(t *testing.T) {
 	s := servertest.New(t, server.Config{Unlimited: true})
 	for i := range 20 {
@@ -198,7 +198,7 @@ func TestParallelMoves(t *testing.T) {
 	}
 	wg.Wait()
 	// 360 days: each rotates at its begin and eleven or twelve times after it.
-	// What was due before a move is none's.
+	// What was due before a move belongs to none of them.
 	if told < 20*11 || told > 20*13 {
 		t.Errorf("%d events were told", told)
 	}
@@ -243,7 +243,7 @@ func TestControlRefusesOtherSites(t *testing.T) {
 }
 
 // TestControlByName calls the control plane, and the metadata's own address, by
-// names that may and may not lead here.
+// names that are and are not accepted.
 func TestControlByName(t *testing.T) {
 	s := servertest.New(t, server.Config{TLSHosts: []string{"secrets.example.com"}, Metadata: "127.0.0.1:0"})
 	for host, want := range map[string]int{
@@ -261,7 +261,8 @@ func TestControlByName(t *testing.T) {
 	}
 }
 
-// TestControlElsewhere puts the control plane on an address of its own, and away.
+// TestControlElsewhere puts the control plane on its own address, and switches
+// it off.
 func TestControlElsewhere(t *testing.T) {
 	off := servertest.New(t, server.Config{Control: "off"})
 	own := servertest.New(t, server.Config{Control: "127.0.0.1:0"})
@@ -309,9 +310,9 @@ func TestOtherServices(t *testing.T) {
 	}
 }
 
-// TestAccessKeysSign rotates an API key: what the secret holds really signs
-// calls, the key before it goes on until the next rotation, and all of them end
-// with the secret.
+// TestAccessKeysSign rotates an API key: the secret's key can sign calls, the
+// previous key works until the next rotation, and all of them end with the
+// secret.
 func TestAccessKeysSign(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	post := func(method, path, body string) {

@@ -12,10 +12,10 @@ import (
 	"ssmlocal/server/control"
 )
 
-// routes is every URL of the API's addresses. The API answers on any path and
-// any method, as its errors have to come out in its own envelope; what is not
-// the API lives under /_ssmlocal/, or, the instance metadata, under a host name
-// of its own.
+// routes handles every URL of the API's addresses. The API answers any path and
+// any method, because its errors must come in its own envelope. Everything else
+// is under /_ssmlocal/, except the instance metadata, which has its own host
+// name.
 func (s *Server) routes(withControl bool) http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
@@ -40,7 +40,7 @@ func (s *Server) routes(withControl bool) http.Handler {
 		case isMetadata(q):
 			s.serveMetadata(w, q)
 		case q.Method == http.MethodConnect: // any answer with 200 would pass for a tunnel
-			http.Error(w, "this is ssmlocal's API and no proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
+			http.Error(w, "this is ssmlocal's API, not a proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
 		case strings.HasPrefix(q.URL.Path, "/_ssmlocal"):
 			r.ServeHTTP(w, q)
 		default:
@@ -50,9 +50,9 @@ func (s *Server) routes(withControl bool) http.Handler {
 }
 
 // growStack makes room for a call on a goroutine's stack in one step. HTTP/2
-// has a goroutine for each request, whose stack would be doubled and copied in
-// the depths of the call again and again: 9 of 82 µs CPU a call. HTTP/1.1 has
-// one for each connection.
+// has a goroutine for each request, whose stack would otherwise be doubled and
+// copied several times during the call: that costs 9 of 82 µs CPU time for each
+// call. HTTP/1.1 has one for each connection.
 //
 //go:noinline
 func growStack(n int) byte {
@@ -60,7 +60,7 @@ func growStack(n int) byte {
 	return frame[n%len(frame)]
 }
 
-// controlOnly is every URL of the control plane's own address.
+// controlOnly handles every URL of the control plane's own address.
 func (s *Server) controlOnly() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
@@ -75,7 +75,7 @@ func (s *Server) healthRoutes(r chi.Router) {
 	}
 }
 
-// health answers 200: whoever gets an answer knows that the server lives.
+// health answers 200: any answer shows that the server lives.
 func health(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok", "") }
 
 // ready answers 200 if calls can be served: the data file is opened and seeded before that.
@@ -87,13 +87,14 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	}
 	detail := ""
 	if n := len(s.Backend.Aside()); n > 0 {
-		detail = fmt.Sprintf("%d due things are set aside as they can't be done: GET /_ssmlocal/setaside lists them", n)
+		detail = fmt.Sprintf("%d due things are set aside because they can't be done: GET /_ssmlocal/setaside lists them", n)
 	}
 	writeStatus(w, http.StatusOK, "ready", detail)
 }
 
-// writeStatus answers with a status, and what is to be said of it: in error, which clients
-// of the control plane show, where it is none of success.
+// writeStatus answers with a status and a detail. For a status that is not 200
+// the detail goes into the field error, which clients of the control plane
+// show.
 func writeStatus(w http.ResponseWriter, status int, text, detail string) {
 	reply := struct {
 		Status string `json:"status"`

@@ -95,7 +95,7 @@ func flatten(into map[string]string, key string, value any) {
 	}
 }
 
-// gives calls an action that must succeed and compares some fields of the answer.
+// gives makes a call that must succeed and compares some fields of the answer.
 func (c *sdk) gives(action string, params, want object) object {
 	c.t.Helper()
 	reply, code := c.call(action, params)
@@ -110,7 +110,7 @@ func (c *sdk) gives(action string, params, want object) object {
 	return reply
 }
 
-// fails calls an action that must be refused with a code.
+// fails makes a call that must be refused with a code.
 func (c *sdk) fails(code, action string, params object) {
 	c.t.Helper()
 	if _, got := c.call(action, params); got != code {
@@ -301,7 +301,8 @@ func (c *sdk) calledAll() {
 	}
 }
 
-// TestGoSDKRefused looks at what the official client makes of the errors of the gateway.
+// TestGoSDKRefused looks at how the official client shows the errors of the
+// gateway.
 func TestGoSDKRefused(t *testing.T) {
 	s := servertest.New(t, server.Config{Rates: map[string]int{"GetRegions": 1}})
 	for _, signature := range []string{"TC3-HMAC-SHA256", "HmacSHA1"} {
@@ -317,7 +318,7 @@ func TestGoSDKRefused(t *testing.T) {
 	c.fails("RequestLimitExceeded", "GetRegions", object{})
 	c.fails("InvalidAction", "Nope", object{})
 
-	// The client asks for Chinese unless it is told otherwise.
+	// The client asks for Chinese by default.
 	request := tchttp.NewCommonRequest("ssm", "2019-09-23", "DescribeSecret")
 	_ = request.SetActionParameters(object{"SecretName": "a"})
 	if err := c.client.Send(request, tchttp.NewCommonResponse()); err == nil || !strings.Contains(err.Error(), "凭据 `a` 在该地域不存在。") {

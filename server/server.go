@@ -1,7 +1,7 @@
 // Package server puts the emulator together: the ports (listen), the API
-// (gateway), the control plane (control) and what all of them are about
-// (backend). It has two small handlers of its own, the forward proxy and the
-// instance metadata, and the table of who answers which URL (routes.go).
+// (gateway), the control plane (control) and the emulated service (backend). It
+// has two small handlers of its own, the forward proxy and the instance
+// metadata, and the table of who answers which URL (routes.go).
 package server
 
 import (
@@ -47,7 +47,7 @@ type Server struct {
 }
 
 // New checks the configuration, listens, and opens the data file, in this
-// order: if one fails, nothing of the next is touched.
+// order. If one step fails, the next ones are not begun.
 func New(c Config) (*Server, error) {
 	s := assemble(c)
 	if err := s.configure(c); err != nil {
@@ -73,7 +73,7 @@ func assemble(c Config) *Server {
 	}
 }
 
-// configure checks what a configuration can have wrong.
+// configure checks the configuration.
 func (s *Server) configure(c Config) (err error) {
 	s.Backend, err = backend.New(backend.Config{
 		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, RandomSeed: c.RandomSeed,
@@ -96,7 +96,7 @@ func (s *Server) configure(c Config) (err error) {
 	return err
 }
 
-// configError makes a mistake in the configuration of one in what a room was given.
+// configError turns a mistake in what a package was given into a ConfigError.
 func configError(err error) error {
 	var listening listen.ConfigError
 	var behind backend.ConfigError
@@ -107,7 +107,7 @@ func configError(err error) error {
 	return err
 }
 
-// register adds the metrics of what is neither the gateway's nor the backend's.
+// register adds the metrics that are neither the gateway's nor the backend's.
 func (s *Server) register(c Config) {
 	lost := c.LostLines
 	if lost == nil {
@@ -143,7 +143,7 @@ func (s *Server) listenAll(c Config) (err error) {
 	return nil
 }
 
-// serveAll gives every address what it serves.
+// serveAll gives every address its handler.
 func (s *Server) serveAll(withControl bool) {
 	api := s.routes(withControl)
 	listeners := []net.Listener{s.tunnels}
@@ -160,7 +160,7 @@ func (s *Server) serveAll(withControl bool) {
 	}
 }
 
-// What has an address of its own, by the flag that gives it.
+// What can have an address of its own, by the flag that gives it.
 const (
 	controlPlane = "--control"
 	theProxy     = "--proxy"
@@ -191,8 +191,9 @@ func (s *Server) open(data string) error {
 	return nil
 }
 
-// maxHeader bounds a request's line and headers, in bytes: twice what any client sends. A
-// query longer than it may be, but not much, is refused in the API's own words.
+// maxHeader bounds a request's line and headers, in bytes: twice what any
+// client sends. A query that is a little too long is refused with the API's own
+// error.
 const maxHeader = 64<<10 + tc3.MaxQuery
 
 // tooLong is the answer to a request whose line is too long to be read.
@@ -236,16 +237,16 @@ func (s *Server) ownAddr(what string) string {
 	return s.own[what].Address()
 }
 
-// How long the end may take, all in all less than five seconds: requests in flight, then
-// what is done in the background, then the store's own second.
+// How long stopping may take, less than five seconds in all: requests in
+// flight, then what is done in the background, then the store's own second.
 const (
 	patience   = 3 * time.Second
 	background = 500 * time.Millisecond
 )
 
-// Serve serves until ctx ends, lets the requests in flight finish, and closes the data
-// file. It returns within five seconds of ctx's end, whatever is under way; what is then
-// still waiting for the disk is left to the end of the process.
+// Serve serves until ctx ends, lets the requests in flight finish, and closes
+// the data file. It returns within five seconds of ctx's end, whatever is under
+// way. Work that then still waits for the disk ends with the process.
 func (s *Server) Serve(ctx context.Context) error {
 	working, stopWorking := context.WithCancel(context.Background())
 	var worked sync.WaitGroup

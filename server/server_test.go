@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// TestConfigIsChecked starts with what can't be, and looks at what the error tells.
+// TestConfigIsChecked starts with impossible configurations, and looks at what
+// the error says.
 func TestConfigIsChecked(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

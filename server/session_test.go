@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "write the sessions' answers anew")
 // what must come back. "> PUT /tasks {…}" is a call of the control plane, ">
 // tag …" and "> sts …" are calls of these services, "> advance 72h" moves the
 // clock, "> region X" and "> account ID" say where the following calls go.
-// Times, ids and KMS keys are replaced by what they are.
+// Times, ids and KMS keys are replaced by their kind.
 func TestSessions(t *testing.T) {
 	files, err := filepath.Glob("testdata/sessions/*.txt")
 	if err != nil || len(files) == 0 {
@@ -54,9 +54,9 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestEveryControlHasASession lets no call of the control plane be without one.
-// What streams, or is no JSON, has tests of its own, in observe_test.go,
-// state_test.go and tls_test.go.
+// TestEveryControlHasASession fails for a call of the control plane without a
+// session. Calls that stream or don't answer JSON have their own tests, in
+// observe_test.go, state_test.go and tls_test.go.
 func TestEveryControlHasASession(t *testing.T) {
 	files, _ := filepath.Glob("testdata/sessions/*.txt")
 	var all strings.Builder
@@ -85,7 +85,7 @@ func TestEveryControlHasASession(t *testing.T) {
 	}
 }
 
-// session is where a replay stands.
+// session is the state of a replay.
 type session struct {
 	t      *testing.T
 	server *servertest.Server

@@ -74,9 +74,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestResetUnderLoad replaces the state again and again while clients look,
-// with two key pairs that take turns: who gets in with one sees the whole of a
-// state to which it belongs.
+// TestResetUnderLoad replaces the state again and again while clients read it,
+// with two key pairs that take turns: a client that gets in with one of them
+// sees the whole of a state to which that key pair belongs.
 func TestResetUnderLoad(t *testing.T) {
 	t.Parallel()
 	text := func(n int) string {
@@ -143,8 +143,9 @@ func TestResetUnderLoad(t *testing.T) {
 	}
 }
 
-// TestResetForgets leaves nothing of what was before: calls, budgets, how tasks
-// go. One account's reset leaves the others' calls and budgets, and the tasks.
+// TestResetForgets checks that a reset forgets calls, budgets and the settings
+// of tasks. A reset of one account leaves the others' calls and budgets, and
+// the settings of tasks.
 func TestResetForgets(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Auth: account.Any})
@@ -370,8 +371,8 @@ func TestBackup(t *testing.T) {
 }
 
 // TestRandomSeed records one session on two servers with the same seed and a
-// clock that stands still: byte for byte the same answers, but for the SSH key.
-// After a reset they come once more.
+// clock that stands still: byte for byte the same answers, except for the SSH
+// key. After a reset they come again.
 func TestRandomSeed(t *testing.T) {
 	t.Parallel()
 	seed := filepath.Join(t.TempDir(), "seed.yaml")
@@ -437,8 +438,8 @@ accounts:
 	}
 }
 
-// TestAccountsSetDuringAnImport sets what is known of one account again and again while another
-// one is imported: nothing that was acknowledged is lost.
+// TestAccountsSetDuringAnImport sets the data of one account again and again
+// while another one is imported: nothing that was acknowledged is lost.
 func TestAccountsSetDuringAnImport(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 10000})
@@ -469,8 +470,9 @@ func TestAccountsSetDuringAnImport(t *testing.T) {
 	}
 }
 
-// TestRotationsOfImportedAccessKeys rotates an API-key secret of a seed: the key before the
-// present one stays, the one before that goes, and what is exported can be imported.
+// TestRotationsOfImportedAccessKeys rotates an API-key secret of a seed: the
+// key before the present one stays, the one before that is removed, and the
+// export can be imported.
 func TestRotationsOfImportedAccessKeys(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true})
@@ -565,7 +567,7 @@ func TestOrderOfTheService(t *testing.T) {
 }
 
 // TestEmptiedFileIsNotSeeded deletes what a seed made, and moves the clock of a
-// file that holds nothing: neither start is a first.
+// file that holds nothing: neither file is seeded at the next start.
 func TestEmptiedFileIsNotSeeded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -620,7 +622,7 @@ func TestExportOfABusyServer(t *testing.T) {
 	}
 }
 
-// TestExportHoldsNobodyUp exports a state with keys still to be made beside a
+// TestExportHoldsNobodyUp exports a state whose keys are not made yet, during a
 // reset of another account: calls go on meanwhile.
 func TestExportHoldsNobodyUp(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,8 @@ func (v vendorOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 
 const rolePath = "/latest/meta-data/cam/security-credentials/"
 
-// metadata asks as the SDKs do, at an address, under the vendor's name.
+// metadata asks an address for the instance metadata as the SDKs do, under the
+// vendor's name.
 func metadata(t *testing.T, address, path string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, "http://"+address+path, nil)
@@ -68,7 +69,7 @@ func callWith(t *testing.T, s *servertest.Server, k temporary, service, version,
 	return string(reply)
 }
 
-// temporary are keys as STS and the metadata tell them.
+// temporary are keys as STS and the metadata return them.
 type temporary struct {
 	TmpSecretId, TmpSecretKey, Token string
 	ExpiredTime                      int64
@@ -141,9 +142,9 @@ accounts:
 	}
 }
 
-// TestTemporaryKeysOutliveAReset: a program that has fetched keys goes on with
-// them, with what its role may do then and with as much of their life left;
-// expired ones are told from unknown ones.
+// TestTemporaryKeysOutliveAReset uses keys after a reset: they are valid for as
+// long as they had left, and may do what their role may do then. Expired keys
+// get another error than unknown ones.
 func TestTemporaryKeysOutliveAReset(t *testing.T) {
 	t.Parallel()
 	seed := filepath.Join(t.TempDir(), "seed.yaml")
@@ -203,8 +204,9 @@ accounts:
 	}
 }
 
-// TestFederatedKeysAndTheirUser replaces the state under keys of a federated
-// user: they may do what the keys that asked for them may, and end with them.
+// TestFederatedKeysAndTheirUser replaces the state while keys of a federated
+// user exist: they may do what the keys that asked for them may do, and end
+// with them.
 func TestFederatedKeysAndTheirUser(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -226,8 +228,9 @@ func TestFederatedKeysAndTheirUser(t *testing.T) {
 	}
 }
 
-// TestFederatedKeysOfAHeldKey replaces the state by itself under keys of a
-// federated user whose caller has a key that a secret holds.
+// TestFederatedKeysOfAHeldKey exports the state and imports it again while keys
+// of a federated user exist that were asked for with a key which a secret
+// holds.
 func TestFederatedKeysOfAHeldKey(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -248,7 +251,7 @@ func TestWhoMayAssume(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
 	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if got := callWith(t, s, temporary{TmpSecretId: "AKIDssmlocal", TmpSecretKey: "ssmlocal"}, "sts", "2018-08-13", "AssumeRole", `{"RoleArn":"qcs::cam::uin/5:roleName/x","RoleSessionName":"test"}`); got != "ResourceNotFound.RoleNotFound" || !strings.Contains(log.String(), "seed its account with it") {
+	if got := callWith(t, s, temporary{TmpSecretId: "AKIDssmlocal", TmpSecretKey: "ssmlocal"}, "sts", "2018-08-13", "AssumeRole", `{"RoleArn":"qcs::cam::uin/5:roleName/x","RoleSessionName":"test"}`); got != "ResourceNotFound.RoleNotFound" || !strings.Contains(log.String(), "add it to its account in a seed") {
 		t.Errorf("%s, and the log says %s", got, log.String())
 	}
 	if got := callWith(t, s, temporary{TmpSecretId: "AKIDssmlocal", TmpSecretKey: "ssmlocal"}, "sts", "2018-08-13", "GetFederationToken", `{"Name":"guest","Policy":" "}`); got != "InvalidParameter.StrategyFormatError" {
@@ -296,7 +299,7 @@ accounts:
 	}
 }
 
-// TestWebIdentity comes without a signature, which no other action may.
+// TestWebIdentity calls without a signature, which no other action allows.
 func TestWebIdentity(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

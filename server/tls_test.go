@@ -88,7 +88,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestWithoutAName is a client that names no host: its certificate holds for
+// TestWithoutAName connects without naming a host: the certificate is valid for
 // this machine and for the vendor's names.
 func TestWithoutAName(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,8 @@ func TestWithoutAName(t *testing.T) {
 	}
 }
 
-// TestVouchesForNoMore holds the CA to the names that it may vouch for.
+// TestVouchesForNoMore checks that the CA signs only for the names that it may
+// sign for.
 func TestVouchesForNoMore(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -187,8 +188,8 @@ func (v *versions) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// TestSchemeInHostOverTLS sends what Python's SDK makes of an endpoint that is
-// written https://….
+// TestSchemeInHostOverTLS sends what Python's SDK sends for an endpoint that
+// begins with https://….
 func TestSchemeInHostOverTLS(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -208,9 +209,9 @@ func TestSchemeInHostOverTLS(t *testing.T) {
 	}
 }
 
-// TestSilentConnections opens many that say nothing, or begin something and
-// stop: others are served meanwhile, and the server ends without waiting for
-// them.
+// TestSilentConnections opens many connections that send nothing, or begin
+// something and stop: others are served meanwhile, and the server ends without
+// waiting for them.
 func TestSilentConnections(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -246,8 +247,8 @@ func TestSilentConnections(t *testing.T) {
 	}
 }
 
-// TestDropOverTLS ends a connection without TLS's goodbye, which a client would
-// take for an orderly end.
+// TestDropOverTLS ends a connection without TLS's close message, which a client
+// would take for a normal end.
 func TestDropOverTLS(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -305,7 +306,7 @@ func TestCAIsKept(t *testing.T) {
 	}
 }
 
-// TestGivenCertificate serves a certificate of the user's.
+// TestGivenCertificate serves a certificate of the user.
 func TestGivenCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -335,9 +336,9 @@ func TestGivenCertificate(t *testing.T) {
 	}
 }
 
-// TestGivenCertificateOfACA serves a certificate that a CA has issued: the CA
-// is what to trust, and if the file doesn't have it, the log says so. A key in
-// the file is told to nobody.
+// TestGivenCertificateOfACA serves a certificate that a CA has issued: clients
+// must trust the CA, and if the file doesn't have it, the log says so. A key in
+// the file is never shown.
 func TestGivenCertificateOfACA(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -393,8 +394,8 @@ func TestGivenCertificateOfACA(t *testing.T) {
 	}
 }
 
-// TestUntrustedIsExplained tells whom a word helps: a client that doesn't trust
-// the certificate.
+// TestUntrustedIsExplained connects with a client that doesn't trust the
+// certificate: the log says what helps.
 func TestUntrustedIsExplained(t *testing.T) {
 	t.Parallel()
 	told, log := io.Pipe()

@@ -27,11 +27,12 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// A CA makes the emulator's certificates: one for each host name that a client asks for. It
-// may vouch for the vendor's host names, this machine's and the user's, and for nothing else:
-// whoever trusts it trusts it for no more.
+// A CA makes the emulator's certificates: one for each host name that a client
+// asks for. It can sign for the vendor's host names, this machine's and the
+// user's, and for no others, so a client that trusts it trusts it for no more
+// than that.
 type CA struct {
-	domains []string // that it may vouch for, with those of the user
+	domains []string // that it may sign for, with those of the user
 	hosts   []string // of the user
 	clock   *clock.Clock
 	log     *slog.Logger
@@ -58,9 +59,10 @@ const (
 // aHostName is one that a certificate can be for: other scripts are written as xn--….
 var aHostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 
-// A CAConfig says what a CA vouches for.
+// A CAConfig says which names a CA signs for.
 type CAConfig struct {
-	// Domains are vouched for, with all names below them, besides localhost.
+	// Domains are the names that the CA signs for, with all names below them,
+	// besides localhost.
 	Domains []string
 	// Hosts are names and addresses of the user, as --tls-host gives them.
 	Hosts []string
@@ -69,8 +71,8 @@ type CAConfig struct {
 	CertFile, KeyFile string
 }
 
-// NewCA checks the configuration; a mistake in it is a ConfigError. Without files of the user
-// the CA is made when it is asked for first, and kept in memory.
+// NewCA checks the configuration; a mistake in it is a ConfigError. Without
+// files of the user the CA is made on first use and kept in memory.
 func NewCA(c CAConfig, clock *clock.Clock, log *slog.Logger) (*CA, error) {
 	a := &CA{domains: append([]string{"localhost"}, c.Domains...), clock: clock, log: log, leaves: map[string]*tls.Certificate{}}
 	a.ca = sync.OnceValues(a.newCA)
@@ -97,15 +99,15 @@ func NewCA(c CAConfig, clock *clock.Clock, log *slog.Logger) (*CA, error) {
 	}
 	var foreign string
 	if a.pem, foreign, err = toTrust(c.CertFile); foreign != "" {
-		log.Warn("the file of --tls-cert has no certificate of the CA that issued its own, so neither has ssmlocal ca: programs must trust it from elsewhere, or add it to the file", "issuer", foreign)
+		log.Warn("the file of --tls-cert has no certificate of the CA that issued it, so ssmlocal ca can't print that: add it to the file, or make programs trust it in another way", "issuer", foreign)
 	}
 	return a, err
 }
 
-// toTrust reads what clients must trust out of a file with a server's
-// certificate: the CAs that it has, else the certificate itself; nothing else
-// that it may have, such as a key. If it has no CA and the certificate is by
-// one, foreign says by which.
+// toTrust reads from a file with a server's certificate what clients must
+// trust: the CAs in the file, else the certificate itself. It leaves out
+// anything else in the file, such as a key. If the file has no CA, but one
+// issued the certificate, foreign names that CA.
 func toTrust(file string) (trusted []byte, foreign string, err error) {
 	rest, err := os.ReadFile(file)
 	if err != nil {
@@ -136,8 +138,8 @@ func toTrust(file string) (trusted []byte, foreign string, err error) {
 	return trusted, "", nil
 }
 
-// Keep makes the CA that of a data directory: the one that an earlier start has made there, or
-// a new one.
+// Keep takes the CA from a data directory: the one that an earlier start made
+// there, or a new one.
 func (a *CA) Keep(dir string) error {
 	if a.given != nil {
 		return nil
@@ -180,7 +182,7 @@ func (a *CA) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	local, _, _ := net.SplitHostPort(hello.Conn.LocalAddr().String())
 	name := strings.ToLower(hello.ServerName)
 	if len(name) > 253 || !aHostName.MatchString(name) || !a.vouches(name) || net.ParseIP(name) != nil {
-		name = "localhost" // the certificate holds for addresses, too: OpenSSL's clients ask for them as names
+		name = "localhost" // the certificate is valid for addresses, too: OpenSSL's clients ask for them as names
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -202,7 +204,7 @@ func (a *CA) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 // A certificateError is a mistake here, not one of the client's.
 type certificateError struct{ error }
 
-// vouches reports whether the CA may vouch for a name.
+// vouches reports whether the CA may sign for a name.
 func (a *CA) vouches(name string) bool { return within(name, a.domains) || a.IsUsers(name) }
 
 // IsUsers reports whether a name is one of the user's hosts, or below it.
@@ -212,7 +214,8 @@ func within(name string, domains []string) bool {
 	return slices.ContainsFunc(domains, func(domain string) bool { return name == domain || strings.HasSuffix(name, "."+domain) })
 }
 
-// Certificates are valid for so long. Some clients refuse more than 825 days for a leaf.
+// How long certificates are valid. Some clients refuse more than 825 days for a
+// leaf.
 const (
 	caLife   = 10 * 365 * 24 * time.Hour
 	leafLife = 365 * 24 * time.Hour
@@ -249,7 +252,8 @@ func (a *CA) template(life time.Duration) *x509.Certificate {
 	return &x509.Certificate{SerialNumber: serial, NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life)}
 }
 
-// newLeaf makes the certificate of a host name, which also holds for this machine.
+// newLeaf makes the certificate of a host name, which is also valid for this
+// machine.
 func (a *CA) newLeaf(name, local string) (*tls.Certificate, error) {
 	ca, err := a.ca()
 	if err != nil {
@@ -301,7 +305,8 @@ func (i *issuer) save(dir string) error {
 	return nil
 }
 
-// writeFile writes a file whole or not at all, of mode 0600 whatever was there before.
+// writeFile writes a whole file or nothing, with mode 0600 even if there was a
+// file before.
 func writeFile(name string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {
@@ -318,9 +323,9 @@ func writeFile(name string, text []byte) error {
 	return err
 }
 
-// load reads the CA of an earlier start. One that may not vouch for the user's
-// hosts, or is not valid any more, is refused: programs trust it, so it is not
-// replaced behind their back.
+// load reads the CA of an earlier start. A CA that may not sign for the user's
+// hosts, or is not valid any more, is refused. It is not replaced silently,
+// because programs trust it.
 func (a *CA) load(dir string) (*issuer, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	text, err := os.ReadFile(certFile)
@@ -335,7 +340,7 @@ func (a *CA) load(dir string) (*issuer, error) {
 		return refuse("can't be read (" + err.Error() + ")")
 	}
 	if info, err := os.Stat(keyFile); err == nil && info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(keyFile, 0o600); err != nil { // not the owner: it is used all the same
+		if err := os.Chmod(keyFile, 0o600); err != nil { // not the owner: it is used anyway
 			a.log.Warn("the CA is used as it is: others may read its key, and this process can't change that", "reason", err)
 		}
 	}

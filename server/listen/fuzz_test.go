@@ -32,8 +32,8 @@ func FuzzWithoutScheme(f *testing.F) {
 	})
 }
 
-// FuzzSniff lets a connection begin with anything: what is no TLS comes out as
-// it went in, but for the scheme in a Host header.
+// FuzzSniff lets a connection begin with anything: bytes that are not TLS come
+// out as they went in, except for the scheme in a Host header.
 func FuzzSniff(f *testing.F) {
 	for _, text := range []string{
 		"", "\x16", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: https://x/\r\nConnection: keep-alive\r\n\r\nmore",

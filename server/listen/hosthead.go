@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// A Host header with a scheme: found in the head of a request, and put right.
+// A Host header with a scheme: found in the head of a request, and corrected.
 
 // largestHead is how much of a request is looked at, far more than any client's
-// headers need. A client that doesn't write its Host with a scheme in its first
-// request doesn't do so at all, and is not looked at again.
+// headers need. A client whose first request has no scheme in its Host never
+// sends one, so its later requests are not checked.
 const largestHead = 64 << 10
 
-// unfinished reports whether b may be the beginning of a request whose head has
-// not come whole. What can't become one is left to net/http as it is.
+// unfinished reports whether b may be the beginning of a request whose head is
+// not complete yet. Anything else is left to net/http as it is.
 func unfinished(b []byte) bool {
 	if len(b) == 0 || len(b) >= largestHead || b[0] < 'A' || b[0] > 'z' { // a method is of letters
 		return false

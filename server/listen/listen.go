@@ -1,6 +1,7 @@
-// Package listen takes connections: plain HTTP and TLS on one port, with certificates of a
-// CA of its own. Each connection is looked at on a goroutine of its own until its first
-// request's head is there, so that a slow or silent one holds up nobody.
+// Package listen takes connections: plain HTTP and TLS on one port, with
+// certificates of a CA of its own. Each connection is looked at on its own
+// goroutine until the head of its first request has arrived, so that a slow or
+// silent one makes nobody wait.
 package listen
 
 import (
@@ -35,11 +36,12 @@ func Open(s *Sniffer, flag string, addresses ...string) (ports []*Port, err erro
 	return ports, nil
 }
 
-// A ConfigError is a mistake in what the user has written, whatever there is on the machine.
+// A ConfigError is a mistake in what the user has written, not a problem of the
+// machine.
 type ConfigError struct{ error }
 
 // cannotListen says why an address can't be listened on: because of how it is
-// written, or because of what is there.
+// written, or because of the machine.
 func cannotListen(flag, address string, err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -91,7 +93,7 @@ func (q Queue) Close() error {
 	return nil
 }
 
-// Addr is that of nothing: connections come in by hand.
+// Addr returns an empty address: a queue has none.
 func (q Queue) Addr() net.Addr { return &net.TCPAddr{} }
 
 // Take looks at a connection and lets it in.
@@ -111,7 +113,7 @@ func (q Queue) Take(c net.Conn, s *Sniffer) {
 // Addr is the port's address.
 func (p *Port) Addr() net.Addr { return p.Listener.Addr() }
 
-// Number is that of the port, in digits.
+// Number returns the port's number, in digits.
 func (p *Port) Number() string {
 	_, number, _ := net.SplitHostPort(p.Addr().String())
 	return number
@@ -152,7 +154,7 @@ func (p *Port) run() {
 			go p.Take(c, p.sniffer)
 			continue
 		}
-		// Too many open files, say: others may end.
+		// For example too many open files: other connections may end.
 		if refused++; p.sniffer.clock.Wall().Sub(logged) >= seldom {
 			p.sniffer.log.Error("cannot take a connection", "error", err, "times", refused)
 			logged, refused = p.sniffer.clock.Wall(), 0
@@ -165,14 +167,14 @@ func (p *Port) run() {
 const seldom = 30 * time.Second
 
 // A Sniffer looks at the beginning of connections: it speaks TLS with those
-// that want it, and puts right a Host header with a scheme, such as "Host:
-// http://127.0.0.1:9023", which is what tccli and the Python SDK send for an
-// endpoint that is written with one. net/http would answer it with 400.
+// that want it, and corrects a Host header with a scheme, such as "Host:
+// http://127.0.0.1:9023". tccli and the Python SDK send that for an endpoint
+// with a scheme, and net/http would answer it with 400.
 type Sniffer struct {
 	tls   *tls.Config
 	clock *clock.Clock
 	log   *slog.Logger
-	// tooLong is the API's answer to a request whose line is too lons.
+	// tooLong is the API's answer to a request whose line is too long.
 	tooLong func() []byte
 
 	mu      sync.Mutex
@@ -180,8 +182,8 @@ type Sniffer struct {
 	closed  bool
 }
 
-// NewSniffer returns a sniffer. tooLong is the answer's body to a request whose line is longer
-// than any may be.
+// NewSniffer returns a sniffer. tooLong returns the body of the answer to a
+// request whose line is longer than any may be.
 func NewSniffer(ca *CA, c *clock.Clock, log *slog.Logger, tooLong func() []byte) *Sniffer {
 	return &Sniffer{tls: ca.config(), clock: c, log: log, tooLong: tooLong}
 }
@@ -189,8 +191,8 @@ func NewSniffer(ca *CA, c *clock.Clock, log *slog.Logger, tooLong func() []byte)
 // Peeked is a connection of which the beginning was read already.
 func Peeked(c net.Conn, head []byte) net.Conn { return &prefixConn{c, head} }
 
-// firstWords is how long a connection may take until its first request's head
-// is there, and TLS is agreed on.
+// firstWords is how long a connection may take until TLS is agreed on and the
+// head of its first request has arrived.
 const firstWords = 30 * time.Second
 
 // tlsHandshake is the first byte of a client that speaks TLS.
@@ -224,8 +226,8 @@ func (s *Sniffer) sniff(c net.Conn) (ready net.Conn, err error) {
 	return s.plain(t, first)
 }
 
-// explain says why a connection came to nothing, with what helps, for those
-// mistakes that one can do something about.
+// explain logs why a connection failed, and what helps, for mistakes that the
+// user can correct.
 func (s *Sniffer) explain(t *tls.Conn, err error) {
 	var own certificateError
 	if errors.As(err, &own) {
@@ -236,13 +238,13 @@ func (s *Sniffer) explain(t *tls.Conn, err error) {
 	_, _ = s.Write([]byte(text))
 }
 
-// Write takes what net/http says of connections, too: with TLS 1.3 a client's
-// refusal comes after the handshake.
+// Write also takes what net/http logs about connections: with TLS 1.3 a
+// client's refusal comes after the handshake.
 func (s *Sniffer) Write(text []byte) (int, error) {
 	line := string(bytes.ToValidUTF8(bytes.TrimSpace(text[:min(len(text), maxFailure)]), nil))
 	for _, refusal := range []string{"unknown certificate authority", "certificate unknown", "unknown certificate", "bad certificate"} {
 		if bytes.Contains(text, []byte(refusal)) {
-			s.log.Warn("a client does not accept the certificate: ssmlocal ca --install-hint says how it trusts this emulator; a host name of one's own takes --tls-host",
+			s.log.Warn("a client does not accept the certificate: ssmlocal ca --install-hint says how to make it trust this emulator; for a host name of your own use --tls-host",
 				"connection", line)
 			return len(text), nil
 		}
@@ -278,7 +280,7 @@ func (s *Sniffer) release(c net.Conn) {
 }
 
 // Follow goes on looking at connections that have agreed on HTTP/2 until they
-// say something: net/http takes those that are silent for busy.
+// send something: net/http considers silent ones busy.
 func (s *Sniffer) Follow(c net.Conn, state http.ConnState) {
 	if _, silent := c.(*tls.Conn); !silent {
 		return
@@ -308,14 +310,14 @@ func readSome(c net.Conn) ([]byte, error) {
 		err = io.ErrNoProgress
 	}
 	if n > 0 {
-		err = nil // told again by the next read
+		err = nil // the next read returns it again
 	}
 	return b[:n], err
 }
 
-// plain is a connection whose first bytes are those of HTTP/1.1, or of nothing
-// known, which net/http answers. One that doesn't come to the end of its first
-// head in time is given up.
+// plain is a connection whose first bytes are those of HTTP/1.1, or of an
+// unknown protocol, which net/http answers. A connection that doesn't send its
+// whole first head in time is given up.
 func (s *Sniffer) plain(c net.Conn, first []byte) (net.Conn, error) {
 	for unfinished(first) {
 		more, err := readSome(c)
@@ -363,7 +365,8 @@ func (c *prefixConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Reset ends a connection without a goodbye, that of TLS included: the client sees a reset.
+// Reset ends a connection without closing it properly, TLS included: the client
+// sees a reset.
 func Reset(c net.Conn) {
 	below := socket(c)
 	if l, ok := below.(interface{ SetLinger(sec int) error }); ok {
@@ -372,7 +375,8 @@ func Reset(c net.Conn) {
 	_ = below.Close()
 }
 
-// socket is the connection below those that were laid on it here.
+// socket returns the connection below those that this package has put on top of
+// it.
 func socket(c net.Conn) net.Conn {
 	for {
 		switch on := c.(type) {

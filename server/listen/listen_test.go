@@ -11,9 +11,9 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// TestAddressAsAName gives certificates to clients that ask for an address as if it were a
-// name (OpenSSL's do): they hold for the address, and have no name that the CA may not vouch
-// for.
+// TestAddressAsAName gives certificates to clients that ask for an address as
+// if it were a name (OpenSSL's do): they are valid for the address, and have no
+// name that the CA may not sign for.
 func TestAddressAsAName(t *testing.T) {
 	t.Parallel()
 	a, err := NewCA(CAConfig{Domains: []string{"tencentcloudapi.com"}, Hosts: []string{"10.1.2.3", "emulator.corp"}}, new(clock.Clock), slog.New(slog.DiscardHandler))

@@ -31,7 +31,7 @@ type Server struct {
 	// URL is where it is, such as http://127.0.0.1:40123, and Host the same
 	// without the scheme, as SDKs want it.
 	URL, Host string
-	// Clock is its clock. Advance moves it and tells what happened.
+	// Clock is its clock. Advance moves it and returns what happened.
 	Clock *Clock
 	// Credential is the key pair that Call signs with.
 	Credential account.Credential
@@ -41,9 +41,9 @@ type Server struct {
 	stop     func() error
 }
 
-// New starts an emulator on a free port. Listen and Clock of the configuration are its own.
-// If Log is nil, what needs attention goes to the test's output, so that a wrong signature,
-// say, explains itself in a failing test.
+// New starts an emulator on a free port. Listen and Clock of the configuration
+// are its own. If Log is nil, what needs attention goes to the test's output,
+// so that a failing test shows, for example, why a signature is wrong.
 func New(t testing.TB, c server.Config) *Server {
 	t.Helper()
 	s := &Server{t: t, Credential: account.Default}
@@ -116,9 +116,8 @@ func (s *Server) Stop() {
 // Check walks the whole store and returns what is wrong with it.
 func (s *Server) Check() error { return s.emulator.Backend.Check() }
 
-// Advance moves the time that the emulator's data goes by, and returns what
-// became due on the way and has happened, in order: rotations, deletions, ends
-// of tasks.
+// Advance moves the emulator's virtual clock ahead, and returns what became due
+// on the way and has happened, in order: rotations, deletions, ends of tasks.
 func (s *Server) Advance(by time.Duration) []action.Event {
 	s.t.Helper()
 	_, moved, err := s.emulator.Backend.Advance(context.Background(), by)
@@ -169,9 +168,9 @@ func (s *Server) ProxyURL() string { return "http://" + s.emulator.ProxyAddr() }
 // an address of its own.
 func (s *Server) MetadataURL() string { return "http://" + s.emulator.MetadataAddr() }
 
-// Value reads a version's value, SecretString or SecretBinary, from the store:
-// it is no call, past faults, rates and statuses, in the region ap-guangzhou,
-// of the account of the server's credential.
+// Value reads a version's value, SecretString or SecretBinary, from the store,
+// in the region ap-guangzhou, for the account of the server's credential. It
+// makes no call, so faults, rates and statuses don't matter.
 func (s *Server) Value(secretName, versionID string) (string, error) {
 	s.t.Helper()
 	v, err := s.emulator.Backend.ReadValue(s.Credential.Uin, "ap-guangzhou", secretName, versionID)
