@@ -43,10 +43,10 @@ type write struct {
 //
 // An idle caller commits at once on its own goroutine. Callers that come while
 // a commit is being written are committed together by the first of them, with
-// one sync: do may therefore run on another goroutine than its caller's, after
-// other writers in the same bbolt transaction, but never beside another writer.
-// It may run twice, if the first transaction is rolled back: what it sets
-// outside must then be right, too.
+// one sync. So do may run on another goroutine than its caller's, after other
+// writers in the same bbolt transaction, but never beside another writer. It
+// may run twice, if the first transaction is rolled back: what it sets outside
+// must then be right, too.
 func (d *DB) Update(do func(*Tx) error) error {
 	w := &write{do: do, turn: make(chan bool, 1)}
 	d.mu.Lock()

@@ -124,7 +124,7 @@ func (c *Credential) Expired(now time.Time) bool {
 // fixed; those of the state are not.
 type Directory struct {
 	// More, if not nil, finds the credentials that the emulator itself has
-	// handed out; nil for an unknown SecretId.
+	// issued; nil for an unknown SecretId.
 	More func(secretID string) (*Credential, error)
 
 	mode  Mode

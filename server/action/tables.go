@@ -130,9 +130,9 @@ func byTag(t ssm.Type, key, value string) string {
 	return byType(t, nil, nil) + "v" + key + "\x00" + value
 }
 
-// The lists of what is due, of every owner, ordered by when: secrets to delete
-// and tasks to end in unix nanoseconds, secrets to rotate in unix seconds, as
-// that can be in the year 9999.
+// The lists of what is due, for all owners, ordered by time: in unix
+// nanoseconds for secrets to delete and tasks to end, in unix seconds for
+// secrets to rotate, which can be due in the year 9999.
 const (
 	toDelete = "delete"
 	toRotate = "rotate"

@@ -44,7 +44,8 @@ func (b *Backend) restoreClock() error {
 // still during a move is not.
 func (b *Backend) Frozen() bool { return b.scheduler.State().Frozen }
 
-// Happenings are what a move of the clock made happen, in order of time.
+// Happenings are the things that happened during a move of the clock, in order
+// of time.
 type Happenings struct {
 	Happened []action.Event `json:"happened"`
 	// Omitted is how many more there were after those in Happened.

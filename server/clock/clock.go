@@ -83,8 +83,8 @@ func (c *Clock) Run() {
 // in nanoseconds, which have room until 2262.
 var End = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Ahead returns the state and the time of a clock that is moved ahead by a duration.
-// Beyond End is refused.
+// Ahead returns the state and the time of a clock that is moved ahead by a
+// duration. A time after End is refused.
 func (c *Clock) Ahead(by time.Duration) (State, time.Time, error) {
 	wall := c.Wall()
 	state := c.State()
@@ -98,8 +98,8 @@ func (c *Clock) Ahead(by time.Duration) (State, time.Time, error) {
 	return state, state.Time(wall), nil
 }
 
-// AheadTo returns the state of a clock that is moved ahead to a moment. The past and
-// what is beyond End are refused.
+// AheadTo returns the state of a clock that is moved ahead to a moment. A time
+// in the past or after End is refused.
 func (c *Clock) AheadTo(to time.Time) (State, error) {
 	wall := c.Wall()
 	state := c.State()
@@ -123,8 +123,8 @@ func (s State) ahead(by time.Duration) State {
 	return s
 }
 
-// Advance moves the virtual time ahead by a duration and returns it, for a clock to
-// which nothing is due. Beyond End is refused.
+// Advance moves the virtual time ahead by a duration and returns it. It does no
+// due work, so it is for a clock without any. A time after End is refused.
 func (c *Clock) Advance(by time.Duration) (time.Time, error) {
 	state, now, err := c.Ahead(by)
 	if err == nil {

@@ -27,7 +27,7 @@ import (
 	"ssmlocal/server/gateway"
 )
 
-// A Config is what the control plane knows besides the backend and the gateway.
+// A Config is what the control plane needs besides the backend and the gateway.
 type Config struct {
 	// CA returns the certificate to trust, in PEM.
 	CA func() ([]byte, error)

@@ -26,9 +26,9 @@ type Rule struct {
 	Uin        uint64 `json:"uin,omitzero" yaml:"uin,omitempty"`
 	Region     string `json:"region,omitzero" yaml:"region,omitempty"`
 
-	// Of these calls: After of them pass first, then every Every-th is hit
-	// (without it, all), with a Probability (without it, always), until Times
-	// of them were hit (without it, there is no end).
+	// Of these calls, After pass first. Then every Every-th is hit (without it,
+	// all), with a Probability (without it, always), until Times of them were
+	// hit (without it, there is no end).
 	Times       Count  `json:"times,omitzero" yaml:"times,omitempty"`
 	After       int    `json:"after,omitzero" yaml:"after,omitempty"`
 	Every       Count  `json:"every,omitzero" yaml:"every,omitempty"`

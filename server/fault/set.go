@@ -270,8 +270,8 @@ func (s *Set) dropLocked(which func(*rule) bool) int {
 	return before - len(s.rules) - len(s.spent)
 }
 
-// Rest returns what the rules that can still hit have left to do, as rules;
-// with a Uin, of those that are for that account alone. Ids that were chosen
+// Rest returns rules with the hits that the rules which can still hit have
+// left; with a Uin, only of rules for that account alone. Ids that were chosen
 // here are left out: another set, or another account, may have them.
 func (s *Set) Rest(uin uint64) (rest []Rule) {
 	s.mu.Lock()

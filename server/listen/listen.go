@@ -188,7 +188,7 @@ func NewSniffer(ca *CA, c *clock.Clock, log *slog.Logger, tooLong func() []byte)
 	return &Sniffer{tls: ca.config(), clock: c, log: log, tooLong: tooLong}
 }
 
-// Peeked is a connection of which the beginning was read already.
+// Peeked returns a connection whose beginning was already read.
 func Peeked(c net.Conn, head []byte) net.Conn { return &prefixConn{c, head} }
 
 // firstWords is how long a connection may take until TLS is agreed on and the
@@ -349,7 +349,7 @@ func (s *Sniffer) refuseLine(c net.Conn) {
 	}
 }
 
-// prefixConn is a connection of which the beginning was read already.
+// prefixConn is a connection whose beginning was already read.
 type prefixConn struct {
 	net.Conn
 	head []byte

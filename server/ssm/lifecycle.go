@@ -32,8 +32,8 @@ var (
 	denied  = apierr.DeniedForType
 )
 
-// The operations. Each row has what a secret's type decides (in every status,
-// and first), then what its status decides.
+// The operations. Each row first says what a secret's type decides, in every
+// status, and then what its status decides.
 //
 // Why a wrong status is FailedOperation: the first published error lists gave
 // it to exactly the actions with a condition on the status, and

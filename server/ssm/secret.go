@@ -32,7 +32,7 @@ const (
 // Types returns all secret types in the order of their numbers.
 func Types() []Type { return []Type{Custom, Product, SSHKeyPair, AccessKey, Redis} }
 
-// String returns the type's number with what it stands for.
+// String returns the type's number with its name.
 func (t Type) String() string {
 	names := [types]string{"custom", "product", "SSH key pair", "API key", "Redis"}
 	if t >= types {
@@ -102,7 +102,8 @@ func (o Owner) Resource(secretName string) string {
 	return fmt.Sprintf("qcs::ssm:%s:uin/%d:secret/creatorUin/%[2]d/%s", o.Region, o.Uin, secretName)
 }
 
-// AnyResource is any secret, as CAM names what CreateSecret is about.
+// AnyResource returns CAM's name of any secret, which is what CreateSecret is
+// about.
 func (o Owner) AnyResource() string {
 	return fmt.Sprintf("qcs::ssm:%s:uin/%d:secret/*", o.Region, o.Uin)
 }
