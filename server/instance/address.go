@@ -1,0 +1,179 @@
+package instance
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An Address says where a database is and how to log in there as its administrator.
+type Address struct {
+	scheme   string // mysql, postgres, redis or rediss
+	host     string // host:port
+	user     string
+	password string
+	// passwordFile is a file with the password, for a secret of a compose stack.
+	passwordFile string
+	database     string // PostgreSQL's, to begin with; Redis's number
+	tls          string // "", true or skip-verify
+	ca           string // file with the certificate of the database's CA, in PEM
+}
+
+// engineOf maps the schemes of addresses to the engines.
+var engineOf = map[string]string{
+	"mysql": MySQL, "mariadb": MySQL, "postgres": Postgres, "postgresql": Postgres, "redis": Redis, "rediss": Redis,
+}
+
+var portOf = map[string]string{MySQL: "3306", Postgres: "5432", Redis: "6379"}
+
+// sslmodes are PostgreSQL's own words for tls.
+var sslmodes = map[string]string{"disable": "false", "require": "skip-verify", "verify-ca": "true", "verify-full": "true"}
+
+// Parse reads an address such as
+//
+//	mysql://root:password@127.0.0.1:3306/
+//	postgres://postgres@db/postgres?passwordFile=/run/secrets/db&tls=true&ca=/etc/ca.pem
+//	redis://:password@redis:6379
+//
+// The parameters are passwordFile, tls (true, skip-verify or false), ca, and for PostgreSQL
+// sslmode. The error never has the password in it.
+func Parse(text string) (Address, error) {
+	u, err := url.Parse(text)
+	if err != nil { // its error has parts of the text, which may be the password
+		return Address{}, errors.New("it can't be read as mysql://USER:PASSWORD@HOST:PORT/; special characters of the password are written as %XX, @ as %40 for one")
+	}
+	a := Address{scheme: u.Scheme, host: u.Host, user: u.User.Username()}
+	a.password, _ = u.User.Password()
+	engine := a.Engine()
+	switch {
+	case engine == "":
+		return a, errors.New("it must begin with mysql://, postgres://, redis:// or rediss://")
+	case u.Hostname() == "":
+		return a, fmt.Errorf("it has no host: write it as %s://USER:PASSWORD@HOST:PORT/", u.Scheme)
+	case a.user == "" && engine != Redis:
+		return a, fmt.Errorf("it has no user: write it as %s://USER:PASSWORD@HOST:PORT/, with a user who may make accounts", u.Scheme)
+	case u.Fragment != "":
+		return a, errors.New("it has a #; in a password that is written as %23")
+	}
+	port := cmp.Or(u.Port(), portOf[engine])
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strings.Contains(u.Hostname(), ":") != strings.Contains(u.Host, "[") {
+		return a, errors.New("the host must be such as db:3306 or [::1]:3306, with a port from 1 to 65535")
+	}
+	a.host, a.database = net.JoinHostPort(u.Hostname(), port), strings.Trim(u.Path, "/")
+	switch _, err := strconv.ParseUint(a.database, 10, 16); {
+	case a.database == "":
+	case engine == MySQL:
+		return a, errors.New("it names a database; accounts belong to the whole server, so leave it out")
+	case engine == Redis && err != nil:
+		return a, errors.New("the database behind the host must be a number, such as /0")
+	}
+	if err := a.parameters(u.RawQuery); err != nil {
+		return a, err
+	}
+	if a.scheme == "rediss" && a.tls == "" {
+		a.tls = "true"
+	}
+	return a, nil
+}
+
+// parameters reads what stands behind the ?.
+func (a *Address) parameters(query string) error {
+	const known = "passwordFile, tls, ca and, for PostgreSQL, sslmode"
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("what stands behind the ? can't be read; the parameters are " + known)
+	}
+	for name, values := range given {
+		value := values[0]
+		if len(values) > 1 || value == "" {
+			return fmt.Errorf("%s is given without a value, or twice", name)
+		}
+		switch {
+		case name == "passwordFile":
+			a.passwordFile = value
+		case name == "ca":
+			a.ca = value
+		case name == "tls" && slices.Contains([]string{"true", "skip-verify", "false"}, value):
+			a.tls = value
+		case name == "tls":
+			return fmt.Errorf("tls is %q, it must be true, skip-verify or false", value)
+		case name == "sslmode" && a.Engine() == Postgres && sslmodes[value] != "":
+			a.tls = sslmodes[value]
+		case name == "sslmode" && a.Engine() == Postgres:
+			return fmt.Errorf("sslmode is %q, it must be disable, require, verify-ca or verify-full", value)
+		default:
+			return fmt.Errorf("there is no parameter %s; there are %s", name, known)
+		}
+	}
+	if a.password != "" && a.passwordFile != "" {
+		return errors.New("it has a password and a passwordFile; give one of them")
+	}
+	return nil
+}
+
+// Engine is which kind of database it is: MySQL, Postgres or Redis; "" for none of them.
+func (a Address) Engine() string { return engineOf[a.scheme] }
+
+// String is the address without its password.
+func (a Address) String() string {
+	u := url.URL{Scheme: a.scheme, Host: a.host, Path: "/" + a.database}
+	if a.user != "" {
+		u.User = url.User(a.user)
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{"passwordFile": a.passwordFile, "tls": a.tls, "ca": a.ca} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// adminPassword is the administrator's password, out of the file if there is one. Line ends
+// behind it, which editors leave, are no part of it.
+func (a Address) adminPassword() (string, error) {
+	if a.passwordFile == "" {
+		return a.password, nil
+	}
+	f, err := os.Open(a.passwordFile)
+	if err != nil {
+		return "", fmt.Errorf("passwordFile: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return "", fmt.Errorf("passwordFile: %w", err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+// tlsConfig is how connections are encrypted, nil for not at all.
+func (a Address) tlsConfig() (*tls.Config, error) {
+	if a.tls == "" || a.tls == "false" {
+		return nil, nil
+	}
+	host, _, _ := net.SplitHostPort(a.host)
+	c := &tls.Config{ServerName: host, InsecureSkipVerify: a.tls == "skip-verify"}
+	if a.ca == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(a.ca)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("ca: %s has no certificate in PEM", a.ca)
+	}
+	return c, nil
+}
