@@ -38,6 +38,9 @@ type Config struct {
 	// SecretLimit is how many secrets a region of an account may hold; 0 is the
 	// documented 1,000.
 	SecretLimit uint64
+	// Instances are real databases behind instances, by account: their accounts are made and
+	// changed with the secrets. Those of the state are used before them.
+	Instances map[uint64][]ssm.Binding
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
 	// TaskPace says when tasks end; the zero Pace is at once.

@@ -79,7 +79,7 @@ func TestEveryControlHasASession(t *testing.T) {
 	elsewhere := []string{"GET /backup", "GET /journal", "GET /journal/count", "GET /journal/stream", "DELETE /journal", "GET /ca.pem"}
 	for _, row := range regexp.MustCompile("`([A-Z]+) /_ssmlocal([^?`]+)").FindAllStringSubmatch(control.Table(), -1) {
 		call := row[1] + " " + row[2]
-		if !strings.Contains(all.String(), "> "+strings.TrimSuffix(call, "{id}")) && !slices.Contains(elsewhere, call) && row[2] != "/health" && row[2] != "/ready" {
+		if !strings.Contains(all.String(), "> "+strings.Split(call, "{id}")[0]) && !slices.Contains(elsewhere, call) && row[2] != "/health" && row[2] != "/ready" {
 			t.Errorf("no session has the call %s", call)
 		}
 	}

@@ -29,19 +29,20 @@ var version string
 
 // commands is the whole command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
-	Health  healthCommand  `cmd:"" help:"Exit with 0 if the emulator at --url lives, else with 1."`
-	Wait    waitCommand    `cmd:"" help:"Wait until the emulator at --url is seeded and serves."`
-	Clock   clockCommands  `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
-	Fault   faultCommands  `cmd:"" help:"Make calls of the emulator at --url fail."`
-	Provoke provokeCommand `cmd:"" help:"Make the next call of an action answer an error code."`
-	Errors  errorsCommand  `cmd:"" help:"Print how to get each documented error code."`
-	Export  exportCommand  `cmd:"" help:"Print the state of the emulator at --url as a seed."`
-	Import  importCommand  `cmd:"" help:"Put a seed in place of the state of the emulator at --url."`
-	Reset   resetCommand   `cmd:"" help:"Return the emulator at --url to its seeds."`
-	CA      caCommand      `cmd:"" help:"Print the certificate that programs trust for TLS with the emulator at --url."`
-	Env     envCommand     `cmd:"" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve    serveCommand     `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
+	Health   healthCommand    `cmd:"" help:"Exit with 0 if the emulator at --url lives, else with 1."`
+	Wait     waitCommand      `cmd:"" help:"Wait until the emulator at --url is seeded and serves."`
+	Clock    clockCommands    `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
+	Fault    faultCommands    `cmd:"" help:"Make calls of the emulator at --url fail."`
+	Provoke  provokeCommand   `cmd:"" help:"Make the next call of an action answer an error code."`
+	Errors   errorsCommand    `cmd:"" help:"Print how to get each documented error code."`
+	Instance instanceCommands `cmd:"" help:"Look after the real databases behind instances of the emulator at --url."`
+	Export   exportCommand    `cmd:"" help:"Print the state of the emulator at --url as a seed."`
+	Import   importCommand    `cmd:"" help:"Put a seed in place of the state of the emulator at --url."`
+	Reset    resetCommand     `cmd:"" help:"Return the emulator at --url to its seeds."`
+	CA       caCommand        `cmd:"" help:"Print the certificate that programs trust for TLS with the emulator at --url."`
+	Env      envCommand       `cmd:"" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
+	Version  versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // terminal is where a command writes.

@@ -29,6 +29,7 @@ type serveCommand struct {
 	Limit       map[string]int `mapsep:"," placeholder:"ACTION=N" help:"Calls per second for one action, also with --limits off; repeatable."`
 	SecretLimit uint64         `default:"1000" placeholder:"N" help:"How many secrets an account may have in a region; ${default} as documented."`
 	TaskPace    string         `default:"now" placeholder:"PACE" help:"When tasks (such as a rotation) end: now, after a time of the virtual clock such as 6s, or with a poll such as 3polls (${default})."`
+	Instance    []string       `sep:"none" placeholder:"[UIN/]ID=URL" help:"Real database behind an instance, whose accounts are made and changed with the secrets: mysql://, postgres:// or redis://, with a user who may make accounts; repeatable, in the variable on a line each. Of the first credential's account unless UIN is given."`
 	Journal     int            `default:"1000" placeholder:"N" help:"How many calls the journal keeps (${default}); 0 for none."`
 	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is served; by default on every address of --listen."`
 	Proxy       string         `placeholder:"HOST:PORT" help:"Address of a forward proxy for programs whose host is compiled in: calls for the vendor's host names go to this emulator, all others are refused and counted."`
@@ -66,6 +67,11 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		}
 		config.Credentials = append(config.Credentials, credential)
 	}
+	instances, err := parseInstances(c.Instance, firstUin(config.Credentials))
+	if err != nil {
+		return err
+	}
+	config.Instances = instances
 	if c.SecretLimit == 0 {
 		return usageError{errors.New("--secret-limit is 0, it must be at least 1")}
 	}

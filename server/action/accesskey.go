@@ -125,7 +125,7 @@ func (c *Call) rotateAtOnce(s *ssm.Secret) error {
 	if err := c.Account.CheckKeys(s.TargetUin, int(others)+2); err != nil {
 		return err
 	}
-	if err := c.rotate(s, c.Now); err != nil {
+	if err := c.rotate(s, c.Now, ssm.Login{}); err != nil {
 		return err
 	}
 	return c.put(s)

@@ -11,6 +11,7 @@ package action
 
 import (
 	"cmp"
+	"context"
 	"reflect"
 	"time"
 
@@ -37,14 +38,21 @@ type Call struct {
 	Wall        time.Time // of the call
 	Tasks       Tasks
 	Issue       Issuer // for actions that make temporary keys
+	// Instances are the real databases behind instances; nil for none.
+	Instances Instances
+	// Context ends with the request, for what waits for a database.
+	Context context.Context
 	// Denied reports whether the caller is explicitly denied the action with a resource;
 	// nil for never.
 	Denied func(resource string) bool
 
 	// Checked is set once the parameters were found to be in order.
 	Checked bool
+	// Changes is set once a real database is to be changed because of the call.
+	Changes bool
 
 	dryRun bool
+	login  ssm.Login    // of the account that CreateSecret's Prepare has made
 	keys   *ssm.KeyPair // made by CreateSSHKeyPairSecret's Prepare
 
 	accountOf func(uin uint64) ssm.AccountData // for what is done without a caller

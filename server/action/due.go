@@ -23,6 +23,8 @@ type Event struct {
 	Region     string    `json:"region"`
 	SecretName string    `json:"secretName"`
 	FlowID     int64     `json:"flowId,omitzero"`
+	// Reason is why something has failed in a real database.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Due does what is due. An item that can't be done is set aside, so that it
@@ -34,12 +36,15 @@ type Due struct {
 	Tasks       Tasks
 	Account     func(uin uint64) ssm.AccountData
 	Generations func() *Generations
+	Instances   Instances
 	Wall        func() time.Time
 	// Failed is called with each item that is set aside.
 	Failed func(Aside)
 
-	mu    sync.Mutex
-	aside map[string]*Aside // by list and key
+	mu       sync.Mutex
+	aside    map[string]*Aside // by list and key
+	finished []Event           // of changes, since the last step
+	changed  chan struct{}     // closed when there is one more; nil if nobody waits
 }
 
 // An Aside is something due that could not be done.
@@ -108,18 +113,36 @@ func (k *dueKind) order(t time.Time) uint64 {
 	return uint64(t.UnixNano())
 }
 
+// A Stepped is what a step has done.
+type Stepped struct {
+	Happened []Event
+	Next     time.Time // when more is due, the zero time for never
+	// Wait, if not nil, is closed when a database has been changed: until then nothing may
+	// happen that is due later than Next.
+	Wait <-chan struct{}
+	// Changes is set if databases are to be changed because of the step.
+	Changes bool
+}
+
 // Step does the first things that are due until a time, in order and each at
-// its own time, in one transaction of a few milliseconds. It returns what
-// happened and when more is due, the zero time for never. Within the
-// transaction it calls keep with the time of the last thing that was done, or
-// with until if nothing more is due by then.
-func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) error) (events []Event, next time.Time, err error) {
+// its own time, in one transaction of a few milliseconds. Within the transaction
+// it calls keep with the time of the last thing that was done, or with until if
+// nothing more is due by then. If the step is ordered, nothing later happens
+// before the databases are changed whose change is due; else they are changed
+// in their own time.
+func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reached time.Time) error) (done Stepped, err error) {
 	var tried []attempt
+	finished, more := d.takeFinished()
 	err = d.DB.Update(func(tx *store.Tx) error {
-		tried, next = nil, time.Time{}
+		done = Stepped{}
+		tried = nil
 		g := d.Generations()
 		skip := d.skip(g, d.Wall())
-		items := dueItems(tx, until, atOnce, skip)
+		limit := until
+		if changing := firstChange(tx, g); ordered && !changing.IsZero() && changing.Before(until) {
+			limit = changing
+		}
+		items := dueItems(tx, limit, atOnce, skip)
 		began := d.Wall()
 		var made time.Time // the earliest that is due because of what was done
 		var last time.Time
@@ -130,8 +153,15 @@ func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) e
 			if !item.in(tx, item.list, item.Order, item.Key) {
 				continue // what was done before took it out of the list
 			}
-			c := &Call{Tx: Tx{Now: item.at, Random: d.Random, tx: tx}, Tasks: d.Tasks, Generations: g, accountOf: d.Account}
+			c := &Call{
+				Tx:    Tx{Now: item.at, Random: d.Random, tx: tx},
+				Tasks: d.Tasks, Generations: g, Instances: d.Instances, accountOf: d.Account,
+			}
 			tried, last = append(tried, item.try(tx, c)), item.at
+			done.Changes = done.Changes || c.Changes
+			if c.Changes && ordered && (made.IsZero() || item.at.Before(made)) {
+				made = item.at
+			}
 			if !c.Due.IsZero() && (made.IsZero() || c.Due.Before(made)) {
 				made = c.Due
 			}
@@ -140,18 +170,25 @@ func (d *Due) Step(until time.Time, keep func(tx *store.Tx, reached time.Time) e
 		if first := dueItems(tx, farAway, 1, func(list string, key []byte) bool {
 			return failed[list+string(key)] || skip(list, key)
 		}); len(first) > 0 {
-			next = first[0].at
+			done.Next = first[0].at
+		}
+		if changing := firstChange(tx, g); ordered && !changing.IsZero() && !changing.After(until) {
+			done.Next, done.Wait = changing, more
 		}
 		reached := until
-		if !next.IsZero() && !next.After(until) {
+		if !done.Next.IsZero() && !done.Next.After(until) {
 			reached = last
 		}
 		return keep(tx, reached)
 	})
 	if err != nil {
-		return nil, next, err
+		for i := range finished {
+			d.finish(&finished[i])
+		}
+		return Stepped{}, err
 	}
-	return d.settle(tried), next, nil
+	done.Happened = append(finished, d.settle(tried)...)
+	return done, nil
 }
 
 // An attempt is a due item with what became of it.
@@ -192,7 +229,9 @@ func (d *Due) settle(tried []attempt) (events []Event) {
 	for _, a := range tried {
 		if a.err == nil {
 			delete(d.aside, a.item.id())
-			events = append(events, a.event)
+			if a.event.What != "" {
+				events = append(events, a.event)
+			}
 		} else {
 			failed = append(failed, d.setAside(a))
 		}
@@ -332,7 +371,11 @@ func (c *Call) deleteDue(key []byte) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	return c.event("deletion", s.Name), remove(c.tx, key)
+	_, t, err := c.deletion(s)
+	if err != nil {
+		return Event{}, err
+	}
+	return c.event("deletion", s.Name), c.delete(s, t)
 }
 
 // rotateDue rotates a secret by its policy, or skips the turn of one that can't be
@@ -354,12 +397,28 @@ func (c *Call) rotateDue(key []byte) (Event, error) {
 		event.What = "rotation begun"
 		return event, err
 	}
+	if c.live(s) {
+		return c.rotateLive(s)
+	}
 	if c.Tasks.Fail() {
 		event.What = "rotation failed"
-	} else if err := c.rotate(s, c.Now); err != nil {
+	} else if err := c.rotate(s, c.Now, ssm.Login{}); err != nil {
 		return Event{}, err
 	}
 	return event, c.put(s)
+}
+
+// rotateLive begins to rotate a secret of a real database. The event comes when that is changed.
+func (c *Call) rotateLive(s *ssm.Secret) (Event, error) {
+	flowID, t, err := c.newTask(ssm.RotateTask, s)
+	if err != nil {
+		return Event{}, err
+	}
+	t.ByPolicy = true
+	if err := c.endNow(flowID, t, s); err != nil || t.Ready {
+		return Event{}, err
+	}
+	return c.taskEvent(flowID, t), nil
 }
 
 func (c *Call) endTask(key []byte) (Event, error) {
@@ -374,14 +433,23 @@ func (c *Call) endTask(key []byte) (Event, error) {
 		return Event{}, err
 	}
 	flowID := flowIDOf(key)
-	if err := c.end(flowID, t, s); err != nil {
+	if err := c.endNow(flowID, t, s); err != nil || t.Ready {
 		return Event{}, err
 	}
+	return c.taskEvent(flowID, t), nil
+}
+
+// taskEvent is the event of a task that has ended. A rotation by policy that took no time is one
+// event, as it is where no database is changed.
+func (c *Call) taskEvent(flowID int64, t *ssm.Task) Event {
 	what := t.Kind.String() + " done"
-	if t.Status == ssm.TaskFailed {
+	switch {
+	case t.Status == ssm.TaskFailed:
 		what = t.Kind.String() + " failed"
+	case t.ByPolicy:
+		what = t.Kind.String()
 	}
 	event := c.event(what, t.SecretName)
-	event.FlowID = flowID
-	return event, nil
+	event.FlowID, event.Reason = flowID, t.Reason
+	return event
 }

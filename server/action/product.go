@@ -7,6 +7,7 @@ import (
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
+	"ssmlocal/store"
 )
 
 // Product secrets: a database account that the service makes.
@@ -45,7 +46,9 @@ func modelPrivileges(units []PrivilegeUnit) []ssm.PrivilegeUnit {
 	for _, u := range units {
 		out = append(out, ssm.PrivilegeUnit{
 			PrivilegeName: u.PrivilegeName, Privileges: u.Privileges,
-			Database: u.Database, TableName: u.TableName, Column: u.ColumnName,
+			Database: u.Database, Table: u.TableName, Column: u.ColumnName, Schema: u.SchemaName,
+			Sequence: u.SequenceName, Procedure: u.ProcedureName, Type: u.TypeName, Function: u.FunctionName,
+			View: u.ViewName, Matview: u.MatviewName,
 		})
 	}
 	return out
@@ -65,18 +68,22 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 	Name: "CreateProductSecret", Rate: 20,
 	Check: func(q *CreateProductSecretRequest) error {
 		return cmp.Or(
-			ssm.CheckName(q.SecretName), ssm.CheckPrefix(q.UserNamePrefix), ssm.CheckProduct(q.ProductName),
+			ssm.CheckName(q.SecretName), ssm.CheckPrefix(q.UserNamePrefix), checkID("ProductName", q.ProductName),
 			checkID("InstanceID", q.InstanceID), ssm.CheckKmsKeyID(q.KmsKeyId), ssm.CheckDomains(q.Domains),
-			ssm.CheckPrivileges(modelPrivileges(q.PrivilegesList)), ssm.CheckDescription(q.Description),
+			ssm.CheckPrivileges(q.ProductName, modelPrivileges(q.PrivilegesList)), ssm.CheckDescription(q.Description),
 			checkChoice("EncryptType", q.EncryptType, 1), checkAccountType(q.AccountType), checkRotation(q), ssm.CheckTags(modelTags(q.Tags)),
 		)
+	},
+	Prepare: func(_ *store.DB, c *Call, q *CreateProductSecretRequest) error {
+		return c.checkProduct(q.ProductName, q.InstanceID, modelPrivileges(q.PrivilegesList))
 	},
 	Do: func(c *Call, q *CreateProductSecretRequest) (*CreateProductSecretReply, error) {
 		s := &ssm.Secret{
 			Name: q.SecretName, Type: ssm.Product, Description: q.Description, KmsKeyID: q.KmsKeyId,
 			SoftwareKey: q.EncryptType == 1, Tags: modelTags(q.Tags), ProductName: q.ProductName, ResourceID: q.InstanceID,
 			Creation: ssm.CreationRunning, Accounts: c.newAccounts(q.UserNamePrefix), Domains: q.Domains,
-			Rotation: ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
+			Privileges: modelPrivileges(q.PrivilegesList),
+			Rotation:   ssm.Rotation{Enabled: q.EnableRotation, Begin: q.RotationBeginTime, Frequency: ssm.MinFrequency},
 		}
 		// Without EnableRotation any frequency is accepted, but one outside the
 		// allowed range is not stored.
@@ -90,6 +97,18 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 		return &CreateProductSecretReply{SecretName: s.Name, TagMsg: "ok", FlowID: flowID}, err
 	},
 })
+
+// checkProduct holds a ProductName to the list, unless the instance is a real database: that one
+// says by itself what it is, and which privileges it has.
+func (c *Call) checkProduct(product, instanceID string, privileges []ssm.PrivilegeUnit) error {
+	if c.engineOf(instanceID) == "" {
+		return ssm.CheckProduct(product)
+	}
+	if err := c.Instances.CheckPrivileges(c.Owner.Uin, instanceID, privileges); err != nil {
+		return apierr.NotOfEngine.With(instanceID, err)
+	}
+	return nil
+}
 
 // checkAccountType takes the one documented value (140, CreateProductSecret).
 func checkAccountType(value string) error {
@@ -136,7 +155,9 @@ func (t *Tx) newAccounts(prefix string) []ssm.DBAccount {
 	return []ssm.DBAccount{a, b}
 }
 
-func (t *Tx) newUserName(prefix string) string { return prefix + "_SSM_" + t.random(alphanumeric, 3) }
+func (t *Tx) newUserName(prefix string) string {
+	return prefix + ssm.AccountMark + t.random(alphanumeric, 3)
+}
 
 // accountInfos lists the accounts of a secret that have been used: first the current one.
 func accountInfos(s *ssm.Secret) []AccountInfo {

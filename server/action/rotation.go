@@ -46,8 +46,9 @@ var rotateProductSecret = command(spec[RotationRequest, FlowReply]{
 })
 
 // rotate archives the current value under the time at which the rotation began,
-// and makes a new one now. The secret is changed but not written yet.
-func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
+// and makes a new one now: next, the login of its next account. If that is zero,
+// it is drawn. The secret is changed but not written yet.
+func (c *Call) rotate(s *ssm.Secret, began time.Time, next ssm.Login) error {
 	old, err := c.version(s.Name, ssm.CurrentVersion)
 	if err != nil {
 		return err
@@ -67,12 +68,13 @@ func (c *Call) rotate(s *ssm.Secret, began time.Time) error {
 		}
 	}
 	s.Rotation.LastAt = c.after(s)
-	return c.newValue(s, archived)
+	return c.newValue(s, archived, next)
 }
 
-// newValue gives a secret its next value, as of now. archived is the VersionId
-// under which the previous value is kept.
-func (c *Call) newValue(s *ssm.Secret, archived string) error {
+// newValue gives a secret its next value, as of now: next, or if that is zero
+// one that is drawn. archived is the VersionId under which the previous value is
+// kept.
+func (c *Call) newValue(s *ssm.Secret, archived string, next ssm.Login) error {
 	var value string
 	if s.Type == ssm.AccessKey {
 		var err error
@@ -80,7 +82,11 @@ func (c *Call) newValue(s *ssm.Secret, archived string) error {
 			return err
 		}
 	} else {
-		value = accountValue(s.Swap(archived, c.Now).Name, c.random(dsnSafe, 24))
+		if next.IsZero() {
+			next = ssm.Login{UserName: s.Next().Name, Password: c.newPassword()}
+		}
+		s.Swap(archived, c.Now)
+		value = accountValue(next.UserName, next.Password)
 	}
 	return c.putVersion(s.Name, ssm.CurrentVersion, &ssm.Version{CreatedAt: c.after(s), String: value})
 }

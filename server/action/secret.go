@@ -5,6 +5,7 @@ import (
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/ssm"
+	"ssmlocal/store"
 )
 
 // Secrets themselves: creating and describing them, and changing the
@@ -74,6 +75,12 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		}
 		return ssm.CheckTags(modelTags(q.Tags))
 	},
+	Prepare: func(db *store.DB, c *Call, q *CreateSecretRequest) error {
+		if ssm.Type(q.SecretType) != ssm.Redis {
+			return nil
+		}
+		return c.makeRedisAccount(db, q.SecretName, q.AdditionalConfig)
+	},
 	Do: func(c *Call, q *CreateSecretRequest) (*CreateSecretReply, error) {
 		s := &ssm.Secret{
 			Name: q.SecretName, Type: ssm.Type(q.SecretType), Description: q.Description, KmsKeyID: q.KmsKeyId,
@@ -87,7 +94,11 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		}
 		v := &ssm.Version{CreatedAt: s.CreatedAt, String: q.SecretString, Binary: q.SecretBinary}
 		if s.Type == ssm.Redis {
-			q.VersionId, v.String = ssm.CurrentVersion, accountValue(c.newUserName("redis"), c.random(dsnSafe, 24))
+			login, err := c.redisLogin(s)
+			if err != nil {
+				return nil, err
+			}
+			q.VersionId, v.String = ssm.CurrentVersion, accountValue(login.UserName, login.Password)
 		}
 		if err := c.putVersion(s.Name, q.VersionId, v); err != nil {
 			return nil, err
@@ -95,6 +106,19 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		return &CreateSecretReply{SecretName: s.Name, VersionId: q.VersionId, TagMsg: "ok"}, nil
 	},
 })
+
+// redisLogin is the login of a new Redis secret: that of the account which was made, where the
+// instance is bound.
+func (c *Call) redisLogin(s *ssm.Secret) (ssm.Login, error) {
+	switch {
+	case c.engineOf(s.ResourceID) == "":
+		return ssm.Login{UserName: c.newUserName("redis"), Password: c.newPassword()}, nil
+	case c.login.IsZero(): // a secret of that name was there, and is gone since
+		return c.login, apierr.InternalError.With()
+	}
+	made := &MadeAccount{Region: c.Owner.Region, SecretName: s.Name}
+	return c.login, PutMade(c.tx, c.Owner.Uin, s.ResourceID, c.login.UserName, made)
+}
 
 // checkContent checks that a new secret has what its type needs, and nothing
 // that its type can't have.
@@ -159,6 +183,9 @@ const (
 	// dsnSafe is what passwords are made of: the rotation SDKs put them into a DSN.
 	dsnSafe = alphanumeric + "_-"
 )
+
+// newPassword draws the password of an account.
+func (t *Tx) newPassword() string { return t.random(dsnSafe, 24) }
 
 // accountValue returns the value for an account in the form that secrets of
 // cloud products have: the rotation SDKs read exactly these keys.

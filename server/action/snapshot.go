@@ -111,7 +111,7 @@ func Fill(uin uint64, h *ssm.SecretSnapshot, random io.Reader, now time.Time) {
 		}
 	case ssm.Redis:
 		s.ResourceID, _ = ssm.RedisInstance(s.AdditionalConfig) // checked
-		value = accountValue(c.newUserName("redis"), c.random(dsnSafe, 24))
+		value = accountValue(c.newUserName("redis"), c.newPassword())
 	case ssm.AccessKey:
 		if len(h.Keys) == 0 {
 			h.Keys = []ssm.HeldKey{c.newKey(s)}
@@ -149,7 +149,7 @@ func (t *Tx) fillAccounts(h *ssm.SecretSnapshot, created time.Time) string {
 	if current == nil {
 		current = s.Swap("", created)
 	}
-	return accountValue(current.Name, t.random(dsnSafe, 24))
+	return accountValue(current.Name, t.newPassword())
 }
 
 // fillKeyPair names a pair. The pair itself is made when it is first read.

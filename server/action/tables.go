@@ -3,6 +3,7 @@ package action
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strconv"
 
 	"ssmlocal/server/ssm"
@@ -22,7 +23,7 @@ var (
 
 // Tables returns all tables, for store.Open.
 func Tables() []store.Bucketer {
-	return []store.Bucketer{secrets, versions, keyPairs, accessKeys, accounts, tasks, flowIDs, generations}
+	return []store.Bucketer{secrets, versions, keyPairs, accessKeys, accounts, tasks, flowIDs, generations, madeAccounts}
 }
 
 // marked is the first byte of keys of a generation above 0: no account's number,
@@ -139,11 +140,22 @@ const (
 	toEnd    = "end"
 )
 
+// toChange is the list of tasks whose change of a real database may begin, by when it could.
+const toChange = "change"
+
+// changesOf is the list of those of one instance of an account.
+func changesOf(uin uint64, instanceID string) string {
+	return fmt.Sprint(toChange, uin, " ", instanceID)
+}
+
 func taskEntries(_ []byte, t *ssm.Task) []store.Entry {
-	if t.DueAt == 0 {
-		return nil
+	switch {
+	case t.Ready:
+		return []store.Entry{{List: toChange, Order: uint64(t.DueAt)}, {List: changesOf(t.Uin, t.Instance), Order: uint64(t.DueAt)}}
+	case t.DueAt != 0:
+		return []store.Entry{{List: toEnd, Order: uint64(t.DueAt)}}
 	}
-	return []store.Entry{{List: toEnd, Order: uint64(t.DueAt)}}
+	return nil
 }
 
 // secretEntries says in which lists a secret stands.

@@ -66,61 +66,92 @@ func (c *Call) done(kind ssm.TaskKind, name string) (*int64, error) {
 	})
 }
 
+// newTask makes a task the one that runs for a secret. Neither is written.
+func (c *Call) newTask(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, t *ssm.Task, err error) {
+	if flowID, err = c.newFlowID(); err != nil {
+		return 0, nil, err
+	}
+	s.FlowID = flowID
+	return flowID, &ssm.Task{
+		Kind: kind, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: s.Name,
+		BeganAt: c.Now.UnixNano(), Fails: !c.dryRun && c.Tasks.Fail(),
+	}, nil
+}
+
 // begin begins a task of a secret and writes both. If the pace is at once, it
 // ends the task, too. The caller has not written the secret before.
 func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error) {
-	if flowID, err = c.newFlowID(); err != nil {
+	flowID, t, err := c.newTask(kind, s)
+	if err != nil {
 		return 0, err
 	}
+	return flowID, c.start(flowID, t, s)
+}
+
+// start lets a task begin, and ends it if its pace is at once. s is its secret, nil if that is gone.
+func (c *Call) start(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	pace := c.Tasks.Pace()
-	t := &ssm.Task{
-		Kind: kind, Uin: c.Owner.Uin, Region: c.Owner.Region, SecretName: s.Name,
-		BeganAt: c.Now.UnixNano(), Polls: pace.Polls, Fails: !c.dryRun && c.Tasks.Fail(),
-	}
-	s.FlowID = flowID
 	switch {
 	case pace.Polls > 0:
+		t.Polls = pace.Polls
 	case pace.After > 0:
 		end := c.Now.Add(pace.After)
 		t.DueAt = end.UnixNano()
 		c.due(end)
 	default:
-		return flowID, c.end(flowID, t, s)
+		return c.endNow(flowID, t, s)
 	}
-	if err := tasks.Put(c.tx, taskKey(c.Owner, flowID), t); err != nil {
-		return 0, err
+	if err := tasks.Put(c.tx, taskKey(c.Owner, flowID), t); err != nil || s == nil {
+		return err
 	}
-	return flowID, c.put(s)
+	return c.put(s)
+}
+
+// endNow ends a task whose time has come. One that changes a real database does so now, and ends
+// when that is done.
+func (c *Call) endNow(flowID int64, t *ssm.Task, s *ssm.Secret) error {
+	switch {
+	case t.Kind == ssm.DeleteTask:
+		s = nil // there may be another one of its name by now
+		if len(t.Drop) > 0 && !t.Fails {
+			return c.ready(flowID, t, nil)
+		}
+	case s != nil && s.FlowID == flowID && !t.Fails && c.live(s):
+		return c.ready(flowID, t, s)
+	}
+	return c.end(flowID, t, s)
 }
 
 // end ends a task now and writes it and its secret, nil if that is gone.
 func (c *Call) end(flowID int64, t *ssm.Task, s *ssm.Secret) error {
-	t.Status, t.DueAt, t.Polls = ssm.TaskDone, 0, 0
-	if t.Fails || s == nil || s.FlowID != flowID {
+	next := t.Pending
+	t.Status, t.DueAt, t.Polls, t.Ready, t.Pending = ssm.TaskDone, 0, 0, false, ssm.Login{}
+	if t.Fails || t.Kind != ssm.DeleteTask && (s == nil || s.FlowID != flowID) {
 		t.Status = ssm.TaskFailed
 	}
 	if s != nil && s.FlowID == flowID {
-		if err := c.take(t, s); err != nil {
+		if err := c.take(t, s, next); err != nil {
 			return err
 		}
 	}
 	return tasks.Put(c.tx, taskKey(c.Owner, flowID), t)
 }
 
-// take writes the secret as the end of its task leaves it.
-func (c *Call) take(t *ssm.Task, s *ssm.Secret) error {
+// take writes the secret as the end of its task leaves it. next is its new
+// login, drawn if it is zero.
+func (c *Call) take(t *ssm.Task, s *ssm.Secret, next ssm.Login) error {
 	s.FlowID = 0
 	switch {
 	case t.Kind == ssm.CreateTask && t.Fails:
 		s.Creation = ssm.CreationFailed
 	case t.Kind == ssm.CreateTask:
 		s.Creation = ssm.CreationDone
-		if err := c.newValue(s, ""); err != nil {
+		if err := c.newValue(s, "", next); err != nil {
 			return err
 		}
 		s.Rotation.Schedule(c.Now)
 	case t.Kind == ssm.RotateTask && !t.Fails:
-		if err := c.rotate(s, time.Unix(0, t.BeganAt)); err != nil {
+		if err := c.rotate(s, time.Unix(0, t.BeganAt), next); err != nil {
 			return err
 		}
 	}
@@ -169,5 +200,5 @@ func (c *Call) poll(flowID int64, t *ssm.Task) error {
 	if err != nil {
 		return err
 	}
-	return c.end(flowID, t, s)
+	return c.endNow(flowID, t, s)
 }

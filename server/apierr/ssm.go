@@ -150,6 +150,9 @@ var (
 	InstanceIsolated = refused("FailedOperation.RotationForbidden", 2,
 		"Rotation of the secret `%s` is forbidden: its instance %s is isolated.",
 		"凭据 `%s` 禁止轮换：实例 %s 处于隔离状态。")
+	NotOfEngine = refused("InvalidParameterValue", 2,
+		"The database behind the instance %s can't do that: %v.",
+		"实例 %s 的数据库不支持：%v。")
 	UinNotMatch = refused("OperationDenied.UinNotMatch", 1,
 		"The user %s does not belong to this account.",
 		"用户 %s 不属于当前账号。")

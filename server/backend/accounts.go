@@ -56,11 +56,6 @@ func (a *accounts) of(uin uint64) ssm.AccountData {
 	return a.data[uin]
 }
 
-// put writes the data of an account. The caller holds the state lock.
-func (a *accounts) put(db *store.DB, o ssm.Owner, data ssm.AccountData) error {
-	return a.change(o.Uin, func() (ssm.AccountData, error) { return data, action.PutAccount(db, o, data) })
-}
-
 // change runs write, which writes the data of an account, and keeps in memory
 // what it has written. The caller holds the state lock.
 func (a *accounts) change(uin uint64, write func() (ssm.AccountData, error)) error {
@@ -79,12 +74,16 @@ func (a *accounts) change(uin uint64, write func() (ssm.AccountData, error)) err
 // Accounts returns the data of accounts besides their secrets, by Uin.
 func (b *Backend) Accounts() map[uint64]ssm.AccountData { return b.accounts.all() }
 
-// SetAccount replaces the data of an account besides its secrets. The caller
+// SetAccount replaces the data of an account besides its secrets and its
+// instances. The caller
 // has checked the data.
 func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
-	return b.accounts.put(b.db, b.generations.Load().Owner(uin, ""), data)
+	return b.accounts.change(uin, func() (ssm.AccountData, error) {
+		data.Instances = b.accounts.of(uin).Instances
+		return data, action.PutAccount(b.db, b.generations.Load().Owner(uin, ""), data)
+	})
 }
 
 // NewAccessKeySecret makes a secret of the type API key, which no public action does. A wrong

@@ -44,6 +44,9 @@ type Config struct {
 	// SecretLimit is how many secrets a region of an account may hold; 0 is the
 	// documented 1,000.
 	SecretLimit uint64
+	// Instances are real databases behind instances, by account. Those of the state are used
+	// before them.
+	Instances map[uint64][]ssm.Binding
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
 	// TaskPace says when tasks end; the zero Pace is at once.
@@ -77,6 +80,7 @@ type Backend struct {
 	collector   collector
 	works       works
 	accounts    accounts
+	instances   *instances
 	secretLimit uint64
 	random      *random
 	bound       boundKeys
@@ -100,6 +104,7 @@ func New(c Config) (*Backend, error) {
 	if b.log == nil {
 		b.log = slog.Default()
 	}
+	b.instances = newInstances(b, c.Instances)
 	b.lifetime, b.end = context.WithCancel(context.Background())
 	b.works.clock = b.Clock
 	b.Faults = fault.New(b.random)
@@ -109,6 +114,13 @@ func New(c Config) (*Backend, error) {
 		return nil, ConfigError{err}
 	}
 	b.Directory.More = b.generatedCredential
+	for _, bindings := range c.Instances {
+		for _, binding := range bindings {
+			if err := CheckBinding(binding); err != nil {
+				return nil, ConfigError{fmt.Errorf("--instance %s: %w", binding.InstanceID, err)}
+			}
+		}
+	}
 	return b, b.checkSeeds(c.Seeds)
 }
 
@@ -134,7 +146,7 @@ func (b *Backend) Open() (err error) {
 	}
 	b.due = &action.Due{
 		DB: b.db, Random: b.random, Tasks: b.Tasks, Account: b.accounts.of, Generations: b.generations.Load,
-		Wall: b.Clock.Wall, Failed: b.reportAside,
+		Instances: b.instances, Wall: b.Clock.Wall, Failed: b.reportAside,
 	}
 	b.scheduler = scheduler.New(b.Clock, b.stepDue)
 	if err := b.applySeeds(); err != nil {
@@ -160,6 +172,7 @@ func (b *Backend) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { b.scheduler.Run(ctx, b.dueFailed) })
 	all.Go(func() { b.collect(ctx) })
+	all.Go(func() { b.instances.run(ctx) })
 	all.Wait()
 }
 
@@ -181,6 +194,7 @@ func (b *Backend) While(ctx context.Context) (_ context.Context, cancel func()) 
 // Close closes the data file.
 func (b *Backend) Close() error {
 	b.end()
+	b.instances.close()
 	return b.db.Close()
 }
 
@@ -215,7 +229,7 @@ func (b *Backend) Call(caller *account.Caller, region string, a *action.Action) 
 		Identity: action.Identity{
 			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
 		},
-		Wall: wall,
+		Wall: wall, Instances: b.instances, Context: b.lifetime,
 	}
 	if a != nil && a.Issues {
 		c.Issue = b.issuerFor(caller)
@@ -233,6 +247,7 @@ func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (str
 // *apierr.Error.
 func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, request any) (reply any, err error) {
 	b.scheduler.CatchUp(ctx, c.Now)
+	c.Context = ctx
 	if a.ChangesAccount {
 		err = b.accounts.change(c.Owner.Uin, func() (ssm.AccountData, error) {
 			c.Account = b.accounts.of(c.Owner.Uin) // what the call before has made of it
@@ -244,6 +259,9 @@ func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, requ
 	}
 	if err == nil && !c.Due.IsZero() {
 		b.scheduler.Schedule(c.Due)
+	}
+	if c.Changes {
+		b.instances.look()
 	}
 	return reply, err
 }

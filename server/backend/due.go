@@ -5,6 +5,7 @@ import (
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/scheduler"
 	"ssmlocal/store"
 )
 
@@ -12,14 +13,18 @@ import (
 
 // stepDue is the scheduler's step. If keep is given, the clock's state is
 // stored together with what is done.
-func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) ([]action.Event, time.Time, error) {
-	return b.due.Step(until, func(tx *store.Tx, reached time.Time) error {
+func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (scheduler.Stepped[action.Event], error) {
+	done, err := b.due.Step(until, keep != nil, func(tx *store.Tx, reached time.Time) error {
 		if keep == nil {
 			return nil
 		}
 		state := keep(reached)
 		return clocks.Put(tx, clockKey, &state)
 	})
+	if done.Changes {
+		b.instances.look()
+	}
+	return scheduler.Stepped[action.Event]{Happened: done.Happened, Next: done.Next, Wait: done.Wait}, err
 }
 
 // dueFailed is called when nothing could be done at all.

@@ -25,6 +25,7 @@ const (
 	Invalid  Kind = iota + 1 // what was asked for is wrong in itself
 	Conflict                 // it doesn't go with what there is
 	Busy                     // it can't be done now
+	NotFound                 // what it is about is not there
 )
 
 // refusedState turns a mistake in a new state into a Refusal.

@@ -96,20 +96,37 @@ func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
 // in was replaced while it slept.
 const Replaced = "the state was replaced"
 
+// look returns what changes when the state of an account is replaced, and what is closed when
+// any state is.
+func (l *stateLock) look(uin uint64) (generation uint64, changed chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.generations[0] + l.generations[uin], l.changed
+}
+
+// without runs do, which waits for others, while a call of an account gives the lock back. It
+// reports whether the state was replaced meanwhile.
+func (l *stateLock) without(uin uint64, do func()) (replaced bool) {
+	before, _ := l.look(uin)
+	l.RUnlock()
+	defer func() {
+		l.RLock()
+		now, _ := l.look(uin)
+		replaced = now != before
+	}()
+	do()
+	return
+}
+
 // sleep delays a call of an account, without the lock. If the call must be
 // given up, it returns why, else "".
 func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stopping <-chan struct{}) (cut string) {
 	if d == 0 {
 		return ""
 	}
-	look := func() (generation uint64, changed chan struct{}) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.generations[0] + l.generations[uin], l.changed
-	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	before, changed := look()
+	before, changed := l.look(uin)
 	l.RUnlock()
 	for over := false; !over; {
 		over = true
@@ -121,12 +138,12 @@ func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stop
 			cut = "the server stops"
 		case <-changed:
 			var now uint64
-			now, changed = look()
+			now, changed = l.look(uin)
 			over = now != before
 		}
 	}
 	l.RLock()
-	if now, _ := look(); now != before {
+	if now, _ := l.look(uin); now != before {
 		return Replaced
 	}
 	return cut

@@ -133,6 +133,7 @@ func refuse(status int, format string, args ...any) error {
 // statuses are those of the backend's refusals.
 var statuses = map[backend.Kind]int{
 	backend.Invalid: http.StatusBadRequest, backend.Conflict: http.StatusConflict, backend.Busy: http.StatusServiceUnavailable,
+	backend.NotFound: http.StatusNotFound,
 }
 
 // Write answers as the control plane does: with a reply in JSON, or with an error.

@@ -36,11 +36,19 @@ type Scheduler[E any] struct {
 }
 
 // A Step does the first things that are due until a time, in order, for some
-// milliseconds at most. It returns what happened and when more is due, the zero
-// time for never. If keep is not nil, it stores, together with what it does,
+// milliseconds at most. If keep is not nil, it stores, together with what it does,
 // the clock's state that keep returns for the time of the last thing that was
 // done.
-type Step[E any] func(until time.Time, keep func(reached time.Time) clock.State) (happened []E, next time.Time, err error)
+type Step[E any] func(until time.Time, keep func(reached time.Time) clock.State) (Stepped[E], error)
+
+// Stepped is what a step has done.
+type Stepped[E any] struct {
+	Happened []E
+	Next     time.Time // when more is due, the zero time for never
+	// Wait is closed when something is done that nobody here does and that is due at Next: a
+	// move of the clock goes no further before that. nil for nothing.
+	Wait <-chan struct{}
+}
 
 const never = math.MaxInt64
 
@@ -72,6 +80,9 @@ func nanoseconds(t time.Time) int64 {
 	}
 	return t.UnixNano()
 }
+
+// Look lets Run make a step, whatever the time is.
+func (s *Scheduler[E]) Look() { s.look() }
 
 // look makes Run look at the time again.
 func (s *Scheduler[E]) look() {
@@ -131,27 +142,26 @@ func acquire(ctx context.Context, token chan struct{}) error {
 func release(token chan struct{}) { <-token }
 
 // stepLocked makes one step. The turn must be held.
-func (s *Scheduler[E]) stepLocked(until time.Time, keep func(time.Time) clock.State) (happened []E, err error) {
+func (s *Scheduler[E]) stepLocked(until time.Time, keep func(time.Time) clock.State) (done Stepped[E], err error) {
 	s.mu.Lock()
 	s.noticed = never
 	s.mu.Unlock()
-	var next time.Time
 	func() {
 		defer func() { // on Run's goroutine a panic would end the process
 			if p := recover(); p != nil {
 				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			}
 		}()
-		happened, next, err = s.step(until, keep)
+		done, err = s.step(until, keep)
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		s.next.Store(min(nanoseconds(next), s.noticed))
+		s.next.Store(min(nanoseconds(done.Next), s.noticed))
 	}
 	close(s.stepped)
 	s.stepped = make(chan struct{})
-	return happened, err
+	return done, err
 }
 
 // Exclusive keeps Move and others who call Exclusive out until free is called. It
@@ -218,6 +228,9 @@ func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.
 		if err != nil {
 			return err
 		}
+		if err := m.waitFor(ctx); err != nil {
+			return err
+		}
 	}
 	s.look()
 	return nil
@@ -234,13 +247,27 @@ type move[E any] struct {
 	// reached is the time of the last thing that was done; there may be more to do at that
 	// time. The clock stands before it then, so that calls see nothing undone.
 	reached time.Time
+	wait    <-chan struct{} // of the last step
+}
+
+// waitFor waits for what the last step has left to others. Nothing is held meanwhile.
+func (m *move[E]) waitFor(ctx context.Context) error {
+	if m.wait == nil {
+		return nil
+	}
+	select {
+	case <-m.wait:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // stepLocked makes one step. The turn must be held.
 func (m *move[E]) stepLocked() error {
 	s := m.s
 	var last time.Time
-	happened, err := s.stepLocked(m.to, func(reached time.Time) clock.State {
+	done, err := s.stepLocked(m.to, func(reached time.Time) clock.State {
 		if last = reached; !last.Before(m.to) {
 			return m.target
 		}
@@ -252,6 +279,7 @@ func (m *move[E]) stepLocked() error {
 	if err != nil {
 		return err
 	}
+	m.wait = done.Wait
 	s.mu.Lock()
 	m.reached = last
 	s.mu.Unlock()
@@ -259,7 +287,7 @@ func (m *move[E]) stepLocked() error {
 	if next > m.to.UnixNano() {
 		s.clock.Restore(m.target)
 		m.done = true
-		m.each(happened, m.to)
+		m.each(done.Happened, m.to)
 		return nil
 	}
 	// It stands still until the next step: a clock that ran would come to what is due.
@@ -267,7 +295,7 @@ func (m *move[E]) stepLocked() error {
 	if reached.After(s.clock.Now()) {
 		s.clock.Restore(clock.State{Frozen: true, At: reached.UnixNano()})
 	}
-	m.each(happened, s.clock.Now())
+	m.each(done.Happened, s.clock.Now())
 	return nil
 }
 
@@ -322,9 +350,10 @@ func (s *Scheduler[E]) Still(ctx context.Context) (free func(), err error) {
 	return func() { release(s.turn) }, nil
 }
 
-// finish does what is due now.
+// finish does what is due now. It makes a step in any case: what happened before a move is not
+// the move's.
 func (s *Scheduler[E]) finish(ctx context.Context) error {
-	for s.clock.Now().UnixNano() >= s.next.Load() {
+	for first := true; first || s.clock.Now().UnixNano() >= s.next.Load(); first = false {
 		if err := acquire(ctx, s.turn); err != nil {
 			return err
 		}

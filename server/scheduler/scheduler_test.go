@@ -22,27 +22,27 @@ type plan struct {
 	err  error
 }
 
-func (p *plan) step(until time.Time, keep func(time.Time) clock.State) (happened []time.Time, next time.Time, err error) {
+func (p *plan) step(until time.Time, keep func(time.Time) clock.State) (done Stepped[time.Time], err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
-		return nil, time.Time{}, p.err
+		return done, p.err
 	}
 	slices.SortFunc(p.due, time.Time.Compare)
 	if len(p.due) > 0 && !p.due[0].After(until) {
-		happened, p.due = p.due[:1:1], p.due[1:]
+		done.Happened, p.due = p.due[:1:1], p.due[1:]
 	}
-	p.done = append(p.done, happened...)
+	p.done = append(p.done, done.Happened...)
 	reached := until
 	if len(p.due) > 0 {
-		if next = p.due[0]; !next.After(until) && len(happened) > 0 {
-			reached = happened[0]
+		if done.Next = p.due[0]; !done.Next.After(until) && len(done.Happened) > 0 {
+			reached = done.Happened[0]
 		}
 	}
 	if keep != nil {
 		p.kept = append(p.kept, keep(reached))
 	}
-	return happened, next, nil
+	return done, nil
 }
 
 func (p *plan) add(at time.Time) {
@@ -103,11 +103,11 @@ func TestScheduleWakesRun(t *testing.T) {
 func TestScheduleDuringStepIsNotLost(t *testing.T) {
 	var s *Scheduler[time.Time]
 	steps := 0
-	s = New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) ([]time.Time, time.Time, error) {
+	s = New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) (Stepped[time.Time], error) {
 		if steps++; steps == 1 {
 			s.Schedule(start)
 		}
-		return nil, time.Time{}, nil
+		return Stepped[time.Time]{}, nil
 	})
 	if err := s.runStep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -261,7 +261,7 @@ func TestFailureHoldsNobodyUp(t *testing.T) {
 
 // TestPanicIsAnError lets a step panic.
 func TestPanicIsAnError(t *testing.T) {
-	s := New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) ([]time.Time, time.Time, error) { panic("boom") })
+	s := New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) (Stepped[time.Time], error) { panic("boom") })
 	if err := s.runStep(t.Context()); err == nil {
 		t.Error("a panic is no error")
 	}
@@ -271,10 +271,10 @@ func TestPanicIsAnError(t *testing.T) {
 // can give up.
 func TestResetKeepsStepsOut(t *testing.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
-	s := New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) ([]time.Time, time.Time, error) {
+	s := New(new(clock.Clock), func(time.Time, func(time.Time) clock.State) (Stepped[time.Time], error) {
 		close(begun)
 		<-finish
-		return nil, time.Time{}, nil
+		return Stepped[time.Time]{}, nil
 	})
 	stepped := make(chan error)
 	go func() { stepped <- s.runStep(t.Context()) }()

@@ -162,6 +162,9 @@ func describeCredential(c account.Credential) Credential {
 func describeAccount(a *Account, e *ssm.AccountSnapshot) {
 	d := e.Data
 	a.Postpaid, a.SecretLimit, a.Isolated = d.Postpaid, d.SecretLimit, slices.Sorted(slices.Values(d.Isolated))
+	for _, in := range d.Instances {
+		a.Instances = append(a.Instances, Instance{in.InstanceID, in.URL})
+	}
 	if !d.Order.IsZero() {
 		a.Order = &Order{d.Order.ClientToken, d.Order.ID}
 	}
@@ -256,6 +259,7 @@ func describeProduct(out *Secret, s *ssm.Secret) {
 	if s.Rotation.Frequency != ssm.MinFrequency {
 		out.RotationFrequency = s.Rotation.Frequency
 	}
+	out.Privileges = s.Privileges
 	for _, a := range s.Accounts {
 		out.DatabaseAccounts = append(out.DatabaseAccounts, DBAccount{a.Name, a.Version, moment(a.RotatedAt)})
 	}

@@ -270,7 +270,7 @@ func step(n *yaml.Node, i int, path string) string {
 
 // isValue reports whether a field holds a value that must not be shown.
 func isValue(path string) bool {
-	return slices.Contains([]string{"secretString", "secretBinary", "secretKey", "privateKey", "token"}, path[strings.LastIndexByte(path, '.')+1:])
+	return slices.Contains([]string{"secretString", "secretBinary", "secretKey", "privateKey", "token", "url"}, path[strings.LastIndexByte(path, '.')+1:])
 }
 
 var (

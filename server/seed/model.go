@@ -48,6 +48,10 @@ type Rules struct {
 	// another account, or to the configuration. FaultTaken is the same for ids
 	// of faults.
 	IDTaken, FaultTaken func(id string) (bool, error)
+	// CheckBinding refuses a binding that can't be right; Bound reports whether the configuration
+	// binds an instance.
+	CheckBinding func(ssm.Binding) error
+	Bound        func(uin uint64, instanceID string) bool
 }
 
 // Build makes a state from files, document by document. It hands each secret on
@@ -316,6 +320,13 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 		d.KmsKeys[id] = state
 	}
 	d.Isolated = append(d.Isolated, a.Isolated...)
+	for i, in := range a.Instances {
+		at := fmt.Sprintf("%s.instances[%d]", path, i)
+		binding := ssm.Binding{InstanceID: in.InstanceID, URL: in.URL}
+		b.check(at, b.rules.CheckBinding(binding))
+		b.once(at+".instanceId", "the instance "+in.InstanceID, fmt.Sprint(a.Uin))
+		d.Instances = append(d.Instances, binding)
+	}
 	for i, u := range a.Users {
 		at := fmt.Sprintf("%s.users[%d]", path, i)
 		b.want(u.Uin > 0 && u.Uin <= LargestUin && u.Uin != a.Uin, at+".uin", "it must be the number of a sub-account")
@@ -388,17 +399,21 @@ func (b *builder) faults(rules []fault.Rule) {
 // tasks are read.
 func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
 	flowID, region, name, creation, at := h.Secret.FlowID, h.Region, h.Secret.Name, h.Secret.Creation, b.at(path+".flowId")
+	deletion := h.Secret.DeleteAt != 0
 	b.afterwards(func() {
 		t := e.Tasks[flowID]
 		if !b.wantAt(t != nil && t.Status == ssm.TaskRunning && t.Region == region && t.SecretName == name, at,
 			"there is no running task with that flowId for this secret; add it to the account's tasks") {
 			return
 		}
-		want := ssm.RotateTask
-		if creation == ssm.CreationRunning {
+		want, done := ssm.RotateTask, creation != ssm.CreationFailed
+		switch {
+		case creation == ssm.CreationRunning:
 			want = ssm.CreateTask
+		case deletion && t.Kind == ssm.DeleteTask:
+			want, done = ssm.DeleteTask, true
 		}
-		b.wantAt(t.Kind == want && creation != ssm.CreationFailed, at,
-			"a creation is under way while the status is Creating, and else a rotation; none where the creation failed")
+		b.wantAt(t.Kind == want && done, at,
+			"a creation is under way while the status is Creating, a deletion or a rotation while it is PendingDelete, and else a rotation; none where the creation failed")
 	})
 }

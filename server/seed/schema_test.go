@@ -71,7 +71,7 @@ func TestSchemaFields(t *testing.T) {
 	}
 	objects := map[string]bool{}
 	for _, of := range []any{
-		File{}, Clock{}, Account{}, Order{}, User{}, Role{}, Credential{}, Secret{}, Version{}, DBAccount{}, AccessKey{}, Task{},
+		File{}, Clock{}, Account{}, Instance{}, Privilege{}, Order{}, User{}, Role{}, Credential{}, Secret{}, Version{}, DBAccount{}, AccessKey{}, Task{},
 		account.Policy{}, account.Statement{}, fault.Rule{}, fault.Effect{}, fault.Error{},
 	} {
 		x := reflect.TypeOf(of)

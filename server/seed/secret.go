@@ -42,7 +42,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.Se
 	b.versions(path, s, h)
 	switch t {
 	case ssm.Product:
-		b.product(path, s, h)
+		b.product(path, s, h, e)
 	case ssm.SSHKeyPair:
 		b.sshKey(path, s, h)
 	case ssm.AccessKey:
@@ -81,7 +81,8 @@ func (b *builder) fields(path string, s *Secret, t ssm.Type) {
 		{"rotationFrequency", s.RotationFrequency != 0, []ssm.Type{ssm.Product}},
 		{"rotationBeginTime", s.RotationBeginTime != "", []ssm.Type{ssm.Product}},
 		{"latestRotateTime", s.LatestRotateTime != "", []ssm.Type{ssm.Product, ssm.AccessKey}},
-		{"flowId", s.FlowID != 0, []ssm.Type{ssm.Product}},
+		{"privileges", len(s.Privileges) > 0, []ssm.Type{ssm.Product}},
+		{"flowId", s.FlowID != 0, []ssm.Type{ssm.Product, ssm.Redis}},
 		{"additionalConfig", s.AdditionalConfig != "", []ssm.Type{ssm.Redis}},
 		{"projectId", s.ProjectID != 0, []ssm.Type{ssm.SSHKeyPair}},
 		{"sshKeyId", s.SSHKeyID != "", []ssm.Type{ssm.SSHKeyPair}},
@@ -169,13 +170,17 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 	}
 }
 
-func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot) {
+func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot, e *ssm.AccountSnapshot) {
 	x := &h.Secret
 	x.ProductName, x.Domains = s.ProductName, s.Domains
 	if len(x.Domains) == 0 {
 		x.Domains = []string{"%"}
 	}
-	b.check(path+".productName", ssm.CheckProduct(s.ProductName))
+	b.productName(path+".productName", s, e)
+	if len(s.Privileges) > 0 {
+		b.check(path+".privileges", ssm.CheckPrivileges(s.ProductName, s.Privileges))
+		x.Privileges = s.Privileges
+	}
 	b.want(s.ResourceID != "", path+".resourceId", "it must be there: the instance of the database, such as cdb-n4j3y33j")
 	b.check(path+".domains", ssm.CheckDomains(x.Domains))
 	if s.UserNamePrefix != "" {
@@ -190,6 +195,28 @@ func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot) {
 		x.Rotation.Begin = ssm.FormatTime(begin.UnixNano())
 	}
 	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x)
+}
+
+// productName holds a ProductName to the list, once every file is read: a bound instance may have
+// any.
+func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
+	err, at, id := ssm.CheckProduct(s.ProductName), b.at(path), s.ResourceID
+	if err == nil {
+		return
+	}
+	if s.ProductName == "" {
+		b.check(path, err)
+		return
+	}
+	if !b.want(ssm.IsID(s.ProductName), path, "it must have 1 to %d bytes, and no control characters", ssm.MaxID) {
+		return
+	}
+	b.afterwards(func() {
+		bound := slices.ContainsFunc(e.Data.Instances, func(in ssm.Binding) bool { return in.InstanceID == id })
+		if !bound && !b.rules.Bound(e.Uin, id) {
+			b.checkAt(at, err)
+		}
+	})
 }
 
 // longestUser is the length of a user's name in MySQL.

@@ -15,6 +15,7 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/fault"
+	"ssmlocal/server/ssm"
 )
 
 // A File is one document. Times are written as 2030-01-02T15:04:05Z, or
@@ -42,6 +43,7 @@ type Account struct {
 	SecretLimit uint64            `yaml:"secretLimit,omitempty"` // secrets in a region; 0 is the server's own
 	KmsKeys     map[string]string `yaml:"kmsKeys,omitempty"`     // good, disabled or foreign, by KmsKeyId
 	Isolated    []string          `yaml:"isolated,omitempty"`    // InstanceIDs whose secrets can't be rotated
+	Instances   []Instance        `yaml:"instances,omitempty"`   // that are bound to real databases
 	Users       []User            `yaml:"users,omitempty"`
 	Roles       []Role            `yaml:"roles,omitempty"` // without any, every role can be assumed and may do everything
 	Credentials []Credential      `yaml:"credentials,omitempty"`
@@ -53,6 +55,12 @@ type Account struct {
 type Order struct {
 	ClientToken string `yaml:"clientToken"`
 	OrderID     string `yaml:"orderId"`
+}
+
+// An Instance is bound to a real database.
+type Instance struct {
+	InstanceID string `yaml:"instanceId"`
+	URL        string `yaml:"url"` // mysql://, postgres:// or redis://, with the user who may make accounts
 }
 
 // A User is a sub-account.
@@ -105,6 +113,7 @@ type Secret struct {
 	UserNamePrefix    string      `yaml:"userNamePrefix,omitempty"`
 	Domains           []string    `yaml:"domains,omitempty"` // % if absent
 	DatabaseAccounts  []DBAccount `yaml:"databaseAccounts,omitempty"`
+	Privileges        []Privilege `yaml:"privileges,omitempty"` // of the accounts in a real database
 	EnableRotation    bool        `yaml:"enableRotation,omitempty"`
 	RotationFrequency int64       `yaml:"rotationFrequency,omitempty"` // days
 	RotationBeginTime string      `yaml:"rotationBeginTime,omitempty"` // also YYYY-MM-DD hh:mm:ss, UTC+8, as the API has it
@@ -163,6 +172,9 @@ type DBAccount struct {
 	Version     string `yaml:"version,omitempty"` // SSM_Current, or the history version that has it; absent before its first use
 	RotatedTime string `yaml:"rotatedTime,omitempty"`
 }
+
+// A Privilege is what a product secret's accounts may do at one level, as CreateProductSecret has it.
+type Privilege = ssm.PrivilegeUnit
 
 // An AccessKey is a key pair that an API-key secret holds.
 type AccessKey struct {

@@ -75,6 +75,8 @@ type AccountData struct {
 	// state that could cause it.
 	Isolated []string `cbor:"6,keyasint,omitempty"`
 	Order    Order    `cbor:"7,keyasint,omitzero"` // by which the service was enabled, if CreateService did
+
+	Instances []Binding `cbor:"8,keyasint,omitempty"` // real databases behind instances, by InstanceID
 }
 
 // An Order is what CreateService has ordered.
@@ -117,7 +119,7 @@ const MaxListed = 10000
 
 // Check refuses lists that are too long.
 func (a *AccountData) Check() error {
-	for name, n := range map[string]int{"kmsKeys": len(a.KmsKeys), "users": len(a.Users), "isolated": len(a.Isolated)} {
+	for name, n := range map[string]int{"kmsKeys": len(a.KmsKeys), "users": len(a.Users), "isolated": len(a.Isolated), "instances": len(a.Instances)} {
 		if n > MaxListed {
 			return fmt.Errorf("%s: there are %d; the limit is %d", name, n, MaxListed)
 		}
@@ -127,7 +129,7 @@ func (a *AccountData) Check() error {
 
 // IsZero reports whether the account has no data.
 func (a *AccountData) IsZero() bool {
-	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated) == 0 && a.Order.IsZero()
+	return a.Service == Bought && !a.Postpaid && a.SecretLimit == 0 && len(a.KmsKeys)+len(a.Users)+len(a.Isolated)+len(a.Instances) == 0 && a.Order.IsZero()
 }
 
 // A User is a sub-account.

@@ -141,10 +141,19 @@ func CheckTags(tags []Tag) error {
 // secret names. The config is a JSON object; the vendor's Terraform provider
 // sends Region, Privilege, InstanceId, ReadonlyPolicy and Remark.
 func RedisInstance(config string) (id string, err error) {
-	var c struct{ Privilege, InstanceId string }
+	var c redisConfig
 	err = json.Unmarshal([]byte(config), &c)
 	if err != nil || len(config) > maxConfig || !IsID(c.InstanceId) || c.Privilege != "r" && c.Privilege != "rw" {
 		return "", apierr.BadRedisConfig.With()
 	}
 	return c.InstanceId, nil
+}
+
+type redisConfig struct{ Privilege, InstanceId string }
+
+// RedisPrivilege returns the privilege that the AdditionalConfig of a Redis secret names, r or rw.
+func RedisPrivilege(config string) string {
+	var c redisConfig
+	_ = json.Unmarshal([]byte(config), &c) // checked when the secret was made
+	return c.Privilege
 }

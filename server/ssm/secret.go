@@ -148,6 +148,8 @@ type Secret struct {
 	Domains  []string    `cbor:"19,keyasint,omitempty"` // from where the accounts may connect
 
 	TargetUin uint64 `cbor:"20,keyasint,omitempty"` // whose access key it is
+
+	Privileges []PrivilegeUnit `cbor:"21,keyasint,omitempty"` // of the accounts of a product secret
 }
 
 // A Creation is how far the making of a secret has come; most are made at once.
@@ -248,12 +250,9 @@ func (s *Secret) Current() *DBAccount {
 // that was current gets the id under which its value is archived. Swap returns
 // the current account. The first swap makes the first account the current one.
 func (s *Secret) Swap(archived string, at time.Time) *DBAccount {
-	next := &s.Accounts[0]
+	next := s.Next()
 	if old := s.Current(); old != nil {
 		old.Version = archived
-		if old == next {
-			next = &s.Accounts[1]
-		}
 	}
 	next.Version, next.RotatedAt = CurrentVersion, at.UnixNano()
 	return next

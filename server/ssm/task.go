@@ -47,6 +47,16 @@ type Task struct {
 	DueAt      int64      `cbor:"7,keyasint,omitempty"` // unix nanoseconds, 0 for a task that ends by polls
 	Polls      int        `cbor:"8,keyasint,omitempty"` // how many polls are left until it ends
 	Fails      bool       `cbor:"9,keyasint,omitempty"`
+
+	// Of tasks that change a real database. Ready is set from when the change may begin until
+	// the task ends, Pending is what will be the secret's value, Drop are the accounts that a
+	// deletion drops, and Reason is why the task has failed.
+	Ready    bool     `cbor:"10,keyasint,omitempty"`
+	Instance string   `cbor:"11,keyasint,omitempty"`
+	Pending  Login    `cbor:"12,keyasint,omitzero"`
+	Drop     []string `cbor:"13,keyasint,omitempty"`
+	Reason   string   `cbor:"14,keyasint,omitempty"`
+	ByPolicy bool     `cbor:"15,keyasint,omitempty"` // begun by a rotation policy, to end at once
 }
 
 // A Pace says when a task ends: at once (the zero Pace), after a time, or with the nth poll.

@@ -1,0 +1,516 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"ssmlocal/server/action"
+	"ssmlocal/server/instance"
+	"ssmlocal/server/ssm"
+	"ssmlocal/store"
+)
+
+// What tasks change in real databases: read from the store, done outside of every transaction and
+// lock, logged in with, and promoted in one transaction. A crash at any point leaves the task
+// ready, and the next start does all of it again; each step may be done twice.
+
+// changes are those that are under way.
+type changes struct {
+	wake chan struct{}
+
+	working sync.Mutex
+	begun   map[string]bool   // changes, by ID
+	secrets map[string]bool   // secrets that are worked on: one at a time
+	freed   chan struct{}     // closed when one of them is free
+	count   map[place]int     // of changes that are under way
+	waiting map[string]*retry // changes that are tried again, by ID
+	down    map[place]*outage
+	// making has when accounts were made for which there is no secret yet.
+	making map[string]time.Time
+}
+
+// retry is a change whose database was away.
+type retry struct {
+	since, at time.Time // wall time of the first attempt and the next
+	attempts  int
+}
+
+// outage is a database that is away.
+type outage struct {
+	since, last time.Time // wall time of the first and the last attempt
+	reason      string
+}
+
+func newChanges() changes {
+	return changes{
+		wake: make(chan struct{}, 1), begun: map[string]bool{}, secrets: map[string]bool{}, freed: make(chan struct{}),
+		count: map[place]int{}, waiting: map[string]*retry{}, down: map[place]*outage{}, making: map[string]time.Time{},
+	}
+}
+
+const (
+	// perPlace is how many changes of one database are under way at once.
+	perPlace = 16
+	// giveUpAfter is how long a database may be away before what changes it fails (S).
+	giveUpAfter = 20 * time.Second
+	// stale is how old the last attempt may be for a change to fail without one of its own.
+	stale = 5 * time.Second
+
+	firstAttempt = 250 * time.Millisecond // after the one that failed; then twice as long each time
+	lastAttempt  = 4 * time.Second
+)
+
+// look has the changes looked at that are ready.
+func (c *changes) look() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run makes changes until ctx ends.
+func (x *instances) run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { x.watch(ctx) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-x.wake:
+		case <-timer.C:
+		}
+		next, err := x.begin(ctx, &all)
+		if err != nil {
+			x.b.dueFailed(err)
+		}
+		timer.Reset(next)
+	}
+}
+
+// begin begins the changes that are ready, and returns when to look again.
+func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.Duration, err error) {
+	defer Catch(&err)
+	now := x.b.Clock.Wall()
+	next = time.Minute
+	skip := func(id string) bool {
+		x.working.Lock()
+		defer x.working.Unlock()
+		r := x.waiting[id]
+		if r != nil && r.at.After(now) {
+			next = min(next, r.at.Sub(now))
+			return true
+		}
+		return x.begun[id]
+	}
+	// First of any instance, for those that are not bound any more; then of each.
+	for _, p := range append([]place{{}}, x.places()...) {
+		ready, err := x.b.due.Changes(p.uin, p.id, perPlace, skip)
+		if err != nil {
+			return time.Second, err
+		}
+		for _, ch := range ready {
+			if x.take(&ch) {
+				all.Go(func() { x.perform(ctx, ch) })
+			}
+		}
+	}
+	return next, nil
+}
+
+// take takes a change for one goroutine, unless its secret or its database is busy.
+func (x *instances) take(ch *action.Change) bool {
+	p := place{ch.Owner.Uin, ch.InstanceID}
+	x.working.Lock()
+	defer x.working.Unlock()
+	if x.begun[ch.ID()] || x.secrets[ch.Secret()] || x.count[p] >= perPlace {
+		return false
+	}
+	x.begun[ch.ID()], x.secrets[ch.Secret()] = true, true
+	x.count[p]++
+	return true
+}
+
+// free gives a change back.
+func (x *instances) free(ch *action.Change) {
+	p := place{ch.Owner.Uin, ch.InstanceID}
+	x.working.Lock()
+	defer x.working.Unlock()
+	delete(x.begun, ch.ID())
+	if x.count[p]--; x.count[p] == 0 {
+		delete(x.count, p)
+	}
+	x.freeSecret(ch.Secret())
+}
+
+// freeSecret frees a secret. The lock must be held.
+func (x *instances) freeSecret(id string) {
+	delete(x.secrets, id)
+	close(x.freed)
+	x.freed = make(chan struct{})
+	x.look()
+}
+
+// acquire keeps changes away from a secret until free is called.
+func (x *instances) acquire(ctx context.Context, secret string) (free func(), err error) {
+	for {
+		x.working.Lock()
+		if !x.secrets[secret] {
+			x.secrets[secret] = true
+			x.working.Unlock()
+			return func() {
+				x.working.Lock()
+				defer x.working.Unlock()
+				x.freeSecret(secret)
+			}, nil
+		}
+		freed := x.freed
+		x.working.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// running is how many changes of an instance are under way.
+func (x *instances) running(p place) int {
+	x.working.Lock()
+	defer x.working.Unlock()
+	return x.count[p]
+}
+
+// perform makes one change, and ends its task unless it is to be tried again.
+func (x *instances) perform(ctx context.Context, ch action.Change) {
+	defer x.free(&ch)
+	p := place{ch.Owner.Uin, ch.InstanceID}
+	err := x.attempt(ctx, p, &ch)
+	if ctx.Err() != nil {
+		return // the next start goes on
+	}
+	if instance.IsAway(err) && x.again(p, &ch, err) {
+		return
+	}
+	if err == nil {
+		x.isBack(p)
+	}
+	x.end(ctx, p, &ch, err)
+}
+
+// attempt makes a change once.
+func (x *instances) attempt(ctx context.Context, p place, ch *action.Change) (err error) {
+	defer Catch(&err)
+	if ch.Void != "" {
+		return errors.New(ch.Void)
+	}
+	if err := x.isDown(p); err != nil {
+		return err
+	}
+	if ch.Kind == ssm.CreateTask {
+		return x.create(ctx, p, ch)
+	}
+	in, err := x.get(p)
+	if err != nil {
+		return err
+	}
+	if ch.Kind == ssm.DeleteTask {
+		for _, name := range ch.Accounts {
+			if err := in.Drop(ctx, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	a := accountOf(ch, 0)
+	err = in.SetPassword(ctx, a)
+	if errors.Is(err, instance.ErrNoAccount) {
+		if err = x.b.due.Claim(*ch); err == nil {
+			err = in.Create(ctx, a)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return x.login(ctx, in, a)
+}
+
+// accountOf is one of the accounts of a change with what it shall have.
+func accountOf(ch *action.Change, i int) instance.Account {
+	a := instance.Account{Name: ch.Accounts[i], Hosts: ch.Domains, Privileges: ch.Privileges}
+	if a.Name == ch.Pending.UserName {
+		a.Password = ch.Pending.Password
+	}
+	return a
+}
+
+// create makes the two accounts of a secret, under names that the database does not have.
+func (x *instances) create(ctx context.Context, p place, ch *action.Change) error {
+	claimed, err := x.b.due.Claimed(*ch)
+	if err != nil {
+		return err
+	}
+	accounts := func() []instance.Account { return []instance.Account{accountOf(ch, 0), accountOf(ch, 1)} }
+	if claimed { // what there is of them is our own
+		in, err := x.get(p)
+		if err != nil {
+			return err
+		}
+		return x.make(ctx, in, accounts())
+	}
+	for range mostNames {
+		err = x.makeNew(ctx, p, accounts(), func() error { return x.b.due.Claim(*ch) })
+		if !errors.Is(err, action.ErrNameTaken) {
+			return err
+		}
+		if *ch, err = x.b.due.Rename(*ch); err != nil {
+			return err
+		}
+		if ch.Void != "" {
+			return errors.New(ch.Void)
+		}
+	}
+	return action.ErrNameTaken
+}
+
+// mostNames is how many names are tried until the database has none of them.
+const mostNames = 10
+
+// end ends the task of a change that is done, or has failed with an error.
+func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure error) {
+	reason, clean := "", false
+	if failure != nil {
+		reason = failure.Error()
+		clean = ch.Kind == ssm.CreateTask && x.cleanUp(ctx, p, ch)
+	}
+	x.b.stateLock.RLock()
+	due, err := x.b.due.Finish(*ch, x.b.Clock.Now(), reason, clean)
+	x.b.stateLock.RUnlock()
+	x.working.Lock()
+	delete(x.waiting, ch.ID())
+	if err != nil { // the store's own: what the database has is not lost
+		x.waiting[ch.ID()] = &retry{since: x.b.Clock.Wall(), at: x.b.Clock.Wall().Add(time.Second)}
+	}
+	x.working.Unlock()
+	if err != nil {
+		x.b.dueFailed(err)
+		return
+	}
+	if !due.IsZero() {
+		x.b.scheduler.Schedule(due)
+	}
+	x.b.scheduler.Look()
+	if failure != nil {
+		x.failed(p, Failure{
+			What: ch.Kind.String(), Region: ch.Owner.Region, SecretName: ch.SecretName, FlowID: ch.FlowID, Reason: reason,
+		})
+	}
+}
+
+// cleanUp drops what a failed creation has made, and reports whether nothing is left of it. What is
+// left is dropped later.
+func (x *instances) cleanUp(ctx context.Context, p place, ch *action.Change) bool {
+	claimed, err := x.b.due.Claimed(*ch)
+	if err != nil || !claimed {
+		return err == nil
+	}
+	in, err := x.get(p)
+	for _, name := range ch.Accounts {
+		if err == nil {
+			err = in.Drop(ctx, name)
+		}
+	}
+	return err == nil
+}
+
+// again notes that a database is away, and reports whether the change is to be tried again.
+func (x *instances) again(p place, ch *action.Change, err error) bool {
+	now := x.b.Clock.Wall()
+	x.working.Lock()
+	defer x.working.Unlock()
+	o := x.down[p]
+	if o == nil {
+		o = &outage{since: now}
+		x.down[p] = o
+	}
+	o.last, o.reason = now, err.Error()
+	r := x.waiting[ch.ID()]
+	if r == nil {
+		r = &retry{since: now}
+		x.waiting[ch.ID()] = r
+	}
+	if now.Sub(r.since) >= giveUpAfter || now.Sub(o.since) >= giveUpAfter {
+		return false
+	}
+	r.at = now.Add(min(firstAttempt<<min(r.attempts, 10), lastAttempt))
+	r.attempts++
+	return true
+}
+
+// isDown returns why a change need not be tried: the database has been away for long, and was a
+// moment ago.
+func (x *instances) isDown(p place) error {
+	now := x.b.Clock.Wall()
+	x.working.Lock()
+	defer x.working.Unlock()
+	if o := x.down[p]; o != nil && now.Sub(o.since) >= giveUpAfter && now.Sub(o.last) < stale {
+		return errors.New(o.reason)
+	}
+	return nil
+}
+
+func (x *instances) isBack(p place) {
+	x.working.Lock()
+	defer x.working.Unlock()
+	delete(x.down, p)
+}
+
+const (
+	// sweepEvery is how often databases are looked at for accounts that nobody wants, and those
+	// that forget accounts for what they have lost.
+	sweepEvery = 5 * time.Second
+	// grace is how long an account may be there before its secret.
+	grace = time.Minute
+)
+
+// watch looks after the databases until ctx ends: at the start it says what is not as it should
+// be, then it drops what nobody wants and puts back what a restart has lost.
+func (x *instances) watch(ctx context.Context) {
+	x.reportAtStart(ctx)
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		for _, p := range x.places() {
+			if err := x.sweep(ctx, p); err != nil && ctx.Err() == nil {
+				x.b.log.Debug("a database can't be looked after now", "instanceId", p.id, "reason", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// reportAtStart says which databases can't be reached, and which lack accounts.
+func (x *instances) reportAtStart(ctx context.Context) {
+	all, err := x.b.Instances(ctx, 0)
+	if err != nil {
+		x.b.dueFailed(err)
+	}
+	for _, s := range all {
+		lacking := []string{}
+		for _, a := range s.Accounts {
+			if outOfStep(a.State) {
+				lacking = append(lacking, a.AccountName+" ("+a.State+")")
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+		case !s.Reachable:
+			x.b.log.Warn("the database of an instance can't be reached; what changes it waits a while and then fails",
+				"instanceId", s.InstanceID, "uin", s.Uin, "url", s.URL, "reason", s.Reason)
+		case len(lacking) > 0:
+			x.b.log.Warn("the database of an instance is out of step with the secrets: ssmlocal instance repair ID puts it right",
+				"instanceId", s.InstanceID, "uin", s.Uin, "accounts", lacking[:min(10, len(lacking))], "count", len(lacking))
+		default:
+			x.b.log.Info("an instance is bound to a database", "instanceId", s.InstanceID, "uin", s.Uin, "url", s.URL, "version", s.Version)
+		}
+	}
+}
+
+// sweep looks after one database.
+func (x *instances) sweep(ctx context.Context, p place) (err error) {
+	defer Catch(&err)
+	unwanted, err := x.unwanted(p)
+	if err != nil {
+		return err
+	}
+	in, err := x.get(p)
+	if err != nil || len(unwanted) == 0 && !in.Forgets() {
+		return err
+	}
+	for _, name := range unwanted {
+		if err := x.drop(ctx, in, p, name); err != nil {
+			return err
+		}
+	}
+	if !in.Forgets() {
+		return nil
+	}
+	return x.putBack(ctx, in, p)
+}
+
+// unwanted returns the accounts of an instance that were made here and that nobody wants.
+func (x *instances) unwanted(p place) (names []string, err error) {
+	now := x.b.Clock.Wall()
+	err = x.b.db.View(func(tx *store.Tx) error {
+		made, err := action.Made(tx, p.uin, p.id)
+		for name, m := range made {
+			if now.Sub(x.madeAt(p, name)) < grace {
+				continue
+			}
+			is, failed := action.Unwanted(tx, x.b.generations.Load(), p.uin, name, m)
+			if err = errors.Join(err, failed); is {
+				names = append(names, name)
+			}
+		}
+		return err
+	})
+	return names, err
+}
+
+// madeAt is when an account was made for which there was no secret yet.
+func (x *instances) madeAt(p place, name string) time.Time {
+	x.working.Lock()
+	defer x.working.Unlock()
+	return x.making[p.id+"\x00"+name]
+}
+
+// isMaking notes that an account is about to be made for which there is no secret yet.
+func (x *instances) isMaking(p place, name string) {
+	now := x.b.Clock.Wall()
+	x.working.Lock()
+	defer x.working.Unlock()
+	for key, at := range x.making {
+		if now.Sub(at) > grace {
+			delete(x.making, key)
+		}
+	}
+	x.making[p.id+"\x00"+name] = now
+}
+
+// putBack makes the accounts again that a database has lost, with the passwords of the secrets.
+func (x *instances) putBack(ctx context.Context, in *instance.Instance, p place) error {
+	k, err := x.known(p)
+	if err != nil || len(k.secrets) == 0 {
+		return err
+	}
+	there, err := in.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	r := Repaired{}
+	for i := range k.secrets {
+		lost := func(l ssm.Login) bool {
+			_, made := k.made[l.UserName]
+			return made && !slices.Contains(there, l.UserName)
+		}
+		if slices.ContainsFunc(k.secrets[i].Logins, lost) {
+			x.repairSecret(ctx, in, p, &k.secrets[i], there, &r)
+		}
+	}
+	if len(r.Made) > 0 {
+		x.b.log.Warn("a database had lost accounts, and has them again", "instanceId", p.id, "uin", p.uin, "accounts", r.Made)
+	}
+	for _, f := range r.Failed {
+		err = errors.Join(err, errors.New(f.AccountName+": "+f.Reason))
+	}
+	return err
+}
