@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"time"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/clock"
@@ -41,6 +42,8 @@ type Config struct {
 	// Instances are real databases behind instances, by account: their accounts are made and
 	// changed with the secrets. Those of the state are used before them.
 	Instances map[uint64][]ssm.Binding
+	// InstancePatience is how long a database may be away before what changes it fails; 0 is 20 s.
+	InstancePatience time.Duration
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
 	// TaskPace says when tasks end; the zero Pace is at once.

@@ -356,11 +356,13 @@ func (c *Call) settleMade(ch Change, done, clean bool) (err error) {
 	return err
 }
 
-// finish hands the event of a finished change to the next step, and wakes who waits for that.
+// finish hands the event of a finished change to the next step of a move, if there is one, and
+// wakes who waits for that.
 func (d *Due) finish(e *Event) {
+	moving := d.Moving()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e != nil && len(d.finished) < mostFinished {
+	if e != nil && moving {
 		d.finished = append(d.finished, *e)
 	}
 	if d.changed != nil {
@@ -369,14 +371,14 @@ func (d *Due) finish(e *Event) {
 	}
 }
 
-// mostFinished bounds the events that wait for the next step.
-const mostFinished = 100_000
-
-// takeFinished returns the events since the last time, and what is closed when there are more.
-func (d *Due) takeFinished() (events []Event, more <-chan struct{}) {
+// takeFinished returns what is closed when another change is finished, and, for a step of a move,
+// the events since the last time.
+func (d *Due) takeFinished(ordered bool) (events []Event, more <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	events, d.finished = d.finished, nil
+	if ordered {
+		events, d.finished = d.finished, nil
+	}
 	if d.changed == nil {
 		d.changed = make(chan struct{})
 	}

@@ -37,6 +37,8 @@ type Due struct {
 	Account     func(uin uint64) ssm.AccountData
 	Generations func() *Generations
 	Instances   Instances
+	// Moving reports whether the clock is being moved by steps that are ordered.
+	Moving func() bool
 	Wall        func() time.Time
 	// Failed is called with each item that is set aside.
 	Failed func(Aside)
@@ -132,7 +134,7 @@ type Stepped struct {
 // in their own time.
 func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reached time.Time) error) (done Stepped, err error) {
 	var tried []attempt
-	finished, more := d.takeFinished()
+	finished, more := d.takeFinished(ordered)
 	err = d.DB.Update(func(tx *store.Tx) error {
 		done = Stepped{}
 		tried = nil
@@ -183,7 +185,7 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 	})
 	if err != nil {
 		for i := range finished {
-			d.finish(&finished[i])
+			d.finish(&finished[i]) // for the next one
 		}
 		return Stepped{}, err
 	}

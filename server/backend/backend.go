@@ -47,6 +47,8 @@ type Config struct {
 	// Instances are real databases behind instances, by account. Those of the state are used
 	// before them.
 	Instances map[uint64][]ssm.Binding
+	// InstancePatience is how long a database may be away before what changes it fails; 0 is 20 s.
+	InstancePatience time.Duration
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
 	// TaskPace says when tasks end; the zero Pace is at once.
@@ -104,7 +106,7 @@ func New(c Config) (*Backend, error) {
 	if b.log == nil {
 		b.log = slog.Default()
 	}
-	b.instances = newInstances(b, c.Instances)
+	b.instances = newInstances(b, c.Instances, cmp.Or(c.InstancePatience, instancePatience))
 	b.lifetime, b.end = context.WithCancel(context.Background())
 	b.works.clock = b.Clock
 	b.Faults = fault.New(b.random)
@@ -149,6 +151,7 @@ func (b *Backend) Open() (err error) {
 		Instances: b.instances, Wall: b.Clock.Wall, Failed: b.reportAside,
 	}
 	b.scheduler = scheduler.New(b.Clock, b.stepDue)
+	b.due.Moving = b.scheduler.Moving
 	if err := b.applySeeds(); err != nil {
 		return errors.Join(err, b.db.Close())
 	}

@@ -41,6 +41,7 @@ type retry struct {
 // outage is a database that is away.
 type outage struct {
 	since, last time.Time // wall time of the first and the last attempt
+	slow        bool      // the last one took long: the database does not even refuse
 	reason      string
 }
 
@@ -54,10 +55,12 @@ func newChanges() changes {
 const (
 	// perPlace is how many changes of one database are under way at once.
 	perPlace = 16
-	// giveUpAfter is how long a database may be away before what changes it fails (S).
-	giveUpAfter = 20 * time.Second
-	// stale is how old the last attempt may be for a change to fail without one of its own.
+	// instancePatience is how long a database may be away before what changes it fails (S).
+	instancePatience = 20 * time.Second
+	// stale is how old the last attempt may be for a change to fail without one of its own, if
+	// that took longer than slow.
 	stale = 5 * time.Second
+	slow  = time.Second
 
 	firstAttempt = 250 * time.Millisecond // after the one that failed; then twice as long each time
 	lastAttempt  = 4 * time.Second
@@ -190,11 +193,12 @@ func (x *instances) running(p place) int {
 func (x *instances) perform(ctx context.Context, ch action.Change) {
 	defer x.free(&ch)
 	p := place{ch.Owner.Uin, ch.InstanceID}
+	began := x.b.Clock.Wall()
 	err := x.attempt(ctx, p, &ch)
 	if ctx.Err() != nil {
 		return // the next start goes on
 	}
-	if instance.IsAway(err) && x.again(p, &ch, err) {
+	if instance.IsAway(err) && x.again(p, &ch, err, began) {
 		return
 	}
 	if err == nil {
@@ -329,7 +333,7 @@ func (x *instances) cleanUp(ctx context.Context, p place, ch *action.Change) boo
 }
 
 // again notes that a database is away, and reports whether the change is to be tried again.
-func (x *instances) again(p place, ch *action.Change, err error) bool {
+func (x *instances) again(p place, ch *action.Change, err error, began time.Time) bool {
 	now := x.b.Clock.Wall()
 	x.working.Lock()
 	defer x.working.Unlock()
@@ -338,13 +342,13 @@ func (x *instances) again(p place, ch *action.Change, err error) bool {
 		o = &outage{since: now}
 		x.down[p] = o
 	}
-	o.last, o.reason = now, err.Error()
+	o.last, o.reason, o.slow = now, err.Error(), now.Sub(began) > slow
 	r := x.waiting[ch.ID()]
 	if r == nil {
 		r = &retry{since: now}
 		x.waiting[ch.ID()] = r
 	}
-	if now.Sub(r.since) >= giveUpAfter || now.Sub(o.since) >= giveUpAfter {
+	if now.Sub(r.since) >= x.patience || now.Sub(o.since) >= x.patience {
 		return false
 	}
 	r.at = now.Add(min(firstAttempt<<min(r.attempts, 10), lastAttempt))
@@ -352,13 +356,13 @@ func (x *instances) again(p place, ch *action.Change, err error) bool {
 	return true
 }
 
-// isDown returns why a change need not be tried: the database has been away for long, and was a
-// moment ago.
+// isDown returns why a change need not be tried: the database has been away for long, and did not
+// answer a moment ago.
 func (x *instances) isDown(p place) error {
 	now := x.b.Clock.Wall()
 	x.working.Lock()
 	defer x.working.Unlock()
-	if o := x.down[p]; o != nil && now.Sub(o.since) >= giveUpAfter && now.Sub(o.last) < stale {
+	if o := x.down[p]; o != nil && o.slow && now.Sub(o.since) >= x.patience && now.Sub(o.last) < stale {
 		return errors.New(o.reason)
 	}
 	return nil

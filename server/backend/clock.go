@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"ssmlocal/server/action"
@@ -114,11 +115,15 @@ func (b *Backend) moveClock(ctx context.Context, plan func() (clock.State, time.
 	work := b.works.begin("a move of the clock", b.log)
 	defer work.end()
 	var refused error
+	var began time.Time
 	h.Happened = []action.Event{}
 	err = b.scheduler.Move(ctx, func() (state clock.State, to time.Time, err error) {
+		began = b.Clock.Now()
 		state, to, refused = plan()
 		return state, to, refused
 	}, func(happened []action.Event, reached time.Time) {
+		// What a database has done that was due before is not the move's.
+		happened = slices.DeleteFunc(happened, func(e action.Event) bool { return e.At.Before(began) })
 		h.add(happened)
 		work.add(len(happened))
 		work.at.Store(&reached)

@@ -35,6 +35,7 @@ func CheckBinding(b ssm.Binding) error {
 type instances struct {
 	b          *Backend
 	configured map[uint64][]ssm.Binding
+	patience   time.Duration // for a database that is away
 	changes
 
 	mu   sync.Mutex
@@ -65,9 +66,9 @@ type Failure struct {
 	Reason     string    `json:"reason"`
 }
 
-func newInstances(b *Backend, configured map[uint64][]ssm.Binding) *instances {
+func newInstances(b *Backend, configured map[uint64][]ssm.Binding, patience time.Duration) *instances {
 	return &instances{
-		b: b, configured: configured, changes: newChanges(),
+		b: b, configured: configured, patience: patience, changes: newChanges(),
 		open: map[string]*instance.Instance{}, outcomes: map[place]outcome{},
 	}
 }

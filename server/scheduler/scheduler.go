@@ -81,6 +81,13 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
+// Moving reports whether Move is under way.
+func (s *Scheduler[E]) Moving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.move != nil
+}
+
 // Look lets Run make a step, whatever the time is.
 func (s *Scheduler[E]) Look() { s.look() }
 

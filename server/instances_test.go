@@ -1,0 +1,707 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/action"
+	"ssmlocal/server/backend"
+	"ssmlocal/server/instance/instancetest"
+	"ssmlocal/server/servertest"
+	"ssmlocal/server/ssm"
+)
+
+// live is an emulator whose instance live-1 is bound to a database.
+type live struct {
+	*servertest.Server
+	*testing.T
+	db      *instancetest.Server
+	log     *safeBuffer
+	product string
+	units   []object
+}
+
+// engines are the databases, with what a secret of theirs may do there.
+var engines = map[string]struct {
+	start   func(testing.TB) *instancetest.Server
+	product string
+	units   []object
+	refused object // by the database
+}{
+	"MariaDB": {
+		func(t testing.TB) *instancetest.Server { return instancetest.MariaDB(t) }, "Mysql",
+		[]object{{"PrivilegeName": "DatabasePrivileges", "Database": "shop", "Privileges": []string{"SELECT", "INSERT"}}},
+		object{"PrivilegeName": "TablePrivileges", "Database": "shop", "TableName": "nothing", "Privileges": []string{"SELECT"}},
+	},
+	"PostgreSQL": {
+		func(t testing.TB) *instancetest.Server { return instancetest.Postgres(t) }, "PostgreSQL",
+		[]object{{"PrivilegeName": "TablePrivileges", "Database": "shop", "TableName": "orders", "Privileges": []string{"SELECT", "INSERT"}}},
+		object{"PrivilegeName": "TablePrivileges", "Database": "shop", "TableName": "nothing", "Privileges": []string{"SELECT"}},
+	},
+	"Redis": {
+		func(t testing.TB) *instancetest.Server { return instancetest.Redis(t) }, "Redis",
+		[]object{{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"rw"}}},
+		object{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"+@nosuchcategory"}},
+	},
+}
+
+// onEach runs a test with each engine.
+func onEach(t *testing.T, test func(l *live)) {
+	for name := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(liveOn(t, name, server.Config{}))
+		})
+	}
+}
+
+// liveOn starts a database and an emulator with it. At the end, no password may be in the log.
+func liveOn(t *testing.T, engine string, c server.Config) *live {
+	t.Helper()
+	e := engines[engine]
+	return withDatabase(t, engine, e.start(t), c)
+}
+
+func withDatabase(t *testing.T, engine string, db *instancetest.Server, c server.Config) *live {
+	t.Helper()
+	e := engines[engine]
+	l := &live{T: t, db: db, log: new(safeBuffer), product: e.product, units: e.units}
+	c.Instances = map[uint64][]ssm.Binding{account.DefaultUin: {{InstanceID: "live-1", URL: db.URL}}}
+	c.Unlimited = true
+	c.Log = slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	l.Server = servertest.New(t, c)
+	t.Cleanup(func() {
+		if text := l.log.String(); strings.Contains(text, "_aA1") || strings.Contains(text, instancetest.Password) {
+			t.Errorf("the log has a password:\n%s", text)
+		}
+	})
+	return l
+}
+
+// said is the log without the lines of calls.
+func (l *live) said() string {
+	lines := slices.Collect(strings.SplitSeq(l.log.String(), "\n"))
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "msg=call ") }), "\n")
+}
+
+// params are those of CreateProductSecret.
+func (l *live) params(name string, more object) object {
+	p := object{
+		"SecretName": name, "UserNamePrefix": "app", "ProductName": l.product, "InstanceID": "live-1", "Domains": []string{"%"},
+		"PrivilegesList": l.units,
+	}
+	for k, v := range more {
+		p[k] = v
+	}
+	return p
+}
+
+// create makes a product secret, and waits until it is made.
+func (l *live) create(name string, more object) ssm.Login {
+	l.Helper()
+	var reply struct{ FlowID int64 }
+	must(l.T, l.Call("CreateProductSecret", l.params(name, more), &reply))
+	if status := l.ended(reply.FlowID); status != 1 {
+		l.Fatalf("the creation has the status %d\n%s", status, l.said())
+	}
+	return l.login(name, ssm.CurrentVersion)
+}
+
+// rotate rotates a secret, and waits until that is done.
+func (l *live) rotate(name string) ssm.Login {
+	l.Helper()
+	var reply struct{ FlowID int64 }
+	must(l.T, l.Call("RotateProductSecret", object{"SecretName": name}, &reply))
+	if status := l.ended(reply.FlowID); status != 1 {
+		l.Fatalf("the rotation has the status %d\n%s", status, l.said())
+	}
+	return l.login(name, ssm.CurrentVersion)
+}
+
+// ended polls a task until it has ended, and returns its status.
+func (l *live) ended(flowID int64) (status int) {
+	l.Helper()
+	l.until("the end of a task", func() bool {
+		var reply struct{ TaskStatus int }
+		must(l.T, l.Call("DescribeAsyncRequestInfo", object{"FlowID": flowID}, &reply))
+		status = reply.TaskStatus
+		return status != 0
+	})
+	return status
+}
+
+// until waits until something holds.
+func (l *live) until(what string, holds func() bool) {
+	l.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	late := time.NewTimer(40 * time.Second)
+	defer late.Stop()
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-late.C:
+			l.Fatalf("%s does not come\n%s", what, l.said())
+		}
+	}
+}
+
+func (l *live) login(name, version string) ssm.Login {
+	l.Helper()
+	login, ok := ssm.ParseLogin(value(l.T, l.Server, name, version))
+	if !ok {
+		l.Fatalf("%s of %s is no login", version, name)
+	}
+	return login
+}
+
+// wants tries whether a login works.
+func (l *live) wants(login ssm.Login, works bool) {
+	l.Helper()
+	if err := l.db.Login(login.UserName, login.Password); (err == nil) != works {
+		l.Errorf("%s logs in: %v, want %v", login.UserName, err, works)
+	}
+}
+
+// wantAccounts compares what the database has.
+func (l *live) wantAccounts(names ...string) {
+	l.Helper()
+	slices.Sort(names)
+	if there := l.db.Accounts(); !slices.Equal(there, names) {
+		l.Errorf("the database has %v, want %v", there, names)
+	}
+}
+
+// control calls the control plane.
+func (l *live) control(method, path, body string) string {
+	l.Helper()
+	status, text := ask(l.T, l.Server, method, path, body)
+	if status != http.StatusOK {
+		l.Fatalf("%s %s: %d %s", method, path, status, text)
+	}
+	return text
+}
+
+// status is that of the instance.
+func (l *live) status() backend.InstanceStatus {
+	l.Helper()
+	var all []backend.InstanceStatus
+	must(l.T, json.Unmarshal([]byte(getControl(l.T, l.Server, "/instances")), &all))
+	if len(all) != 1 {
+		l.Fatalf("there are %d instances", len(all))
+	}
+	return all[0]
+}
+
+// states are the states of the accounts, by name.
+func (l *live) states() map[string]string {
+	l.Helper()
+	states := map[string]string{}
+	for _, a := range l.status().Accounts {
+		states[a.AccountName] = a.State
+	}
+	return states
+}
+
+func events(all []action.Event) (out []string) {
+	for _, e := range all {
+		out = append(out, e.What)
+	}
+	return out
+}
+
+// TestLiveLife goes through the life of a secret: created, rotated by hand, deleted with its
+// accounts.
+func TestLiveLife(t *testing.T) {
+	onEach(t, func(l *live) {
+		first := l.create("db", nil)
+		l.wants(first, true)
+		second := l.rotate("db")
+		if second.UserName == first.UserName || second.Password == first.Password {
+			l.Errorf("rotated from %s to %s", first.UserName, second.UserName)
+		}
+		l.wants(second, true)
+		l.wants(first, true) // until its account's next turn
+		third := l.rotate("db")
+		if third.UserName != first.UserName {
+			l.Errorf("the third value is of %s, want %s", third.UserName, first.UserName)
+		}
+		l.wants(third, true)
+		l.wants(second, true)
+		l.wants(first, false)
+		l.wantAccounts(first.UserName, second.UserName)
+		if s := l.status(); !s.Reachable || s.Version == "" || s.LastRotation == nil || s.LastFailure != nil || strings.Contains(s.URL, "pw") {
+			l.Errorf("the status is %+v", s)
+		}
+		if states := l.states(); len(states) != 2 || states[first.UserName] != "ok" || states[second.UserName] != "ok" {
+			l.Errorf("the accounts are %v", states)
+		}
+		must(l.T, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+		var deleted struct{ FlowID int64 }
+		must(l.T, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0, "DeleteMode": 1}, &deleted))
+		if status := l.ended(deleted.FlowID); status != 1 {
+			l.Errorf("the deletion has the status %d", status)
+		}
+		l.wantAccounts()
+		l.wants(third, false)
+	})
+}
+
+// TestLiveYear moves the clock over a year: twelve rotations, each a real one, each in its time.
+func TestLiveYear(t *testing.T) {
+	onEach(t, func(l *live) {
+		begin := l.Clock.Now().Add(time.Hour)
+		before := l.create("db", object{"EnableRotation": true, "RotationBeginTime": inZone(begin), "RotationFrequency": 30})
+		l.create("other", object{"EnableRotation": true, "RotationBeginTime": inZone(begin.Add(time.Minute)), "RotationFrequency": 365})
+		rotations := 0
+		for range 12 {
+			all := l.Advance(30 * 24 * time.Hour)
+			now := l.login("db", ssm.CurrentVersion)
+			l.wants(now, true)
+			l.wants(before, true)
+			before = now
+			for i, e := range all {
+				if e.What != "rotation" || e.FlowID == 0 || i > 0 && e.At.Before(all[i-1].At) {
+					l.Errorf("%+v", all)
+				}
+				if e.SecretName == "db" {
+					rotations++
+				}
+			}
+		}
+		if rotations != 12 {
+			l.Errorf("%d rotations in a year", rotations)
+		}
+		var history struct{ VersionIDs []string }
+		must(l.T, l.Call("DescribeRotationHistory", object{"SecretName": "db"}, &history))
+		if want := begin.Add(11 * 30 * 24 * time.Hour).In(ssm.Zone).Format("SSM_Rotate_20060102150405"); history.VersionIDs[0] != want {
+			l.Errorf("the newest of the history is %s, want %s", history.VersionIDs[0], want)
+		}
+		if all := l.Advance(365 * 24 * time.Hour); len(all) != 14 {
+			l.Errorf("%d rotations in another year at once, want 13 and 1", len(all))
+		}
+		l.wants(l.login("db", ssm.CurrentVersion), true)
+	})
+}
+
+// TestLiveRefused has a privilege that the database refuses: the task fails with the reason, the
+// secret is Failed, and nothing is left in the database.
+func TestLiveRefused(t *testing.T) {
+	for name, e := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := liveOn(t, name, server.Config{})
+			var reply struct{ FlowID int64 }
+			must(t, l.Call("CreateProductSecret", l.params("db", object{"PrivilegesList": []object{e.refused}}), &reply))
+			if status := l.ended(reply.FlowID); status != 2 {
+				t.Errorf("the status is %d", status)
+			}
+			l.wantAccounts()
+			f := l.status().LastFailure
+			if f == nil || f.What != "creation" || f.SecretName != "db" || f.FlowID != reply.FlowID || f.Reason == "" || !strings.Contains(l.log.String(), f.Reason[:8]) {
+				t.Errorf("the failure is %+v\n%s", f, l.said())
+			}
+			var described struct{ Status string }
+			must(t, l.Call("DescribeSecret", object{"SecretName": "db"}, &described))
+			if described.Status != "Failed" {
+				t.Errorf("the secret is %s", described.Status)
+			}
+			must(t, l.Call("DeleteSecret", object{"SecretName": "db"}, nil))
+			l.create("db", nil)
+		})
+	}
+}
+
+// TestLiveNamesClash has two emulators that draw the same names in one database: the second one
+// takes others, and the accounts of the first stay as they are.
+func TestLiveNamesClash(t *testing.T) {
+	for name, e := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, seed := e.start(t), uint64(7)
+			a := withDatabase(t, name, db, server.Config{RandomSeed: &seed})
+			b := withDatabase(t, name, db, server.Config{RandomSeed: &seed})
+			first, second := a.create("db", nil), b.create("db", nil)
+			if first.UserName == second.UserName {
+				t.Errorf("both use %s", first.UserName)
+			}
+			a.wants(first, true)
+			a.wants(a.rotate("db"), true)
+			a.wants(second, true)
+			if n := len(db.Accounts()); n != 4 {
+				t.Errorf("there are %d accounts, want 4: %v", n, db.Accounts())
+			}
+			if states := a.states(); len(states) != 4 || !slices.Contains(slices.Collect(maps.Values(states)), "unknown") {
+				t.Errorf("the first one's view is %v", states)
+			}
+		})
+	}
+}
+
+// TestLiveAway stops the database: a rotation waits for it, and fails if it does not come back. The
+// value stays, and the next turn is as scheduled.
+func TestLiveAway(t *testing.T) {
+	for name := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := liveOn(t, name, server.Config{InstancePatience: 2 * time.Second})
+			begin := l.Clock.Now().Add(time.Hour)
+			first := l.create("db", object{"EnableRotation": true, "RotationBeginTime": inZone(begin), "RotationFrequency": 30})
+			l.db.Stop()
+			var reply struct{ FlowID int64 }
+			must(t, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+			if err := l.Call("RotateProductSecret", object{"SecretName": "db"}, nil); err == nil {
+				t.Error("a second rotation beside the first")
+			}
+			if s := l.status(); s.Reachable || s.Reason == "" {
+				t.Errorf("the status is %+v", s)
+			}
+			if status := l.ended(reply.FlowID); status != 2 {
+				t.Errorf("without a database the rotation has the status %d", status)
+			}
+			if now := l.login("db", ssm.CurrentVersion); now != first {
+				t.Error("a failed rotation has changed the value")
+			}
+			all := l.Advance(2 * time.Hour) // the scheduled one fails, too
+			if len(all) != 1 || all[0].What != "rotation failed" || all[0].Reason == "" {
+				t.Errorf("%+v", all)
+			}
+			l.db.Start()
+			l.wants(first, true)
+			all = l.Advance(30 * 24 * time.Hour)
+			if len(all) != 1 || all[0].What != "rotation" || !all[0].At.Equal(begin.Add(30*24*time.Hour).Truncate(time.Second)) {
+				t.Errorf("after it is back: %+v\n%s", all, l.said())
+			}
+			l.wants(l.login("db", ssm.CurrentVersion), true)
+		})
+	}
+}
+
+// TestLiveComesBack starts the database while a rotation waits for it.
+func TestLiveComesBack(t *testing.T) {
+	onEach(t, func(l *live) {
+		l.create("db", nil)
+		l.db.Stop()
+		var reply struct{ FlowID int64 }
+		must(l.T, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+		l.db.Start()
+		if status := l.ended(reply.FlowID); status != 1 {
+			l.Errorf("the status is %d\n%s", status, l.said())
+		}
+		l.wants(l.login("db", ssm.CurrentVersion), true)
+	})
+}
+
+// TestLiveHangs binds to something that accepts and never answers: it costs nobody else anything,
+// and has an end.
+func TestLiveHangs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	for _, scheme := range []string{"mysql", "postgres", "redis"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.New(t, server.Config{
+				InstancePatience: time.Second, Log: slog.New(slog.DiscardHandler), Unlimited: true,
+				Instances: map[uint64][]ssm.Binding{account.DefaultUin: {{InstanceID: "live-1", URL: scheme + "://root:secret@" + l.Addr().String()}}},
+			})
+			x := &live{T: t, Server: s, log: new(safeBuffer), product: "Any"}
+			x.units = []object{{"PrivilegeName": "GlobalPrivileges", "Privileges": []string{"rw"}}}
+			if scheme != "redis" {
+				x.units = engines["MariaDB"].units
+			}
+			var reply struct{ FlowID int64 }
+			must(t, s.Call("CreateProductSecret", x.params("db", nil), &reply))
+			must(t, s.Call("CreateSecret", object{"SecretName": "plain", "SecretString": "x"}, nil))
+			must(t, s.Call("CreateProductSecret", product("unbound", "", 0), nil))
+			value(t, s, "unbound", ssm.CurrentVersion)
+			s.Import("accounts: [{uin: 100000000002}]") // an import does not wait for it either
+			must(t, s.Call("CreateProductSecret", x.params("db", nil), &reply))
+			if status := x.ended(reply.FlowID); status != 2 {
+				t.Errorf("the status is %d", status)
+			}
+		})
+	}
+}
+
+// TestLiveWrongAdmin has a wrong password of the administrator: the task fails at once.
+func TestLiveWrongAdmin(t *testing.T) {
+	for name := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := liveOn(t, name, server.Config{})
+			url := strings.Replace(l.db.URL, ":"+strings.Split(strings.Split(l.db.URL, ":")[2], "@")[0]+"@", ":not-the-password@", 1)
+			l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, url))
+			var reply struct{ FlowID int64 }
+			must(t, l.Call("CreateProductSecret", l.params("db", nil), &reply))
+			if status := l.ended(reply.FlowID); status != 2 {
+				t.Errorf("the status is %d", status)
+			}
+			s := l.status()
+			if s.Reachable || s.LastFailure == nil || strings.Contains(fmt.Sprint(s, s.LastFailure), "not-the-password") {
+				t.Errorf("the status is %+v, %+v", s, s.LastFailure)
+			}
+			l.control(http.MethodDelete, "/instances/live-1", "")
+			l.create("db2", nil) // the binding of the configuration is used again
+		})
+	}
+}
+
+// TestLiveRepair binds an instance to a database that was made anew: the accounts are missing, and
+// a repair puts them back with the passwords that the secrets hold.
+func TestLiveRepair(t *testing.T) {
+	for name, e := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := liveOn(t, name, server.Config{})
+			l.create("a", nil)
+			l.create("b", nil)
+			before := l.rotate("a")
+			empty := e.start(t)
+			l.db = empty
+			l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, empty.URL))
+			if states := l.states(); len(states) != 4 || name != "Redis" && slices.Contains(slices.Collect(maps.Values(states)), "ok") {
+				t.Errorf("before the repair: %v", states)
+			}
+			var r backend.Repaired
+			must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+			if len(r.Failed) > 0 || name != "Redis" && len(r.Made) != 4 {
+				t.Errorf("the repair: %+v", r)
+			}
+			l.wants(before, true)
+			l.wants(l.login("b", ssm.CurrentVersion), true)
+			must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+			if len(r.Made)+len(r.Changed)+len(r.Failed) > 0 {
+				t.Errorf("a second repair: %+v", r)
+			}
+			l.wants(l.rotate("a"), true)
+			l.wants(l.rotate("b"), true)
+		})
+	}
+}
+
+// TestLiveOutOfStep replaces the state: accounts of before are left over, nothing is dropped by
+// itself, and a repair drops them only if it is told to. A state that comes back is put right.
+func TestLiveOutOfStep(t *testing.T) {
+	onEach(t, func(l *live) {
+		l.create("db", nil)
+		saved := getState(l.T, l.Server, "")
+		old := l.login("db", ssm.CurrentVersion)
+		l.rotate("db")
+		l.rotate("db")
+		l.Import(saved)
+		if now := l.login("db", ssm.CurrentVersion); now != old {
+			l.Fatal("the import has another value")
+		}
+		l.wants(old, false)
+		if states := l.states(); states[old.UserName] != "wrong password" {
+			l.Errorf("after the import: %v", states)
+		}
+		l.control(http.MethodPost, "/instances/live-1/repair", "")
+		l.wants(old, true)
+		l.wants(l.rotate("db"), true)
+
+		l.Reset()
+		names := l.db.Accounts()
+		if states := l.states(); len(names) != 2 || states[names[0]] != "left over" || states[names[1]] != "left over" {
+			l.Errorf("after the reset: %v", states)
+		}
+		l.control(http.MethodPost, "/instances/live-1/repair", "")
+		l.wantAccounts(names...)
+		l.control(http.MethodPost, "/instances/live-1/repair?drop=leftover", "")
+		l.wantAccounts()
+	})
+}
+
+// TestLiveScheduledDeletion drops the accounts when the time of the deletion comes, and not if the
+// secret is restored before.
+func TestLiveScheduledDeletion(t *testing.T) {
+	onEach(t, func(l *live) {
+		login := l.create("db", nil)
+		disable := func() (reply struct{ FlowID int64 }) {
+			must(l.T, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+			must(l.T, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 7, "DeleteMode": 1}, &reply))
+			return reply
+		}
+		task := disable()
+		l.Advance(24 * time.Hour)
+		l.wants(login, true)
+		must(l.T, l.Call("RestoreSecret", object{"SecretName": "db"}, nil))
+		if status := l.ended(task.FlowID); status != 2 {
+			l.Errorf("the task of a restored secret has the status %d", status)
+		}
+		must(l.T, l.Call("EnableSecret", object{"SecretName": "db"}, nil))
+		login = l.rotate("db")
+		task = disable()
+		l.Import(getState(l.T, l.Server, ""))
+		all := l.Advance(8 * 24 * time.Hour)
+		if got := events(all); !slices.Equal(got, []string{"deletion", "deletion done"}) {
+			l.Errorf("%+v", all)
+		}
+		if status := l.ended(task.FlowID); status != 1 {
+			l.Errorf("the task has the status %d", status)
+		}
+		l.wants(login, false)
+		l.wantAccounts()
+	})
+}
+
+// TestLiveDeleteModeZero leaves the accounts in the database.
+func TestLiveDeleteModeZero(t *testing.T) {
+	onEach(t, func(l *live) {
+		login := l.create("db", nil)
+		must(l.T, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+		must(l.T, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0}, nil))
+		l.wants(login, true)
+		if states := l.states(); states[login.UserName] != "unknown" {
+			l.Errorf("%v", states)
+		}
+		l.control(http.MethodPost, "/instances/live-1/repair?drop=leftover", "")
+		l.wants(login, true)
+	})
+}
+
+// TestLivePace holds tasks to their pace, lets one fail, and skips the turn of a disabled secret.
+func TestLivePace(t *testing.T) {
+	onEach(t, func(l *live) {
+		begin := l.Clock.Now().Add(time.Hour)
+		first := l.create("db", object{"EnableRotation": true, "RotationBeginTime": inZone(begin), "RotationFrequency": 30})
+		l.control(http.MethodPut, "/tasks", `{"failNext":1}`)
+		var reply struct{ FlowID int64 }
+		must(l.T, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+		if status := l.ended(reply.FlowID); status != 2 || l.login("db", ssm.CurrentVersion) != first {
+			l.Errorf("a rotation that shall fail has the status %d", status)
+		}
+		l.control(http.MethodPut, "/tasks", `{"pace":"2polls"}`)
+		must(l.T, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+		if l.login("db", ssm.CurrentVersion) != first {
+			l.Error("rotated before the second poll")
+		}
+		if status := l.ended(reply.FlowID); status != 1 {
+			l.Errorf("by polls: the status is %d", status)
+		}
+		second := l.login("db", ssm.CurrentVersion)
+		l.wants(second, true)
+		l.control(http.MethodPut, "/tasks", `{"pace":"6s"}`)
+		must(l.T, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+		if got := events(l.Advance(5 * time.Second)); len(got) > 0 || l.login("db", ssm.CurrentVersion) != second {
+			l.Errorf("after five seconds: %v", got)
+		}
+		if got := events(l.Advance(time.Second)); !slices.Equal(got, []string{"rotation done"}) {
+			l.Errorf("after six seconds: %v", got)
+		}
+		third := l.login("db", ssm.CurrentVersion)
+		l.wants(third, true)
+		must(l.T, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+		if got := events(l.Advance(2 * time.Hour)); !slices.Equal(got, []string{"rotation skipped"}) {
+			l.Errorf("disabled: %v", got)
+		}
+		must(l.T, l.Call("EnableSecret", object{"SecretName": "db"}, nil))
+		if got := events(l.Advance(30 * 24 * time.Hour)); !slices.Equal(got, []string{"rotation begun", "rotation done"}) {
+			l.Errorf("by policy with a pace: %v", got)
+		}
+		l.wants(l.login("db", ssm.CurrentVersion), true)
+		l.wants(third, true)
+	})
+}
+
+// TestLiveRedisSecret makes and drops the account of a secret of the type Redis, which does not
+// rotate, and puts it back when a restart of the database has lost it.
+func TestLiveRedisSecret(t *testing.T) {
+	l := withDatabase(t, "Redis", instancetest.Redis(t, instancetest.Forgetful()...), server.Config{})
+	config := `{"InstanceId":"live-1","Privilege":"rw"}`
+	must(t, l.Call("CreateSecret", object{"SecretName": "cache", "SecretType": 4, "AdditionalConfig": config}, nil))
+	login := l.login("cache", ssm.CurrentVersion)
+	l.wants(login, true)
+	if err := l.Call("CreateSecret", object{"SecretName": "cache", "SecretType": 4, "AdditionalConfig": config}, nil); err == nil {
+		t.Error("a second secret of that name")
+	}
+	l.wantAccounts(login.UserName)
+	var refused *servertest.Error
+	if err := l.Call("RotateProductSecret", object{"SecretName": "cache"}, nil); !errors.As(err, &refused) || refused.Code != "OperationDenied" {
+		t.Errorf("its rotation: %v", err)
+	}
+	l.db.Stop()
+	l.db.Start()
+	l.until("the account after a restart of the database", func() bool { return l.db.Login(login.UserName, login.Password) == nil })
+	must(t, l.Call("DisableSecret", object{"SecretName": "cache"}, nil))
+	var deleted struct{ FlowID int64 }
+	must(t, l.Call("DeleteSecret", object{"SecretName": "cache", "RecoveryWindowInDays": 0, "DeleteMode": 1}, &deleted))
+	if status := l.ended(deleted.FlowID); status != 1 {
+		t.Errorf("the deletion has the status %d", status)
+	}
+	l.wantAccounts()
+	if err := l.Call("CreateSecret", object{"SecretName": "x", "SecretType": 4, "AdditionalConfig": `{"InstanceId":"live-1","Privilege":"no"}`}, nil); err == nil {
+		t.Error("a privilege that there is not")
+	}
+	l.wantAccounts()
+}
+
+// TestLiveHostsOfMySQL makes accounts for several hosts, and for hosts that are not the emulator's:
+// the new password can't be tried then, and the rotation is done all the same.
+func TestLiveHostsOfMySQL(t *testing.T) {
+	l := liveOn(t, "MariaDB", server.Config{})
+	here := l.create("here", object{"Domains": []string{"127.0.0.%", "10.1.2.3"}})
+	l.wants(here, true)
+	l.wants(l.rotate("here"), true)
+	l.create("elsewhere", object{"Domains": []string{"10.1.2.3", "db.example.com"}})
+	l.wants(l.rotate("elsewhere"), false)
+	if states := l.states(); len(states) != 4 || slices.Contains(slices.Collect(maps.Values(states)), "wrong password") {
+		t.Errorf("%v", states)
+	}
+}
+
+// TestLiveSeed starts with a seed that names an instance and secrets on it: the start says that the
+// accounts are missing, and a repair makes them.
+func TestLiveSeed(t *testing.T) {
+	db := instancetest.MariaDB(t)
+	l := &live{T: t, db: db, log: new(safeBuffer)}
+	l.Server = servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(l.log, nil))})
+	l.Import(fmt.Sprintf(`
+accounts:
+  - uin: 100000000001
+    instances: [{instanceId: live-1, url: %q}]
+    secrets:
+      - secretName: db
+        secretType: 1
+        productName: Mysql
+        resourceId: live-1
+        domains: ["%%", localhost]
+        secretString: '{"UserName":"shop_SSM_abc","Password":"it''s chosen"}'
+        privileges: [{privilegeName: DatabasePrivileges, database: shop, privileges: [SELECT]}]
+      - secretName: not-ours
+        secretType: 1
+        productName: Mysql
+        resourceId: live-1
+        secretString: '{"UserName":"root","Password":"x"}'
+`, db.URL))
+	if states := l.states(); states["shop_SSM_abc"] != "missing" {
+		t.Errorf("%v", states)
+	}
+	var r backend.Repaired
+	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+	if len(r.Made) != 3 || len(r.Failed) != 1 || r.Failed[0].AccountName != "root" || !strings.Contains(r.Failed[0].Reason, "not touched") {
+		t.Errorf("%+v", r)
+	}
+	l.wants(ssm.Login{UserName: "shop_SSM_abc", Password: "it's chosen"}, true)
+	l.wants(l.rotate("db"), true)
+	exported := getState(t, l.Server, "")
+	if !strings.Contains(exported, "instanceId: live-1") || !strings.Contains(exported, "privilegeName: DatabasePrivileges") {
+		t.Errorf("the export lacks something:\n%s", exported)
+	}
+	l.Import(exported)
+	if again := getState(t, l.Server, ""); again != exported {
+		t.Error("an export of an import differs")
+	}
+}
