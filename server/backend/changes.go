@@ -308,7 +308,6 @@ func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure
 	if !due.IsZero() {
 		x.b.scheduler.Schedule(due)
 	}
-	x.b.scheduler.Look()
 	if failure != nil {
 		x.failed(p, Failure{
 			What: ch.Kind.String(), Region: ch.Owner.Region, SecretName: ch.SecretName, FlowID: ch.FlowID, Reason: reason,

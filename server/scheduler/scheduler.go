@@ -88,9 +88,6 @@ func (s *Scheduler[E]) Moving() bool {
 	return s.move != nil
 }
 
-// Look lets Run make a step, whatever the time is.
-func (s *Scheduler[E]) Look() { s.look() }
-
 // look makes Run look at the time again.
 func (s *Scheduler[E]) look() {
 	select {
