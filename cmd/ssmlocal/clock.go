@@ -38,7 +38,11 @@ func (t *target) clockCall(ctx context.Context, out terminal, method string, bod
 // printEvents prints what happened, one line for each event.
 func printEvents(t terminal, happened []action.Event) {
 	for _, e := range happened {
-		fmt.Fprintf(t.out, "%s %s of %s (%d, %s)\n", e.At.Format(time.RFC3339), e.What, e.SecretName, e.Uin, e.Region)
+		fmt.Fprintf(t.out, "%s %s of %s (%d, %s)", e.At.Format(time.RFC3339), e.What, e.SecretName, e.Uin, e.Region)
+		if e.Reason != "" {
+			fmt.Fprintf(t.out, ": %s", e.Reason)
+		}
+		fmt.Fprintln(t.out)
 	}
 }
 
