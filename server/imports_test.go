@@ -15,12 +15,12 @@ import (
 
 // mayImport says which packages of this module each package may import; tests may import any.
 var mayImport = map[string][]string{
-	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/control", "server/fault", "server/ssm"},
+	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/control", "server/demo", "server/fault", "server/ssm"},
 	"server": {
-		"server/account", "server/apierr", "server/backend", "server/clock", "server/control", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
+		"server/account", "server/apierr", "server/backend", "server/clock", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
 	},
 	"server/control": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/clock", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
 		"server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
@@ -33,6 +33,8 @@ var mayImport = map[string][]string{
 	},
 	"server/instance":              {"server/ssm"},
 	"server/instance/instancetest": {"server/instance"},
+	"server/caller":                {"server/tc3"},
+	"server/demo":                  {"fixtures", "server/caller"},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},

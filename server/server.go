@@ -91,7 +91,9 @@ func (s *Server) configure(c Config) (err error) {
 	s.ca, err = listen.NewCA(listen.CAConfig{
 		Domains: tc3.VendorDomains, Hosts: c.TLSHosts, CertFile: c.TLSCert, KeyFile: c.TLSKey,
 	}, s.Backend.Clock, s.log)
-	s.control = control.New(s.Backend, s.Gateway, control.Config{CA: s.ca.PEM, IsOurs: s.ca.IsUsers, Version: c.Version})
+	s.control = control.New(s.Backend, s.Gateway, control.Config{
+		CA: s.ca.PEM, IsOurs: s.ca.IsUsers, Version: c.Version, Throwaway: Throwaway,
+	})
 	s.sniffer = listen.NewSniffer(s.ca, s.Backend.Clock, s.log, s.tooLong)
 	return err
 }

@@ -2,22 +2,25 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 
 	"ssmlocal/fixtures"
-	"ssmlocal/server/account"
+	"ssmlocal/server/demo"
 )
 
 type errorsCommand struct {
 	Action string `arg:"" optional:"" placeholder:"ACTION" help:"Only this action's."`
 	Code   string `arg:"" optional:"" placeholder:"CODE" help:"Only this code, with all that its recipe needs."`
+	Run_   bool   `name:"run" help:"Get the code live: run the recipe on a throwaway emulator and print each step. It fails if another code comes."`
+	Wire   bool   `help:"With --run: print what went over the wire, too."`
 }
 
-// Run prints the error atlas. It needs no server.
-func (c *errorsCommand) Run(t terminal) error {
+// Run prints the error atlas, or runs a recipe of it. It needs no server.
+func (c *errorsCommand) Run(ctx context.Context, t terminal) error {
 	name, code := c.Action, c.Code
 	found, err := fixtures.Find(name, code)
 	if len(found) == 0 && code == "" { // ssmlocal errors CODE
@@ -34,7 +37,12 @@ func (c *errorsCommand) Run(t terminal) error {
 		}
 		return usageError{fmt.Errorf("there is no recipe for %s; %s", strings.TrimSpace(name+" "+code), cmp.Or(near, "ssmlocal errors prints all of them"))}
 	}
-	if len(found) == 1 && code != "" {
+	switch {
+	case len(found) == 1 && code != "" && c.Run_:
+		return runRecipe(ctx, t, found[0], c.Wire)
+	case c.Run_:
+		return usageError{fmt.Errorf("--run takes one recipe: give an action and a code of it")}
+	case len(found) == 1 && code != "":
 		return c.print(t, found[0])
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
@@ -60,8 +68,12 @@ func (c *errorsCommand) print(t terminal, r fixtures.Recipe) error {
 		if r.Call.Limit > 0 {
 			start += fmt.Sprintf(" --limit %s=%d", r.Called(), r.Call.Limit)
 		}
-		fmt.Fprintf(t.out, "%s\n\n  %s\n  as %s with the SecretKey %s: %s %s\n  (%s)\n\n",
-			r.Why, start, cmp.Or(r.Call.As, account.Default.SecretID), cmp.Or(r.Call.SecretKey, account.Default.SecretKey), r.Called(), parameters, r.Does())
+		fmt.Fprintf(t.out, "%s (%s)\n\n  %s\n", r.Why, r.Does(), start)
+		if line, ok := demo.Command(r.Called(), parameters, *r.Call); ok {
+			fmt.Fprintf(t.out, "  %s\n\n", line)
+		} else {
+			fmt.Fprintf(t.out, "  ssmlocal errors %s %s --run   # a client makes no such call by itself\n\n", r.Called(), r.Code)
+		}
 	}
 	_, err := fmt.Fprintf(t.out, "On demand, from a running server:\n\n  ssmlocal provoke %s\n", strings.TrimSpace(r.Code+" "+r.Action))
 	return err

@@ -35,8 +35,10 @@ type commands struct {
 	Clock    clockCommands    `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
 	Fault    faultCommands    `cmd:"" help:"Make calls of the emulator at --url fail."`
 	Provoke  provokeCommand   `cmd:"" help:"Make the next call of an action answer an error code."`
+	Call     callCommand      `cmd:"" help:"Make a call that the emulator at --url signs itself, or print it as a program."`
 	Errors   errorsCommand    `cmd:"" help:"Print how to get each documented error code."`
 	Instance instanceCommands `cmd:"" help:"Look after the real databases behind instances of the emulator at --url."`
+	Tour     tourCommand      `cmd:"" help:"Play a tour in this terminal: a story told by calls and their answers."`
 	Export   exportCommand    `cmd:"" help:"Print the state of the emulator at --url as a seed."`
 	Import   importCommand    `cmd:"" help:"Put a seed in place of the state of the emulator at --url."`
 	Reset    resetCommand     `cmd:"" help:"Return the emulator at --url to its seeds."`

@@ -205,6 +205,15 @@ func (d *Directory) Anonymous() Caller {
 	return Caller{Credential: Credential{Uin: DefaultUin}}
 }
 
+// First returns the key pair that a call uses which names none: the first of the
+// configuration.
+func (d *Directory) First() Credential {
+	if len(d.own) > 0 {
+		return d.own[0]
+	}
+	return Default
+}
+
 // FirstUin is the lowest account of those whose keys are known.
 func (d *Directory) FirstUin() uint64 {
 	first := uint64(math.MaxUint64)

@@ -39,7 +39,7 @@ type Due struct {
 	Instances   Instances
 	// Moving reports whether the clock is being moved by steps that are ordered.
 	Moving func() bool
-	Wall        func() time.Time
+	Wall   func() time.Time
 	// Failed is called with each item that is set aside.
 	Failed func(Aside)
 

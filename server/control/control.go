@@ -24,6 +24,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"ssmlocal/server/backend"
+	"ssmlocal/server/demo"
 	"ssmlocal/server/gateway"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	IsOurs func(name string) bool
 	// Version is which build answers.
 	Version string
+	// Throwaway starts an emulator for what is shown live; nil for none.
+	Throwaway demo.Start
 }
 
 // A Control is the control plane.
@@ -45,11 +48,12 @@ type Control struct {
 	backend *backend.Backend
 	gateway *gateway.Gateway
 	config  Config
+	demos   chan struct{} // holds a token for each throwaway emulator that runs
 }
 
 // New returns the control plane of a backend and the gateway before it.
 func New(b *backend.Backend, g *gateway.Gateway, c Config) *Control {
-	return &Control{backend: b, gateway: g, config: c}
+	return &Control{backend: b, gateway: g, config: c, demos: make(chan struct{}, mostDemos)}
 }
 
 // Mount adds the control plane to a router.

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,6 +159,11 @@ func (m *messageV1) sort() {
 
 // signature is the base64 signature of the message under a secret key.
 func (m *messageV1) signature(secretKey string) string {
+	return base64.StdEncoding.EncodeToString(sum(m.algorithm, []byte(secretKey), m.text()))
+}
+
+// text is what is signed.
+func (m *messageV1) text() string {
 	var b strings.Builder
 	b.WriteString(m.method + m.host + m.path + "?")
 	for i, p := range m.pairs {
@@ -166,12 +172,18 @@ func (m *messageV1) signature(secretKey string) string {
 		}
 		b.WriteString(p.key + "=" + p.value)
 	}
-	return base64.StdEncoding.EncodeToString(sum(m.algorithm, []byte(secretKey), b.String()))
+	return b.String()
+}
+
+// Signed is what a signature was made of.
+type Signed struct {
+	CanonicalRequest string // of signature v3
+	StringToSign     string
 }
 
 // Sign puts a v3 signature of the request and its body on r, with the timestamp
-// t, as the official SDKs do.
-func Sign(r *http.Request, body []byte, secretID, secretKey, service string, t time.Time) {
+// t, as the official SDKs do, and returns what it was made of.
+func Sign(r *http.Request, body []byte, secretID, secretKey, service string, t time.Time) Signed {
 	m := message{
 		method: r.Method, uri: "/", query: r.URL.RawQuery,
 		signedHeaders: usualHeaders, host: r.Host, contentType: r.Header.Get("Content-Type"),
@@ -184,4 +196,21 @@ func Sign(r *http.Request, body []byte, secretID, secretKey, service string, t t
 	r.Header.Set("X-TC-Timestamp", m.timestamp)
 	r.Header.Set("Authorization", Algorithm+" Credential="+secretID+"/"+m.date+"/"+service+"/"+scopeEnd+
 		", SignedHeaders="+m.signedHeaders+", Signature="+string(s[:]))
+	canonical := m.canonical(nil)
+	return Signed{string(canonical), strings.Join([]string{
+		Algorithm, m.timestamp, m.date + "/" + service + "/" + scopeEnd, hexSum(canonical),
+	}, "\n")}
+}
+
+// SignV1 puts a v1 signature on the parameters of a request with this method
+// and host, as the official SDKs do, and returns what it was made of. The
+// parameter SignatureMethod must be HmacSHA1 or HmacSHA256.
+func SignV1(method, host string, parameters url.Values, secretKey string) Signed {
+	m := &messageV1{method: method, host: host, path: "/", algorithm: algorithms[parameters.Get("SignatureMethod")]}
+	for name := range parameters {
+		m.pairs = append(m.pairs, pair{name, parameters.Get(name)})
+	}
+	m.sort()
+	parameters.Set("Signature", m.signature(secretKey))
+	return Signed{StringToSign: m.text()}
 }
