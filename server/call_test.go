@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/action"
 	"ssmlocal/server/control"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/journal"
@@ -135,5 +137,37 @@ func TestCallAsProgram(t *testing.T) {
 	}
 	if calls := count(t, s, ""); calls != 0 {
 		t.Errorf("%d calls were made", calls)
+	}
+}
+
+// TestFacts looks at what a form is made from: every action with its parameters,
+// what a status allows, and who may call, without their keys.
+func TestFacts(t *testing.T) {
+	s := servertest.New(t, server.Config{Seeds: []string{"errors"}})
+	text := getControl(t, s, "/facts")
+	var facts control.Facts
+	must(t, json.Unmarshal([]byte(text), &facts))
+	if len(facts.Actions) != len(action.Names()) || len(facts.Regions) == 0 || facts.Callers[0].SecretID != account.Default.SecretID {
+		t.Errorf("%d actions, %d regions, callers %+v", len(facts.Actions), len(facts.Regions), facts.Callers)
+	}
+	for _, a := range facts.Actions {
+		if a.Action != "CreateSecret" {
+			continue
+		}
+		if p := a.Parameters[0]; p.Name != "SecretName" || !p.Required || p.Type != "string" {
+			t.Errorf("the first parameter is %+v", p)
+		}
+		tags := a.Parameters[slices.IndexFunc(a.Parameters, func(p control.Parameter) bool { return p.Name == "Tags" })]
+		if !tags.List || tags.Type != "object" || len(tags.Fields) != 2 {
+			t.Errorf("Tags are %+v", tags)
+		}
+	}
+	for _, c := range facts.Lifecycle["0 (custom)"]["Disabled"] {
+		if c.Action == "GetSecretValue" && c.Code != "ResourceUnavailable.ResourceDisabled" || c.Action == "EnableSecret" && c.Code != "" {
+			t.Errorf("a Disabled secret: %+v", c)
+		}
+	}
+	if strings.Contains(text, `"ssmlocal"`) {
+		t.Error("a key is in it")
 	}
 }

@@ -235,6 +235,9 @@ func (d *Directory) Known(secretID string) (Credential, bool) {
 	return c, known
 }
 
+// All returns the known credentials, in any order.
+func (d *Directory) All() []Credential { return slices.Collect(maps.Values(d.known)) }
+
 // KnownIDs lists the known SecretIds.
 func (d *Directory) KnownIDs() string { return strings.Join(slices.Sorted(maps.Keys(d.known)), ", ") }
 

@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"ssmlocal/server/apierr"
@@ -151,6 +152,9 @@ func (a *Action) Operation() string { return a.Service + ":" + a.Name }
 
 // values are the parameters that are secrets' values, in whatever action has them.
 var values = []string{"SecretString", "SecretBinary", "WebIdentityToken", "TokenCode", "ExternalId"}
+
+// IsValue reports whether a parameter of that name is a secret's value.
+func IsValue(parameter string) bool { return slices.Contains(values, parameter) }
 
 // Redact puts *** in place of the values in an action's parameters, and returns
 // how many bytes they had. The parameters must not be needed any more.

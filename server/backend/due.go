@@ -38,5 +38,15 @@ func (b *Backend) reportAside(a action.Aside) {
 		"region", a.Region, "secretName", a.SecretName, "flowId", a.FlowID, "dueAt", a.DueAt, "retryAt", a.RetryAt, "error", a.Err)
 }
 
+// Upcoming returns the first things that become due, and how many there are in
+// all.
+func (b *Backend) Upcoming(most int) (all []action.Upcoming, total uint64, err error) {
+	err = b.db.View(func(tx *store.Tx) (err error) {
+		all, total, err = action.Upcomings(tx, b.generations.Load(), most)
+		return err
+	})
+	return all, total, err
+}
+
 // Aside returns the due work that could not be done.
 func (b *Backend) Aside() []action.Aside { return b.due.Aside() }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"ssmlocal/server/action"
@@ -28,6 +29,33 @@ func (c *Control) clockNow() (ClockReply, error) {
 	}
 	return reply, nil
 }
+
+// DueReply says what becomes due.
+type DueReply struct {
+	Now   time.Time         `json:"now"` // virtual time
+	Due   []action.Upcoming `json:"due"` // the first of them
+	Total uint64            `json:"total"`
+}
+
+// listDue lists what becomes due, 100 things unless a limit says otherwise.
+func (c *Control) listDue(r *http.Request) (DueReply, error) {
+	limit := 100
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > mostDue {
+			return DueReply{}, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 to %d", text, mostDue)
+		}
+		limit = n
+	}
+	due, total, err := c.backend.Upcoming(limit)
+	if due == nil {
+		due = []action.Upcoming{}
+	}
+	return DueReply{c.backend.Clock.Now().UTC(), due, total}, err
+}
+
+// mostDue bounds how many things are listed that become due.
+const mostDue = 10_000
 
 type setClockRequest struct {
 	Now  *time.Time `json:"now"`

@@ -13,6 +13,7 @@ import (
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/gateway"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
 )
@@ -178,6 +179,39 @@ func (c *Control) budget(u limit.Use) Budget {
 		b.Documented = a.Rate
 	}
 	return b
+}
+
+type setLimitsRequest struct {
+	Action    string `json:"action"`
+	PerSecond *int   `json:"perSecond"` // 0 for no limit
+	All       string `json:"all"`       // off, documented or start
+}
+
+// Limits says which rates hold.
+type Limits struct {
+	Limits map[string]int `json:"limits"` // calls a second, by action; an action that is not there has no limit
+}
+
+// setLimits changes rates.
+func (c *Control) setLimits(q *setLimitsRequest) (Limits, error) {
+	which, known := map[string]gateway.Rates{"off": gateway.NoRates, "documented": gateway.DocumentedRates, "start": gateway.StartRates}[q.All]
+	switch {
+	case q.All != "" && (!known || q.Action != "" || q.PerSecond != nil):
+		return Limits{}, refuse(http.StatusBadRequest, "all is %q; it must be off, documented or start, and stand alone", q.All)
+	case known:
+		c.gateway.SetRates(which)
+	case action.Named(q.Action) == nil || q.PerSecond == nil || *q.PerSecond < 0:
+		return Limits{}, refuse(http.StatusBadRequest, "give an action (there is no %q) and perSecond, a number from 0 on, or all", q.Action)
+	default:
+		c.gateway.SetRate(q.Action, *q.PerSecond)
+	}
+	limits := Limits{map[string]int{}}
+	for _, name := range action.Names() {
+		if n := c.gateway.Rate(name); n > 0 {
+			limits.Limits[name] = n
+		}
+	}
+	return limits, nil
 }
 
 // Served is one action of the API.

@@ -48,7 +48,7 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 	}
 	rec.uin, rec.region = caller.Uin, region
 	budget := limit.Key{Uin: caller.Uin, Region: region, Action: a.Name}
-	if err := g.limiter.Check(budget, g.rates[a.Name], rec.at); err != nil {
+	if err := g.limiter.Check(budget, g.Rate(a.Name), rec.at); err != nil {
 		return nil, err
 	}
 	request := a.NewRequest()

@@ -13,8 +13,11 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/backend"
@@ -50,7 +53,9 @@ type Gateway struct {
 
 	backend  *backend.Backend
 	services map[string]*service
-	rates    map[string]int // calls a second, by action; an action that isn't there has no limit
+	rates    atomic.Pointer[map[string]int] // calls a second, by action; an action that isn't there has no limit
+	start    map[string]int                 // as configured
+	changing sync.Mutex                     // held while rates are changed
 	limiter  *limit.Limiter
 	verifier tc3.Verifier
 	metrics  *metrics
@@ -65,8 +70,9 @@ func New(b *backend.Backend, c Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		Journal: journal.New(max(0, cmp.Or(c.Journal, defaultJournal))),
-		backend: b, services: newServices(), rates: rates, limiter: limit.New(), metrics: newMetrics(b), log: c.Log,
+		backend: b, services: newServices(), start: rates, limiter: limit.New(), metrics: newMetrics(b), log: c.Log,
 	}
+	g.rates.Store(&rates)
 	b.OnReplace(func(uin uint64) {
 		g.limiter.Forget(uin)
 		g.Journal.Forget(uin)
@@ -75,7 +81,46 @@ func New(b *backend.Backend, c Config) (*Gateway, error) {
 }
 
 // Rate returns the calls a second that an action may have here, 0 for no limit.
-func (g *Gateway) Rate(name string) int { return g.rates[name] }
+func (g *Gateway) Rate(name string) int { return (*g.rates.Load())[name] }
+
+// SetRate changes the calls a second that an action may have; 0 is no limit. Its
+// budgets begin anew. The caller has checked that there is such an action.
+func (g *Gateway) SetRate(name string, perSecond int) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	rates := maps.Clone(*g.rates.Load())
+	if rates[name] = perSecond; perSecond == 0 {
+		delete(rates, name)
+	}
+	g.rates.Store(&rates)
+	g.limiter.Drop(name)
+}
+
+// SetRates changes the rates of all actions: to none, to those that are
+// documented, or to those of the start. All budgets begin anew.
+func (g *Gateway) SetRates(which Rates) {
+	all := map[string]int{}
+	switch which {
+	case StartRates:
+		all = g.start
+	case DocumentedRates:
+		all, _ = rates(Config{}) // there is no mistake in no configuration
+	}
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.rates.Store(&all)
+	g.limiter.Drop("")
+}
+
+// Rates names the rates of all actions.
+type Rates int
+
+// The rates that there are.
+const (
+	NoRates Rates = iota
+	DocumentedRates
+	StartRates
+)
 
 // Uses returns how much of each rate was used.
 func (g *Gateway) Uses() []limit.Use { return g.limiter.Uses() }

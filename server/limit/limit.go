@@ -94,6 +94,13 @@ func (l *Limiter) Forget(uin uint64) {
 	maps.DeleteFunc(l.budgets, func(k Key, _ *budget) bool { return uin == 0 || k.Uin == uin })
 }
 
+// Drop forgets the budgets of an action, or with "" all: its rate has changed.
+func (l *Limiter) Drop(action string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.budgets, func(k Key, _ *budget) bool { return action == "" || k.Action == action })
+}
+
 func (l *Limiter) dropUnusedLocked(now time.Time) {
 	for k, b := range l.budgets {
 		if b.rate == nil || b.rate.TokensAt(now) >= float64(b.rate.Burst()) {
