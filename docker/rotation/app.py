@@ -1,14 +1,15 @@
-"""An application that goes on while the password of its database changes: once a second it connects anew, asks the
-database who it is, and prints that.
+"""An application that goes on while the password of its database changes: once a second it asks the database who it
+is, and prints that.
 
 python3 app.py mysql|postgres|redis, with the emulator's address in SSMLOCAL_URL and the database's host in DATABASE."""
 
 import json
 import logging
 import os
+import signal
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
 from tencentcloud.common import credential
@@ -45,7 +46,7 @@ def call(action, **params):
 def create(secret, kind):
     """Makes the secret, and with it the accounts in the database, unless it is there. It rotates every 30 days."""
     product, instance, privileges = PRODUCTS[kind]
-    begin = datetime.utcnow() + timedelta(hours=8, minutes=5)  # the API's times are UTC+8
+    begin = datetime.now(timezone(timedelta(hours=8))) + timedelta(minutes=5)  # the API's times are UTC+8
     try:
         task = call(
             "CreateProductSecret", SecretName=secret, UserNamePrefix="app", ProductName=product, InstanceID=instance,
@@ -72,15 +73,19 @@ def mysql(secret):
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     database = DynamicSecretRotationDb()
-    error = database.init(Config({
+    config = Config({
         "ssm_service_config": SsmAccount.with_permanent_credential(*KEYS, REGION).with_endpoint(URL), "WATCH_FREQ": 1,
         "db_config": DbConfig({"secret_name": secret, "ip_address": HOST, "port": 3306, "db_name": "shop"}),
-    }))
-    if error:
-        sys.exit(error.message)
+    })
+    while error := database.init(config):
+        print(f"FAILED: {error.message}")
+        time.sleep(1)
 
     def ask():
-        with database.get_conn() as connection, connection.cursor() as cursor:
+        connection = database.get_conn()
+        if connection is None:
+            raise RuntimeError("the SDK has no connection, for the reason above")
+        with connection, connection.cursor() as cursor:
             cursor.execute("select substring_index(current_user(), '@', 1)")
             return cursor.fetchone()[0]
 
@@ -104,12 +109,14 @@ def redis(secret):
     def ask():
         user, password = login(secret)
         with redis.Redis(host=HOST, username=user, password=password) as connection:
-            return connection.execute_command("ACL WHOAMI").decode() if connection.set("asked", 1) else ""
+            connection.set("asked", 1)
+            return connection.acl_whoami()
 
     return ask
 
 
 def main(kind):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has no handler by itself
     secret = f"rotation-{kind}"
     create(secret, kind)
     ask = {"mysql": mysql, "postgres": postgres, "redis": redis}[kind](secret)
