@@ -298,6 +298,22 @@ func TestLiveYear(t *testing.T) {
 	})
 }
 
+// TestLiveTogether rotates several secrets at the same times: a move lists each of them, also
+// those that are done while it looks at what others have done.
+func TestLiveTogether(t *testing.T) {
+	const secrets, months = 8, 100
+	l := liveOn(t, "Redis", server.Config{})
+	begin := l.Clock.Now().Add(time.Hour)
+	for i := range secrets {
+		l.create(fmt.Sprint("db-", i), object{"EnableRotation": true, "RotationBeginTime": inZone(begin), "RotationFrequency": 30})
+	}
+	for range months {
+		if all := l.Advance(30 * 24 * time.Hour); len(all) != secrets {
+			l.Errorf("a move lists %d rotations, want %d", len(all), secrets)
+		}
+	}
+}
+
 // TestLiveRefused has a privilege that the database refuses: the task fails with the reason, the
 // secret is Failed, and nothing is left in the database.
 func TestLiveRefused(t *testing.T) {

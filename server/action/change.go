@@ -303,6 +303,8 @@ var errEnded = errors.New("the task has ended already")
 // time, and returns when something is due because of it. clean reports whether a failed change
 // has left nothing in the database. What is not wanted any more ends as failed.
 func (d *Due) Finish(ch Change, at time.Time, reason string, clean bool) (due time.Time, err error) {
+	d.finishing.RLock()
+	defer d.finishing.RUnlock()
 	var event Event
 	err = d.DB.Update(func(tx *store.Tx) error {
 		c := d.callAt(tx, ch)
@@ -371,19 +373,25 @@ func (d *Due) finish(e *Event) {
 	}
 }
 
-// takeFinished returns what is closed when another change is finished, and, for a step of a move,
-// the events since the last time.
-func (d *Due) takeFinished(ordered bool) (events []Event, more <-chan struct{}) {
+// another returns what is closed when another change is finished.
+func (d *Due) another() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if ordered {
-		events, d.finished = d.finished, nil
-	}
 	if d.changed == nil {
 		d.changed = make(chan struct{})
 	}
-	slices.SortStableFunc(events, func(a, b Event) int { return a.At.Compare(b.At) })
-	return events, d.changed
+	return d.changed
+}
+
+// takeFinished returns the events since the last time, among them those of all changes that a
+// transaction before it has seen finished.
+func (d *Due) takeFinished() (events []Event) {
+	d.finishing.Lock()
+	defer d.finishing.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	events, d.finished = d.finished, nil
+	return events
 }
 
 // firstChange is when the first change became ready that is not done yet; the zero time for none.

@@ -43,6 +43,10 @@ type Due struct {
 	// Failed is called with each item that is set aside.
 	Failed func(Aside)
 
+	// finishing is held, shared, from before a change is finished on disk until its event is in
+	// finished.
+	finishing sync.RWMutex
+
 	mu       sync.Mutex
 	aside    map[string]*Aside // by list and key
 	finished []Event           // of changes, since the last step
@@ -134,7 +138,7 @@ type Stepped struct {
 // in their own time.
 func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reached time.Time) error) (done Stepped, err error) {
 	var tried []attempt
-	finished, more := d.takeFinished(ordered)
+	more := d.another()
 	err = d.DB.Update(func(tx *store.Tx) error {
 		done = Stepped{}
 		tried = nil
@@ -184,12 +188,13 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 		return keep(tx, reached)
 	})
 	if err != nil {
-		for i := range finished {
-			d.finish(&finished[i]) // for the next one
-		}
 		return Stepped{}, err
 	}
-	done.Happened = append(finished, d.settle(tried)...)
+	done.Happened = d.settle(tried)
+	if ordered {
+		done.Happened = append(d.takeFinished(), done.Happened...)
+		slices.SortStableFunc(done.Happened, func(a, b Event) int { return a.At.Compare(b.At) })
+	}
 	return done, nil
 }
 
