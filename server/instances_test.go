@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,9 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -722,6 +726,356 @@ accounts:
 	l.Import(exported)
 	if again := getState(t, l.Server, ""); again != exported {
 		t.Error("an export of an import differs")
+	}
+}
+
+// TestLiveRepairGivesPrivileges repairs before the tables are there, and once more afterwards: the
+// accounts get what they lacked. A rotation does not promote an account that lacks something.
+func TestLiveRepairGivesPrivileges(t *testing.T) {
+	units := []object{{"PrivilegeName": "TablePrivileges", "Database": "shop", "TableName": "orders", "Privileges": []string{"SELECT"}}}
+	l := liveOn(t, "MariaDB", server.Config{})
+	l.create("db", object{"PrivilegesList": units})
+	db := instancetest.MariaDB(t)
+	l.db = db
+	db.Execute("DROP TABLE shop.orders")
+	l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, db.URL))
+	var r backend.Repaired
+	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+	if len(r.Failed) != 2 {
+		t.Errorf("without its table: %+v", r)
+	}
+	var reply struct{ FlowID int64 }
+	must(t, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+	if status := l.ended(reply.FlowID); status != 2 {
+		t.Errorf("a rotation to an account without privileges has the status %d", status)
+	}
+	db.Execute("CREATE TABLE shop.orders (id INT)")
+	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+	if len(r.Failed) > 0 {
+		t.Errorf("with its table: %+v", r)
+	}
+	for range 2 {
+		login := l.rotate("db")
+		if err := db.Query(login.UserName, login.Password, "SELECT * FROM shop.orders"); err != nil {
+			t.Errorf("%s: %v", login.UserName, err)
+		}
+	}
+}
+
+// TestLiveOthersAccounts has secrets name accounts that somebody else has made: they are not changed
+// and not dropped, until a repair takes them over.
+func TestLiveOthersAccounts(t *testing.T) {
+	db := instancetest.MariaDB(t)
+	db.Execute("CREATE USER a_SSM_one IDENTIFIED BY 'theirs'")
+	db.Execute("CREATE USER a_SSM_two IDENTIFIED BY 'theirs'")
+	l := &live{T: t, db: db, log: new(safeBuffer)}
+	l.Server = servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(l.log, nil))})
+	seed := fmt.Sprintf(`
+accounts:
+  - uin: 100000000001
+    instances: [{instanceId: live-1, url: %q}]
+    secrets:
+      - secretName: db
+        secretType: 1
+        productName: Mysql
+        resourceId: live-1
+        secretString: '{"UserName":"a_SSM_one","Password":"ours"}'
+        databaseAccounts:
+          - {accountName: a_SSM_one, version: SSM_Current, rotatedTime: now}
+          - {accountName: a_SSM_two}
+`, db.URL)
+	l.Import(seed)
+	theirs := ssm.Login{UserName: "a_SSM_two", Password: "theirs"}
+	var reply struct{ FlowID int64 }
+	must(t, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+	if status := l.ended(reply.FlowID); status != 2 || !strings.Contains(l.status().LastFailure.Reason, "repair") {
+		t.Errorf("the status is %d, %+v", status, l.status().LastFailure)
+	}
+	l.wants(theirs, true)
+	if states := l.states(); states["a_SSM_one"] != "wrong password" || states["a_SSM_two"] != "not made here" {
+		t.Errorf("%v", states)
+	}
+	must(t, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+	var deleted struct{ FlowID int64 }
+	must(t, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0, "DeleteMode": 1}, &deleted))
+	l.ended(deleted.FlowID)
+	l.wants(theirs, true)
+	l.Import(seed)
+	l.control(http.MethodPost, "/instances/live-1/repair", "")
+	l.wants(theirs, false)
+	l.wants(l.rotate("db"), true)
+	if status, text := putState(t, l.Server, "", seed+strings.SplitN(strings.Replace(seed, "secretName: db", "secretName: twin", 1), "secrets:\n", 2)[1]); status != http.StatusBadRequest || !strings.Contains(text, "given twice") {
+		t.Errorf("an account in two secrets: %d %s", status, text)
+	}
+}
+
+// TestLiveSecondOutage has the database away for a second time, soon after the first: a rotation
+// waits for it again.
+func TestLiveSecondOutage(t *testing.T) {
+	l := liveOn(t, "Redis", server.Config{InstancePatience: 2 * time.Second})
+	l.create("db", nil)
+	for range 2 {
+		l.db.Stop()
+		var reply struct{ FlowID int64 }
+		must(t, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+		began := time.Now()
+		if status, took := l.ended(reply.FlowID), time.Since(began); status != 2 || took < time.Second {
+			t.Errorf("the status is %d after %v", status, took)
+		}
+		l.db.Start()
+		l.until("the database", func() bool { return l.status().Reachable })
+	}
+}
+
+// TestLiveRenamedByImport has a deletion fail while the database is away, and then a state that has
+// the accounts under another secret: they stay.
+func TestLiveRenamedByImport(t *testing.T) {
+	l := liveOn(t, "Redis", server.Config{InstancePatience: time.Second})
+	l.create("db", nil)
+	exported := getState(t, l.Server, "")
+	must(t, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+	l.db.Stop()
+	var deleted struct{ FlowID int64 }
+	must(t, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0, "DeleteMode": 1}, &deleted))
+	if status := l.ended(deleted.FlowID); status != 2 {
+		t.Errorf("the status is %d", status)
+	}
+	l.Import(strings.ReplaceAll(exported, "secretName: db", "secretName: renamed"))
+	l.db.Start()
+	l.until("a look at the database", func() bool {
+		return strings.Contains(l.said(), "has them again") || l.db.Login("x", "y") != nil && l.status().Reachable
+	})
+	l.wants(l.login("renamed", ssm.CurrentVersion), true)
+}
+
+// TestLiveEdges has what clients may send: a host twice, a host by name, a deletion that shall fail,
+// a Redis secret that is refused, an instance that is bound to another Redis.
+func TestLiveEdges(t *testing.T) {
+	t.Run("hosts", func(t *testing.T) {
+		l := liveOn(t, "MariaDB", server.Config{})
+		l.create("twice", object{"Domains": []string{"%", "%", "LocalHost", "localhost"}})
+		l.create("name", object{"Domains": []string{"%.corp.example"}})
+		l.wants(l.rotate("twice"), true)
+		l.rotate("name")
+		if n := len(l.db.Accounts()); n != 4 {
+			t.Errorf("there are %d accounts: %v", n, l.db.Accounts())
+		}
+	})
+	t.Run("failNext", func(t *testing.T) {
+		l := liveOn(t, "Redis", server.Config{})
+		login := l.create("db", nil)
+		must(t, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+		l.control(http.MethodPut, "/tasks", `{"failNext":1}`)
+		var deleted struct{ FlowID int64 }
+		must(t, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0, "DeleteMode": 1}, &deleted))
+		if status := l.ended(deleted.FlowID); status != 2 || l.states()[login.UserName] != "left over" {
+			t.Errorf("the status is %d, %v", status, l.states())
+		}
+		l.wants(login, true)
+	})
+	t.Run("refused", func(t *testing.T) {
+		l := liveOn(t, "Redis", server.Config{SecretLimit: 1})
+		must(t, l.Call("CreateSecret", object{"SecretName": "x", "SecretString": "x"}, nil))
+		if err := l.Call("CreateSecret", object{"SecretName": "r", "SecretType": 4, "AdditionalConfig": `{"Privilege":"r","InstanceId":"live-1"}`}, nil); err == nil {
+			t.Error("a secret more than the quota")
+		}
+		l.wantAccounts()
+	})
+	t.Run("another database", func(t *testing.T) {
+		l := liveOn(t, "Redis", server.Config{})
+		login := l.create("db", nil)
+		other := instancetest.Redis(t)
+		l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, other.URL))
+		l.until("a look at the other one", func() bool { return strings.Contains(l.said(), other.Addr) || l.states()[login.UserName] == "missing" })
+		if there := other.Accounts(); len(there) > 0 {
+			t.Errorf("nobody asked, and the other one has %v", there)
+		}
+	})
+}
+
+// TestLivePasswordFile changes the administrator's password and its file while the instance is bound.
+func TestLivePasswordFile(t *testing.T) {
+	db := instancetest.MariaDB(t)
+	file := filepath.Join(t.TempDir(), "password")
+	must(t, os.WriteFile(file, []byte(instancetest.Password), 0o600))
+	url := "mysql://root@" + db.Addr + "/?passwordFile=" + file
+	l := &live{T: t, db: db, log: new(safeBuffer), product: "Mysql", units: engines["MariaDB"].units}
+	l.Server = servertest.New(t, server.Config{
+		Log: slog.New(slog.NewTextHandler(l.log, nil)), Unlimited: true,
+		Instances: map[uint64][]ssm.Binding{account.DefaultUin: {{InstanceID: "live-1", URL: url}}},
+	})
+	l.create("db", nil)
+	db.Execute("ALTER USER root@'127.0.0.1' IDENTIFIED BY 'new'")
+	must(t, os.WriteFile(file, []byte("new\n"), 0o600))
+	_ = db.Query("root", "new", "KILL USER root") // this connection, too
+	l.wants(l.rotate("db"), true)
+}
+
+// TestLiveTLS binds a database that speaks TLS, with the right CA, a wrong one and none.
+func TestLiveTLS(t *testing.T) {
+	ca, cert, key := instancetest.Certificate(t)
+	_, other, _ := instancetest.Certificate(t)
+	db := instancetest.MariaDB(t, "--ssl-cert="+cert, "--ssl-key="+key, "--ssl-ca="+ca)
+	s := servertest.New(t, server.Config{Log: slog.New(slog.DiscardHandler), Unlimited: true})
+	for parameters, works := range map[string]bool{
+		"?tls=true&ca=" + ca: true, "?tls=skip-verify": true, "?tls=false": true, "?tls=true": false, "?tls=true&ca=" + other: false,
+	} {
+		l := &live{T: t, Server: s, db: db, log: new(safeBuffer), product: "Mysql", units: engines["MariaDB"].units}
+		l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, db.URL+parameters))
+		if status := l.status(); status.Reachable != works {
+			t.Errorf("%s: %+v", parameters, status)
+		}
+		if !works {
+			continue
+		}
+		name := fmt.Sprint("db", len(parameters))
+		l.create(name, nil)
+		l.wants(l.rotate(name), true)
+	}
+}
+
+// TestLiveHooks binds a program and a service: they are called before a value is shown, and their
+// refusal fails the task.
+func TestLiveHooks(t *testing.T) {
+	var calls struct {
+		sync.Mutex
+		all    []instance.HookCall
+		refuse string
+	}
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var c instance.HookCall
+		_ = json.NewDecoder(r.Body).Decode(&c)
+		calls.Lock()
+		defer calls.Unlock()
+		calls.all = append(calls.all, c)
+		if c.Action == calls.refuse {
+			http.Error(w, "the hook says no", http.StatusConflict)
+		}
+	}))
+	defer service.Close()
+	dir := t.TempDir()
+	program, said := filepath.Join(dir, "hook"), filepath.Join(dir, "said")
+	must(t, os.WriteFile(program, []byte("#!/bin/sh\ncat >> "+said+"; echo >> "+said+"; test ! -e "+dir+"/refuse || { echo 'the hook says no' >&2; exit 1; }\n"), 0o700))
+	run := func(t *testing.T, url string, seen func() []instance.HookCall, refuse func(string)) {
+		l := &live{T: t, log: new(safeBuffer), product: "SqlServer", units: []object{{"PrivilegeName": "DatabasePrivileges", "Database": "shop", "Privileges": []string{"db_datareader"}}}}
+		l.Server = servertest.New(t, server.Config{
+			Log: slog.New(slog.NewTextHandler(l.log, nil)), Unlimited: true,
+			Instances: map[uint64][]ssm.Binding{account.DefaultUin: {{InstanceID: "live-1", URL: url}}},
+		})
+		first := l.create("db", nil)
+		second := l.rotate("db")
+		var got []string
+		for _, c := range seen() {
+			got = append(got, c.Action+" "+c.Name+" "+c.Password)
+			if c.Version != 1 || c.Action == "create" && (len(c.Privileges) != 1 || c.Privileges[0].Database != "shop" || len(c.Hosts) != 1) {
+				t.Errorf("called with %+v", c)
+			}
+		}
+		want := []string{
+			"create " + first.UserName + " " + first.Password, "create " + second.UserName + " ", "verify " + first.UserName + " " + first.Password,
+			"rotate " + second.UserName + " " + second.Password, "verify " + second.UserName + " " + second.Password,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("called with\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		refuse("rotate")
+		var reply struct{ FlowID int64 }
+		must(t, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+		if status := l.ended(reply.FlowID); status != 2 || !strings.Contains(l.status().LastFailure.Reason, "the hook says no") {
+			t.Errorf("the status is %d, %+v", status, l.status().LastFailure)
+		}
+		if now := l.login("db", ssm.CurrentVersion); now != second {
+			t.Error("a refused rotation has changed the value")
+		}
+		refuse("")
+		must(t, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+		var deleted struct{ FlowID int64 }
+		must(t, l.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0, "DeleteMode": 1}, &deleted))
+		if status := l.ended(deleted.FlowID); status != 1 || seen()[len(seen())-1].Action != "drop" {
+			t.Errorf("the deletion has the status %d", status)
+		}
+		if status, text := ask(t, l.Server, http.MethodPut, "/instances", `{"instanceId":"live-2","url":"exec:///bin/sh"}`); status != http.StatusBadRequest {
+			t.Errorf("anybody can bind a program: %d %s", status, text)
+		}
+		if status, text := putState(t, l.Server, "", `accounts: [{uin: 100000000001, instances: [{instanceId: x, url: "exec:///bin/sh"}]}]`); status != http.StatusBadRequest {
+			t.Errorf("a state can bind a program: %d %s", status, text)
+		}
+	}
+	t.Run("http", func(t *testing.T) {
+		run(t, service.URL+"/hook", func() []instance.HookCall {
+			calls.Lock()
+			defer calls.Unlock()
+			return slices.Clone(calls.all)
+		}, func(action string) {
+			calls.Lock()
+			defer calls.Unlock()
+			calls.refuse = action
+		})
+	})
+	t.Run("exec", func(t *testing.T) {
+		run(t, "exec://"+program, func() (all []instance.HookCall) {
+			text, err := os.ReadFile(said)
+			must(t, err)
+			for line := range strings.Lines(string(text)) {
+				var c instance.HookCall
+				must(t, json.Unmarshal([]byte(line), &c))
+				all = append(all, c)
+			}
+			return all
+		}, func(action string) {
+			if action == "" {
+				must(t, os.Remove(dir+"/refuse"))
+			} else {
+				must(t, os.WriteFile(dir+"/refuse", nil, 0o600))
+			}
+		})
+	})
+}
+
+// TestEvents reads what has become of secrets, as a list and as a stream that goes on from an id.
+func TestEvents(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	begin := s.Clock.Now().Add(time.Hour)
+	must(t, s.Call("CreateProductSecret", product("db", inZone(begin), 30), nil))
+	must(t, s.Call("RotateProductSecret", object{"SecretName": "db"}, nil))
+	s.Advance(2 * time.Hour)
+	ask(t, s, http.MethodPut, "/tasks", `{"failNext":1}`)
+	must(t, s.Call("RotateProductSecret", object{"SecretName": "db"}, nil))
+	must(t, s.Call("DisableSecret", object{"SecretName": "db"}, nil))
+	must(t, s.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0}, nil))
+	var all []backend.Event
+	must(t, json.Unmarshal([]byte(getControl(t, s, "/events")), &all))
+	want := []string{"creation done", "rotation done", "rotation", "rotation failed", "deletion"}
+	var got []string
+	for i, e := range all {
+		got = append(got, e.What)
+		if e.ID != uint64(i+1) || e.SecretName != "db" || e.Uin != account.DefaultUin || e.At.IsZero() {
+			t.Errorf("%+v", e)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the events are %v, want %v", got, want)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.ControlURL()+"/_ssmlocal/events/stream", nil)
+	must(t, err)
+	r.Header.Set("Last-Event-ID", "3")
+	answer, err := http.DefaultClient.Do(r)
+	must(t, err)
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	var ids []string
+	for len(ids) < 2 && lines.Scan() {
+		if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+			ids = append(ids, id)
+		}
+	}
+	if !slices.Equal(ids, []string{"4", "5"}) {
+		t.Errorf("the stream goes on with %v", ids)
+	}
+	for _, after := range []string{"x", "-1"} {
+		if status, _ := ask(t, s, http.MethodGet, "/events?after="+after, ""); status != http.StatusBadRequest {
+			t.Errorf("after=%s: %d", after, status)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func TestEveryControlHasASession(t *testing.T) {
 		}
 	}
 	elsewhere := []string{"GET /backup", "GET /journal", "GET /journal/count", "GET /journal/stream", "DELETE /journal", "GET /ca.pem",
-		"POST /call", "POST /call/code", "POST /errors/run", "GET /tours", "GET /facts", "POST /tours/{id}/run"}
+		"POST /call", "POST /call/code", "POST /errors/run", "GET /tours", "GET /facts", "GET /events", "GET /events/stream", "POST /tours/{id}/run"}
 	for _, row := range regexp.MustCompile("`([A-Z]+) /_ssmlocal([^?`]+)").FindAllStringSubmatch(control.Table(), -1) {
 		call := row[1] + " " + row[2]
 		if !strings.Contains(all.String(), "> "+strings.Split(call, "{id}")[0]) && !slices.Contains(elsewhere, call) && row[2] != "/health" && row[2] != "/ready" {

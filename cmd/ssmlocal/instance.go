@@ -67,7 +67,7 @@ func printInstance(t terminal, s *backend.InstanceStatus) {
 		fmt.Fprintf(t.out, "  last rotation %s\n", s.LastRotation.Format("2006-01-02T15:04:05Z"))
 	}
 	if f := s.LastFailure; f != nil {
-		fmt.Fprintf(t.out, "  last failure: %s of %s: %s\n", f.What, f.SecretName, f.Reason)
+		fmt.Fprintf(t.out, "  last failure %s: %s of %s: %s\n", f.At.Format("2006-01-02T15:04:05Z"), f.What, f.SecretName, f.Reason)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	for _, a := range s.Accounts {

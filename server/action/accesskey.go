@@ -128,5 +128,6 @@ func (c *Call) rotateAtOnce(s *ssm.Secret) error {
 	if err := c.rotate(s, c.Now, ssm.Login{}); err != nil {
 		return err
 	}
+	c.Events = append(c.Events, c.event("rotation", s.Name))
 	return c.put(s)
 }

@@ -51,6 +51,8 @@ type Call struct {
 	Checked bool
 	// Changes is set once a real database is to be changed because of the call.
 	Changes bool
+	// Events are what has become of secrets because of the call.
+	Events []Event
 
 	dryRun bool
 	login  ssm.Login    // of the account that CreateSecret's Prepare has made
@@ -252,7 +254,7 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 		}
 		var reply *R
 		err := transact(db, func(tx *store.Tx) (err error) {
-			c.tx = tx
+			c.tx, c.Events = tx, nil // it may run twice
 			d, ok := request.(dryRunner)
 			c.dryRun = ok && d.dryRun()
 			if reply, err = s.Do(c, request.(*Q)); err != nil {

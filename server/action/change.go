@@ -21,9 +21,9 @@ type Instances interface {
 	Engine(uin uint64, instanceID string) string
 	// CheckPrivileges refuses privileges that this kind of database can't have.
 	CheckPrivileges(uin uint64, instanceID string, units []ssm.PrivilegeUnit) error
-	// Make makes an account while the call waits, and calls claim with its name before it
-	// does. The error is ErrNameTaken if there is such an account, else what the API answers.
-	Make(c *Call, a NewAccount, claim func() error) error
+	// Make makes an account while the call waits, and calls claim with the database's
+	// address before it does. The error is ErrNameTaken if there is such an account, else what the API answers.
+	Make(c *Call, a NewAccount, claim func(at string) error) error
 }
 
 // A NewAccount is one that Make makes.
@@ -44,6 +44,10 @@ type MadeAccount struct {
 	SecretName string `cbor:"2,keyasint"`
 	// Drop is set while the account is not a secret's yet, and once nobody wants it any more.
 	Drop bool `cbor:"3,keyasint,omitempty"`
+	// At is the database, without a password: an instance may be bound to another one later.
+	At string `cbor:"4,keyasint,omitempty"`
+	// Unfinished is set until the account has all its privileges.
+	Unfinished bool `cbor:"5,keyasint,omitempty"`
 }
 
 var madeAccounts = &store.Table[MadeAccount]{Name: "dbaccounts"}
@@ -118,7 +122,8 @@ func (t *Tx) loginsOf(s *ssm.Secret) (logins []ssm.Login, err error) {
 	return logins, nil
 }
 
-// dropAccounts begins to drop the accounts of a secret that is deleted now.
+// dropAccounts begins to drop the accounts of a secret that is deleted now, as far as they were made
+// here.
 func (c *Call) dropAccounts(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	logins, err := c.loginsOf(s)
 	if err != nil {
@@ -126,9 +131,17 @@ func (c *Call) dropAccounts(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	}
 	t.Instance = s.ResourceID
 	for _, l := range logins {
+		key := madeKey(c.Owner.Uin, s.ResourceID, l.UserName)
+		m, err := madeAccounts.Get(c.tx, key)
+		if err != nil {
+			return err
+		}
+		if m == nil || t.Fails {
+			continue
+		}
 		t.Drop = append(t.Drop, l.UserName)
-		m := &MadeAccount{Region: c.Owner.Region, SecretName: s.Name, Drop: true}
-		if err := madeAccounts.Put(c.tx, madeKey(c.Owner.Uin, s.ResourceID, l.UserName), m); err != nil {
+		m.Drop = true
+		if err := madeAccounts.Put(c.tx, key, m); err != nil {
 			return err
 		}
 	}
@@ -168,8 +181,12 @@ type Change struct {
 // ID names the change, as no other is named.
 func (ch *Change) ID() string { return string(taskKey(ch.Owner, ch.FlowID)) }
 
-// Secret names the secret, as no other is named: two changes of one secret follow each other.
-func (ch *Change) Secret() string { return string(secretKey(ch.Owner, ch.SecretName)) }
+// Secret names the secret, also across replacements of the state: two changes of one secret follow
+// each other.
+func (ch *Change) Secret() string { return string(secretKey(ch.Owner.In(0), ch.SecretName)) }
+
+// SecretID is the ID of the change's secret.
+func (ch *Change) SecretID() string { return string(secretKey(ch.Owner, ch.SecretName)) }
 
 // Changes returns the first changes that are ready, in the order in which they became so: those of
 // an instance of an account, or with "" of all. skip reports whether one is left out.
@@ -230,11 +247,14 @@ func readChange(tx *store.Tx, key []byte) (Change, error) {
 }
 
 // Claim notes that accounts of a change are about to be made: what is found of that name in the
-// database later is the emulator's own. Until the change is finished they belong to nobody.
-func (d *Due) Claim(ch Change) error {
+// database at an address later is the emulator's own. Until the change is finished they belong to
+// nobody.
+func (d *Due) Claim(ch Change, at string) error {
 	return d.DB.Update(func(tx *store.Tx) error {
 		for _, name := range ch.Accounts {
-			m := &MadeAccount{Region: ch.Owner.Region, SecretName: ch.SecretName, Drop: ch.Kind == ssm.CreateTask}
+			m := &MadeAccount{
+				Region: ch.Owner.Region, SecretName: ch.SecretName, Drop: ch.Kind == ssm.CreateTask, At: at, Unfinished: true,
+			}
 			if err := madeAccounts.Put(tx, madeKey(ch.Owner.Uin, ch.InstanceID, name), m); err != nil {
 				return err
 			}
@@ -254,8 +274,9 @@ func (d *Due) Claimed(ch Change) (is bool, err error) {
 	return is, err
 }
 
-// Rename draws other names for the accounts of a creation: the database has one of those.
-func (d *Due) Rename(ch Change) (renamed Change, err error) {
+// Rename draws other names for the accounts of a creation: the database has one of those. With
+// release the claim of the old ones is taken back: they are somebody else's.
+func (d *Due) Rename(ch Change, release bool) (renamed Change, err error) {
 	err = d.DB.Update(func(tx *store.Tx) error {
 		now, err := readChange(tx, []byte(ch.ID()))
 		if err != nil || now.Void != "" {
@@ -268,10 +289,14 @@ func (d *Due) Rename(ch Change) (renamed Change, err error) {
 			return err
 		}
 		t, err := tasks.Get(tx, taskKey(ch.Owner, ch.FlowID))
-		if err != nil {
+		if t == nil || s == nil {
+			renamed = Change{Owner: ch.Owner, FlowID: ch.FlowID, Kind: ch.Kind, Void: "the secret is gone"}
 			return err
 		}
-		for _, name := range ch.Accounts { // they are somebody else's
+		for _, name := range ch.Accounts {
+			if !release {
+				break
+			}
 			err = errors.Join(err, madeAccounts.Delete(tx, madeKey(ch.Owner.Uin, ch.InstanceID, name)))
 		}
 		if err != nil {
@@ -300,12 +325,12 @@ func (d *Due) callAt(tx *store.Tx, ch Change) *Call {
 var errEnded = errors.New("the task has ended already")
 
 // Finish ends a task whose change is done, or has failed for a reason, at a moment of virtual
-// time, and returns when something is due because of it. clean reports whether a failed change
+// time. It returns what has happened, nothing if the task is no more, and when something is due
+// because of it. clean reports whether a failed change
 // has left nothing in the database. What is not wanted any more ends as failed.
-func (d *Due) Finish(ch Change, at time.Time, reason string, clean bool) (due time.Time, err error) {
+func (d *Due) Finish(ch Change, at time.Time, reason string, clean bool) (event Event, due time.Time, err error) {
 	d.finishing.RLock()
 	defer d.finishing.RUnlock()
-	var event Event
 	err = d.DB.Update(func(tx *store.Tx) error {
 		c := d.callAt(tx, ch)
 		if at.After(c.Now) {
@@ -338,9 +363,9 @@ func (d *Due) Finish(ch Change, at time.Time, reason string, clean bool) (due ti
 		d.finish(&event)
 	} else if errors.Is(err, errEnded) {
 		d.finish(nil)
-		err = nil
+		event, err = Event{}, nil
 	}
-	return due, err
+	return event, due, err
 }
 
 // settleMade notes what a finished change has made of accounts.
@@ -350,9 +375,12 @@ func (c *Call) settleMade(ch Change, done, clean bool) (err error) {
 		switch {
 		case ch.Kind == ssm.DeleteTask && done, ch.Kind == ssm.CreateTask && !done && clean:
 			err = errors.Join(err, madeAccounts.Delete(c.tx, key))
-		case ch.Kind == ssm.CreateTask && done:
-			m := &MadeAccount{Region: ch.Owner.Region, SecretName: ch.SecretName}
-			err = errors.Join(err, madeAccounts.Put(c.tx, key, m))
+		case done:
+			m, failed := madeAccounts.Get(c.tx, key)
+			if err = errors.Join(err, failed); m != nil && (m.Drop || m.Unfinished) {
+				m.Drop, m.Unfinished = false, false
+				err = errors.Join(err, madeAccounts.Put(c.tx, key, m))
+			}
 		}
 	}
 	return err
@@ -413,8 +441,11 @@ type InstanceSecret struct {
 	Privileges []ssm.PrivilegeUnit
 }
 
-// ID names the secret as Change.Secret does.
+// ID names the secret in its state.
 func (s *InstanceSecret) ID() string { return string(secretKey(s.Owner, s.Secret.Name)) }
+
+// Lock names the secret as Change.Secret does.
+func (s *InstanceSecret) Lock() string { return string(secretKey(s.Owner.In(0), s.Secret.Name)) }
 
 // Current reports whether a login is the secret's value.
 func (s *InstanceSecret) Current(l ssm.Login) bool {
@@ -473,6 +504,11 @@ func Made(tx *store.Tx, uin uint64, instanceID string) (map[string]MadeAccount, 
 	return all, err
 }
 
+// IsMade returns what is known of an account that was made, nil for nothing.
+func IsMade(tx *store.Tx, uin uint64, instanceID, name string) (*MadeAccount, error) {
+	return madeAccounts.Get(tx, madeKey(uin, instanceID, name))
+}
+
 // PutMade notes that an account was made, or with nil that it is gone.
 func PutMade(tx *store.Tx, uin uint64, instanceID, name string, m *MadeAccount) error {
 	key := madeKey(uin, instanceID, name)
@@ -482,35 +518,53 @@ func PutMade(tx *store.Tx, uin uint64, instanceID, name string, m *MadeAccount) 
 	return madeAccounts.Put(tx, key, m)
 }
 
-// Unwanted reports whether an account that was made is to be dropped: nobody wants it, and no
-// secret is being made with it.
-func Unwanted(tx *store.Tx, g *Generations, uin uint64, name string, m MadeAccount) (bool, error) {
-	if !m.Drop {
-		return false, nil
+// A NamedAccount is an account that a secret names.
+type NamedAccount struct {
+	Region, SecretName string
+	BeingMade          bool
+}
+
+// NamedOnInstance returns the accounts that the secrets on an instance of an account name, in every
+// region, also those that are being made; not those of secrets that could not be made.
+func NamedOnInstance(tx *store.Tx, g *Generations, uin uint64, instanceID string) (map[string]NamedAccount, error) {
+	all := map[string]NamedAccount{}
+	for _, region := range ssm.Regions() {
+		t := Tx{Owner: g.Owner(uin, region), tx: tx}
+		for _, kind := range []ssm.Type{ssm.Product, ssm.Redis} {
+			for _, key := range secrets.All(tx, string(scope(t.Owner))+byResource(kind, instanceID)) {
+				s, err := secrets.Get(tx, key)
+				if err != nil {
+					return nil, err
+				}
+				if s.Creation == ssm.CreationFailed {
+					continue
+				}
+				logins, err := t.loginsOf(s)
+				if err != nil {
+					return nil, err
+				}
+				for _, l := range logins {
+					all[l.UserName] = NamedAccount{region, s.Name, s.Creation == ssm.CreationRunning}
+				}
+			}
+		}
 	}
-	t := Tx{Owner: g.Owner(uin, m.Region), tx: tx}
-	s, err := secrets.Get(tx, secretKey(t.Owner, m.SecretName))
-	if s == nil || err != nil || s.Creation == ssm.CreationFailed {
-		return err == nil, err
-	}
-	logins, err := t.loginsOf(s)
-	return err == nil && !slices.ContainsFunc(logins, func(l ssm.Login) bool { return l.UserName == name }), err
+	return all, nil
 }
 
 // makeRedisAccount makes the account of a Redis secret whose instance is bound, before the secret
 // itself: until that is there, the account belongs to nobody.
-func (c *Call) makeRedisAccount(db *store.DB, name, config string) error {
+func (c *Call) makeRedisAccount(db *store.DB, name, config, kmsKeyID string, softwareKey bool) error {
 	id, _ := ssm.RedisInstance(config) // checked
 	if c.engineOf(id) == "" {
 		return nil
 	}
-	taken := false
+	// What the transaction would refuse is refused before anything is made.
 	err := db.View(func(tx *store.Tx) error {
-		old, err := secrets.Get(tx, secretKey(c.Owner, name))
-		taken = old != nil
-		return err
+		c.tx = tx
+		return c.admit(&ssm.Secret{Name: name, Type: ssm.Redis, ResourceID: id, KmsKeyID: kmsKeyID, SoftwareKey: softwareKey})
 	})
-	if err != nil || taken { // the transaction refuses it
+	if err != nil {
 		return err
 	}
 	privileges := redisPrivileges(config)
@@ -519,9 +573,10 @@ func (c *Call) makeRedisAccount(db *store.DB, name, config string) error {
 	}
 	for range mostNames {
 		login := ssm.Login{UserName: c.newUserName("redis"), Password: c.newStrictPassword()}
-		err = c.Instances.Make(c, NewAccount{id, name, login, privileges}, func() error {
+		err = c.Instances.Make(c, NewAccount{id, name, login, privileges}, func(at string) error {
 			return db.Update(func(tx *store.Tx) error {
-				return PutMade(tx, c.Owner.Uin, id, login.UserName, &MadeAccount{Region: c.Owner.Region, SecretName: name, Drop: true})
+				m := &MadeAccount{Region: c.Owner.Region, SecretName: name, Drop: true, At: at, Unfinished: true}
+				return PutMade(tx, c.Owner.Uin, id, login.UserName, m)
 			})
 		})
 		if !errors.Is(err, ErrNameTaken) {

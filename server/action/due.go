@@ -122,6 +122,7 @@ func (k *dueKind) order(t time.Time) uint64 {
 // A Stepped is what a step has done.
 type Stepped struct {
 	Happened []Event
+	New      []Event   // those of Happened that Finish has not returned
 	Next     time.Time // when more is due, the zero time for never
 	// Wait, if not nil, is closed when a database has been changed: until then nothing may
 	// happen that is due later than Next.
@@ -190,9 +191,10 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 	if err != nil {
 		return Stepped{}, err
 	}
-	done.Happened = d.settle(tried)
+	done.New = d.settle(tried)
+	done.Happened = done.New
 	if ordered {
-		done.Happened = append(d.takeFinished(), done.Happened...)
+		done.Happened = append(d.takeFinished(), done.New...)
 		slices.SortStableFunc(done.Happened, func(a, b Event) int { return a.At.Compare(b.At) })
 	}
 	return done, nil

@@ -149,5 +149,6 @@ func (c *Call) delete(s *ssm.Secret, drop *ssm.Task) (err error) {
 	default:
 		err = c.dropAccounts(s.FlowID, drop, s)
 	}
+	c.Events = append(c.Events, c.event("deletion", s.Name))
 	return errors.Join(err, remove(c.tx, secretKey(c.Owner, s.Name)))
 }

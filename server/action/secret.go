@@ -1,6 +1,7 @@
 package action
 
 import (
+	"errors"
 	"fmt"
 
 	"ssmlocal/server/apierr"
@@ -79,7 +80,7 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 		if ssm.Type(q.SecretType) != ssm.Redis {
 			return nil
 		}
-		return c.makeRedisAccount(db, q.SecretName, q.AdditionalConfig)
+		return c.makeRedisAccount(db, q.SecretName, q.AdditionalConfig, q.KmsKeyId, q.EncryptType == 1)
 	},
 	Do: func(c *Call, q *CreateSecretRequest) (*CreateSecretReply, error) {
 		s := &ssm.Secret{
@@ -116,7 +117,12 @@ func (c *Call) redisLogin(s *ssm.Secret) (ssm.Login, error) {
 	case c.login.IsZero(): // a secret of that name was there, and is gone since
 		return c.login, apierr.InternalError.With()
 	}
-	made := &MadeAccount{Region: c.Owner.Region, SecretName: s.Name}
+	made, err := IsMade(c.tx, c.Owner.Uin, s.ResourceID, c.login.UserName)
+	if made == nil {
+		return c.login, errors.Join(err, apierr.InternalError.With())
+	}
+	made.Drop, made.Unfinished = false, false
+	c.Events = append(c.Events, c.event("creation", s.Name))
 	return c.login, PutMade(c.tx, c.Owner.Uin, s.ResourceID, c.login.UserName, made)
 }
 

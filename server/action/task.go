@@ -134,6 +134,7 @@ func (c *Call) end(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 			return err
 		}
 	}
+	c.Events = append(c.Events, c.taskEvent(flowID, t))
 	return tasks.Put(c.tx, taskKey(c.Owner, flowID), t)
 }
 

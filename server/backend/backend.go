@@ -80,6 +80,7 @@ type Backend struct {
 	scheduler   *scheduler.Scheduler[action.Event]
 	due         *action.Due
 	collector   collector
+	events      events
 	works       works
 	accounts    accounts
 	instances   *instances
@@ -265,6 +266,9 @@ func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, requ
 	}
 	if c.Changes {
 		b.instances.look()
+	}
+	if err == nil {
+		b.publish(c.Events)
 	}
 	return reply, err
 }

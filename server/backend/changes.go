@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ type changes struct {
 	wake chan struct{}
 
 	working sync.Mutex
-	begun   map[string]bool   // changes, by ID
+	begun   map[string]*begun // changes, by ID
 	secrets map[string]bool   // secrets that are worked on: one at a time
 	freed   chan struct{}     // closed when one of them is free
 	count   map[place]int     // of changes that are under way
@@ -32,8 +33,15 @@ type changes struct {
 	making map[string]time.Time
 }
 
+// begun is a change that is under way.
+type begun struct {
+	uin    uint64
+	cancel context.CancelFunc
+}
+
 // retry is a change whose database was away.
 type retry struct {
+	uin       uint64
 	since, at time.Time // wall time of the first attempt and the next
 	attempts  int
 }
@@ -47,7 +55,7 @@ type outage struct {
 
 func newChanges() changes {
 	return changes{
-		wake: make(chan struct{}, 1), begun: map[string]bool{}, secrets: map[string]bool{}, freed: make(chan struct{}),
+		wake: make(chan struct{}, 1), begun: map[string]*begun{}, secrets: map[string]bool{}, freed: make(chan struct{}),
 		count: map[place]int{}, waiting: map[string]*retry{}, down: map[place]*outage{}, making: map[string]time.Time{},
 	}
 }
@@ -109,7 +117,7 @@ func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.D
 			next = min(next, r.at.Sub(now))
 			return true
 		}
-		return x.begun[id]
+		return x.begun[id] != nil
 	}
 	// First of any instance, for those that are not bound any more; then of each.
 	for _, p := range append([]place{{}}, x.places()...) {
@@ -118,25 +126,45 @@ func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.D
 			return time.Second, err
 		}
 		for _, ch := range ready {
-			if x.take(&ch) {
-				all.Go(func() { x.perform(ctx, ch) })
+			if own, taken := x.take(ctx, &ch); taken {
+				all.Go(func() { x.perform(own, ch) })
 			}
 		}
 	}
 	return next, nil
 }
 
-// take takes a change for one goroutine, unless its secret or its database is busy.
-func (x *instances) take(ch *action.Change) bool {
+// take takes a change for one goroutine, unless its secret or its database is busy. The context ends
+// when the state of its account is replaced.
+func (x *instances) take(ctx context.Context, ch *action.Change) (own context.Context, taken bool) {
 	p := place{ch.Owner.Uin, ch.InstanceID}
 	x.working.Lock()
 	defer x.working.Unlock()
-	if x.begun[ch.ID()] || x.secrets[ch.Secret()] || x.count[p] >= perPlace {
-		return false
+	if x.begun[ch.ID()] != nil || x.secrets[ch.Secret()] || x.count[p] >= perPlace {
+		return nil, false
 	}
-	x.begun[ch.ID()], x.secrets[ch.Secret()] = true, true
+	own, cancel := context.WithCancel(ctx)
+	x.begun[ch.ID()], x.secrets[ch.Secret()] = &begun{ch.Owner.Uin, cancel}, true
 	x.count[p]++
-	return true
+	return own, true
+}
+
+// abandon ends the changes of an account, or with 0 all: their state was replaced. What a database
+// has been told already it may still do.
+func (x *instances) abandon(uin uint64) {
+	x.working.Lock()
+	defer x.working.Unlock()
+	for _, b := range x.begun {
+		if uin == 0 || b.uin == uin {
+			b.cancel()
+		}
+	}
+	for id, r := range x.waiting {
+		if uin == 0 || r.uin == uin {
+			delete(x.waiting, id)
+		}
+	}
+	clear(x.down)
 }
 
 // free gives a change back.
@@ -144,6 +172,7 @@ func (x *instances) free(ch *action.Change) {
 	p := place{ch.Owner.Uin, ch.InstanceID}
 	x.working.Lock()
 	defer x.working.Unlock()
+	x.begun[ch.ID()].cancel()
 	delete(x.begun, ch.ID())
 	if x.count[p]--; x.count[p] == 0 {
 		delete(x.count, p)
@@ -196,15 +225,19 @@ func (x *instances) perform(ctx context.Context, ch action.Change) {
 	began := x.b.Clock.Wall()
 	err := x.attempt(ctx, p, &ch)
 	if ctx.Err() != nil {
-		return // the next start goes on
+		return // the next start goes on, or the state is no more
 	}
-	if instance.IsAway(err) && x.again(p, &ch, err, began) {
+	if !instance.IsAway(err) {
+		x.isBack(p)
+	} else if x.again(p, &ch, err, began) {
 		return
 	}
-	if err == nil {
-		x.isBack(p)
+	if err := x.end(ctx, p, &ch, err); err != nil { // the store's own: what the database has is not lost
+		x.b.dueFailed(err)
+		x.working.Lock()
+		x.waiting[ch.ID()] = &retry{uin: p.uin, since: began, at: x.b.Clock.Wall().Add(time.Second)}
+		x.working.Unlock()
 	}
-	x.end(ctx, p, &ch, err)
 }
 
 // attempt makes a change once.
@@ -232,16 +265,78 @@ func (x *instances) attempt(ctx context.Context, p place, ch *action.Change) (er
 		return nil
 	}
 	a := accountOf(ch, 0)
-	err = in.SetPassword(ctx, a)
-	if errors.Is(err, instance.ErrNoAccount) {
-		if err = x.b.due.Claim(*ch); err == nil {
-			err = in.Create(ctx, a)
-		}
-	}
-	if err != nil {
+	if err := x.setPassword(ctx, in, p, ch, a); err != nil {
 		return err
 	}
 	return x.login(ctx, in, a)
+}
+
+// setPassword gives an account of a secret its next password. One that is not there, or lacks
+// something, is made; one that nobody here has made is not touched.
+func (x *instances) setPassword(ctx context.Context, in *instance.Instance, p place, ch *action.Change, a instance.Account) error {
+	made, err := x.isMade(p, a.Name)
+	if err != nil {
+		return err
+	}
+	if made != nil && !made.Unfinished {
+		err := in.SetPassword(ctx, a)
+		if !errors.Is(err, instance.ErrNoAccount) {
+			return err
+		}
+	} else if made == nil {
+		mine, err := x.isMine(ctx, in, ch, a.Name)
+		if err != nil {
+			return err
+		}
+		if mine {
+			return in.SetPassword(ctx, a)
+		}
+	}
+	if err := x.b.due.Claim(*ch, in.Address.String()); err != nil {
+		return err
+	}
+	err = in.Create(ctx, a)
+	if err != nil && !instance.IsAway(err) { // nothing half-made stays
+		if dropped := in.Drop(ctx, a.Name); dropped == nil {
+			err = errors.Join(err, x.putMade(p, a.Name, nil))
+		}
+	}
+	return err
+}
+
+// isMine reports whether an account of a secret that is not known to be made here is in the database
+// and the secret's: its password can log in. An account that is not the secret's is an error.
+func (x *instances) isMine(ctx context.Context, in *instance.Instance, ch *action.Change, name string) (bool, error) {
+	there, err := in.Accounts(ctx)
+	if err != nil || !slices.Contains(there, name) {
+		return false, err
+	}
+	var s *action.InstanceSecret
+	err = x.b.db.View(func(tx *store.Tx) (err error) {
+		s, err = action.ReadOnInstance(tx, ch.SecretID())
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if s != nil {
+		for _, l := range s.Logins {
+			a := instance.Account{Name: l.UserName, Password: l.Password, Hosts: ch.Domains}
+			if l.UserName == name && l.Password != "" && in.Login(ctx, a) == nil {
+				return true, nil
+			}
+		}
+	}
+	return false, fmt.Errorf("the database has an account %s that this emulator has not made; ssmlocal instance repair %s takes it over", name, ch.InstanceID)
+}
+
+func (x *instances) isMade(p place, name string) (m *action.MadeAccount, err error) {
+	err = x.b.db.View(func(tx *store.Tx) (err error) { m, err = action.IsMade(tx, p.uin, p.id, name); return err })
+	return m, err
+}
+
+func (x *instances) putMade(p place, name string, m *action.MadeAccount) error {
+	return x.b.db.Update(func(tx *store.Tx) error { return action.PutMade(tx, p.uin, p.id, name, m) })
 }
 
 // accountOf is one of the accounts of a change with what it shall have.
@@ -268,11 +363,12 @@ func (x *instances) create(ctx context.Context, p place, ch *action.Change) erro
 		return x.make(ctx, in, accounts())
 	}
 	for range mostNames {
-		err = x.makeNew(ctx, p, accounts(), func() error { return x.b.due.Claim(*ch) })
+		claimed := false
+		err = x.makeNew(ctx, p, accounts(), func(at string) error { claimed = true; return x.b.due.Claim(*ch, at) })
 		if !errors.Is(err, action.ErrNameTaken) {
 			return err
 		}
-		if *ch, err = x.b.due.Rename(*ch); err != nil {
+		if *ch, err = x.b.due.Rename(*ch, claimed); err != nil {
 			return err
 		}
 		if ch.Void != "" {
@@ -285,34 +381,36 @@ func (x *instances) create(ctx context.Context, p place, ch *action.Change) erro
 // mostNames is how many names are tried until the database has none of them.
 const mostNames = 10
 
-// end ends the task of a change that is done, or has failed with an error.
-func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure error) {
+// end ends the task of a change that is done, or has failed with an error. The error that it returns
+// is the store's.
+func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure error) (err error) {
+	defer Catch(&err)
 	reason, clean := "", false
 	if failure != nil {
 		reason = failure.Error()
 		clean = ch.Kind == ssm.CreateTask && x.cleanUp(ctx, p, ch)
 	}
 	x.b.stateLock.RLock()
-	due, err := x.b.due.Finish(*ch, x.b.Clock.Now(), reason, clean)
+	event, due, err := x.b.due.Finish(*ch, x.b.Clock.Now(), reason, clean)
 	x.b.stateLock.RUnlock()
+	if err != nil {
+		return err
+	}
 	x.working.Lock()
 	delete(x.waiting, ch.ID())
-	if err != nil { // the store's own: what the database has is not lost
-		x.waiting[ch.ID()] = &retry{since: x.b.Clock.Wall(), at: x.b.Clock.Wall().Add(time.Second)}
-	}
 	x.working.Unlock()
-	if err != nil {
-		x.b.dueFailed(err)
-		return
+	if event.What != "" {
+		x.b.publish([]action.Event{event})
 	}
 	if !due.IsZero() {
 		x.b.scheduler.Schedule(due)
 	}
-	if failure != nil {
+	if failure != nil && x.b.generations.Load().Live(ch.Owner.Uin, ch.Owner.Generation) {
 		x.failed(p, Failure{
 			What: ch.Kind.String(), Region: ch.Owner.Region, SecretName: ch.SecretName, FlowID: ch.FlowID, Reason: reason,
 		})
 	}
+	return nil
 }
 
 // cleanUp drops what a failed creation has made, and reports whether nothing is left of it. What is
@@ -337,14 +435,14 @@ func (x *instances) again(p place, ch *action.Change, err error, began time.Time
 	x.working.Lock()
 	defer x.working.Unlock()
 	o := x.down[p]
-	if o == nil {
+	if o == nil || now.Sub(o.last) > 3*lastAttempt { // it has been back since
 		o = &outage{since: now}
 		x.down[p] = o
 	}
 	o.last, o.reason, o.slow = now, err.Error(), now.Sub(began) > slow
 	r := x.waiting[ch.ID()]
 	if r == nil {
-		r = &retry{since: now}
+		r = &retry{uin: p.uin, since: now}
 		x.waiting[ch.ID()] = r
 	}
 	if now.Sub(r.since) >= x.patience || now.Sub(o.since) >= x.patience {
@@ -384,10 +482,10 @@ const (
 // watch looks after the databases until ctx ends: at the start it says what is not as it should
 // be, then it drops what nobody wants and puts back what a restart has lost.
 func (x *instances) watch(ctx context.Context) {
-	x.reportAtStart(ctx)
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
-	for {
+	for first := true; ; first = false {
+		x.report(ctx, first)
 		for _, p := range x.places() {
 			if err := x.sweep(ctx, p); err != nil && ctx.Err() == nil {
 				x.b.log.Debug("a database can't be looked after now", "instanceId", p.id, "reason", err)
@@ -401,46 +499,57 @@ func (x *instances) watch(ctx context.Context) {
 	}
 }
 
-// reportAtStart says which databases can't be reached, and which lack accounts.
-func (x *instances) reportAtStart(ctx context.Context) {
-	all, err := x.b.Instances(ctx, 0)
-	if err != nil {
-		x.b.dueFailed(err)
-	}
-	for _, s := range all {
+// report says of each database, once it can be reached, whether it lacks accounts. At the start it
+// also says which can't be reached.
+func (x *instances) report(ctx context.Context, first bool) {
+	for _, p := range x.places() {
+		x.mu.Lock()
+		reported := x.outcomes[p].reported
+		x.mu.Unlock()
+		if reported {
+			continue
+		}
+		s, err := x.status(ctx, p)
+		if err != nil {
+			x.b.dueFailed(err)
+		}
 		lacking := []string{}
 		for _, a := range s.Accounts {
-			if outOfStep(a.State) {
+			if outOfStep(a.State) && !x.isForgetful(p) { // what Redis has forgotten is put back at once
 				lacking = append(lacking, a.AccountName+" ("+a.State+")")
 			}
 		}
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || !s.Reachable && !first:
+			continue
 		case !s.Reachable:
-			x.b.log.Warn("the database of an instance can't be reached; what changes it waits a while and then fails",
-				"instanceId", s.InstanceID, "uin", s.Uin, "url", s.URL, "reason", s.Reason)
+			x.b.log.Warn("the database of an instance can't be used now", "instanceId", p.id, "uin", p.uin, "url", s.URL, "reason", s.Reason)
+			continue
 		case len(lacking) > 0:
 			x.b.log.Warn("the database of an instance is out of step with the secrets: ssmlocal instance repair ID puts it right",
-				"instanceId", s.InstanceID, "uin", s.Uin, "accounts", lacking[:min(10, len(lacking))], "count", len(lacking))
+				"instanceId", p.id, "uin", p.uin, "accounts", lacking[:min(10, len(lacking))], "count", len(lacking))
 		default:
-			x.b.log.Info("an instance is bound to a database", "instanceId", s.InstanceID, "uin", s.Uin, "url", s.URL, "version", s.Version)
+			x.b.log.Info("an instance is bound to a database", "instanceId", p.id, "uin", p.uin, "url", s.URL, "version", s.Version)
 		}
+		x.note(p, func(o *outcome) { o.reported = true })
 	}
 }
+
+func (x *instances) isForgetful(p place) bool { return x.Engine(p.uin, p.id) == instance.Redis }
 
 // sweep looks after one database.
 func (x *instances) sweep(ctx context.Context, p place) (err error) {
 	defer Catch(&err)
-	unwanted, err := x.unwanted(p)
+	marked, err := x.marked(p)
 	if err != nil {
 		return err
 	}
 	in, err := x.get(p)
-	if err != nil || len(unwanted) == 0 && !in.Forgets() {
+	if err != nil || len(marked) == 0 && !in.Forgets() {
 		return err
 	}
-	for _, name := range unwanted {
-		if err := x.drop(ctx, in, p, name); err != nil {
+	for _, name := range marked {
+		if err := x.dropUnnamed(ctx, in, p, name); err != nil {
 			return err
 		}
 	}
@@ -450,23 +559,38 @@ func (x *instances) sweep(ctx context.Context, p place) (err error) {
 	return x.putBack(ctx, in, p)
 }
 
-// unwanted returns the accounts of an instance that were made here and that nobody wants.
-func (x *instances) unwanted(p place) (names []string, err error) {
+// marked returns the accounts of an instance that are to be dropped, unless a secret is being made
+// with them.
+func (x *instances) marked(p place) (names []string, err error) {
 	now := x.b.Clock.Wall()
 	err = x.b.db.View(func(tx *store.Tx) error {
 		made, err := action.Made(tx, p.uin, p.id)
 		for name, m := range made {
-			if now.Sub(x.madeAt(p, name)) < grace {
-				continue
-			}
-			is, failed := action.Unwanted(tx, x.b.generations.Load(), p.uin, name, m)
-			if err = errors.Join(err, failed); is {
+			if m.Drop && now.Sub(x.madeAt(p, name)) > grace {
 				names = append(names, name)
 			}
 		}
 		return err
 	})
 	return names, err
+}
+
+// dropUnnamed drops an account that was made here, unless a secret names it.
+func (x *instances) dropUnnamed(ctx context.Context, in *instance.Instance, p place, name string) error {
+	named, err := x.named(p)
+	if _, is := named[name]; is || err != nil {
+		return err
+	}
+	return x.drop(ctx, in, p, name)
+}
+
+// named returns the accounts that the secrets on an instance name now.
+func (x *instances) named(p place) (all map[string]action.NamedAccount, err error) {
+	err = x.b.db.View(func(tx *store.Tx) (err error) {
+		all, err = action.NamedOnInstance(tx, x.b.generations.Load(), p.uin, p.id)
+		return err
+	})
+	return all, err
 }
 
 // madeAt is when an account was made for which there was no secret yet.
@@ -502,8 +626,8 @@ func (x *instances) putBack(ctx context.Context, in *instance.Instance, p place)
 	r := Repaired{}
 	for i := range k.secrets {
 		lost := func(l ssm.Login) bool {
-			_, made := k.made[l.UserName]
-			return made && !slices.Contains(there, l.UserName)
+			// Made in this database, and not in one that was bound before.
+			return k.made[l.UserName].At == in.Address.String() && !slices.Contains(there, l.UserName)
 		}
 		if slices.ContainsFunc(k.secrets[i].Logins, lost) {
 			x.repairSecret(ctx, in, p, &k.secrets[i], there, &r)

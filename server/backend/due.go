@@ -24,6 +24,7 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (sc
 	if done.Changes {
 		b.instances.look()
 	}
+	b.publish(done.New)
 	return scheduler.Stepped[action.Event]{Happened: done.Happened, Next: done.Next, Wait: done.Wait}, err
 }
 

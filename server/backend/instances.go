@@ -52,8 +52,8 @@ type place struct {
 
 // outcome is what the last changes of an instance have come to.
 type outcome struct {
-	lastRotation time.Time // virtual time
-	failure      *Failure
+	failure  *Failure
+	reported bool // whether the log has said how it is
 }
 
 // A Failure is a change that came to nothing.
@@ -144,17 +144,23 @@ func (x *instances) get(p place) (*instance.Instance, error) {
 		return nil, errUnbound
 	}
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if in := x.open[url]; in != nil {
+	in := x.open[url]
+	x.mu.Unlock()
+	if in != nil {
 		return in, nil
 	}
 	a, err := instance.Parse(url)
 	if err != nil {
 		return nil, err
 	}
-	in, err := instance.Open(a)
-	if err != nil {
+	if in, err = instance.Open(a); err != nil { // without the lock: it reads files
 		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if other := x.open[url]; other != nil {
+		go in.Close()
+		return other, nil
 	}
 	x.open[url] = in
 	return in, nil
@@ -194,7 +200,7 @@ func (x *instances) close() {
 }
 
 // Make makes an account for a call that waits. It gives the state lock back meanwhile.
-func (x *instances) Make(c *action.Call, a action.NewAccount, claim func() error) error {
+func (x *instances) Make(c *action.Call, a action.NewAccount, claim func(at string) error) error {
 	p := place{c.Owner.Uin, a.InstanceID}
 	var err error
 	replaced := x.b.stateLock.without(c.Owner.Uin, func() {
@@ -215,8 +221,8 @@ func (x *instances) Make(c *action.Call, a action.NewAccount, claim func() error
 }
 
 // makeNew makes accounts that the database does not have, the first of which can log in. claim is
-// called before the first change.
-func (x *instances) makeNew(ctx context.Context, p place, accounts []instance.Account, claim func() error) error {
+// called with the database's address before the first change.
+func (x *instances) makeNew(ctx context.Context, p place, accounts []instance.Account, claim func(at string) error) error {
 	in, err := x.get(p)
 	if err != nil {
 		return err
@@ -231,7 +237,7 @@ func (x *instances) makeNew(ctx context.Context, p place, accounts []instance.Ac
 		}
 		accounts[i].New = true
 	}
-	if err := claim(); err != nil {
+	if err := claim(in.Address.String()); err != nil {
 		return err
 	}
 	err = x.make(ctx, in, accounts)
@@ -292,6 +298,7 @@ func (x *instances) forget(uin uint64) {
 			delete(x.outcomes, p)
 		}
 	}
+	x.abandon(uin)
 	x.look()
 	go x.prune()
 }
@@ -320,8 +327,10 @@ type InstanceAccount struct {
 	SecretName  string `json:"secretName,omitempty"`
 	Current     bool   `json:"current,omitempty"` // it is the secret's SSM_Current
 	// State is ok; missing if the database does not have it; "wrong password" if the value of the
-	// secret can't log in; "left over" if the emulator has made it for a secret that is no more,
-	// or that has other accounts now; unknown if nobody here knows it; "not checked".
+	// secret can't log in; "not made here" if the secret names it and the emulator has not made
+	// it, so that it does not change it before a repair; "being made"; "left over" if the emulator
+	// has made it for a secret that is no more, or that has other accounts now; unknown if nobody
+	// here knows it; "not checked".
 	State string `json:"state"`
 }
 
@@ -332,11 +341,15 @@ const (
 	accountWrong   = "wrong password"
 	accountLeft    = "left over"
 	accountUnknown = "unknown"
+	accountOthers  = "not made here"
+	accountBorn    = "being made"
 	accountUntried = "not checked"
 )
 
 // outOfStep are the states that a repair is for.
-func outOfStep(state string) bool { return state == accountMissing || state == accountWrong }
+func outOfStep(state string) bool {
+	return state == accountMissing || state == accountWrong || state == accountOthers
+}
 
 // statusTime bounds how long a status asks a database.
 const statusTime = 5 * time.Second
@@ -361,6 +374,7 @@ func (b *Backend) Instances(ctx context.Context, uin uint64) ([]InstanceStatus, 
 type known struct {
 	secrets []action.InstanceSecret
 	made    map[string]action.MadeAccount
+	named   map[string]action.NamedAccount
 }
 
 func (x *instances) known(p place) (k known, err error) {
@@ -370,7 +384,10 @@ func (x *instances) known(p place) (k known, err error) {
 		if k.secrets, err = action.OnInstance(tx, x.b.generations.Load(), p.uin, p.id); err != nil {
 			return err
 		}
-		k.made, err = action.Made(tx, p.uin, p.id)
+		if k.made, err = action.Made(tx, p.uin, p.id); err != nil {
+			return err
+		}
+		k.named, err = action.NamedOnInstance(tx, x.b.generations.Load(), p.uin, p.id)
 		return err
 	})
 	return k, err
@@ -407,7 +424,9 @@ func (x *instances) status(ctx context.Context, p place) (s InstanceStatus, err 
 	if err != nil {
 		s.Reason = err.Error()
 	}
-	s.Reachable = err == nil
+	if s.Reachable = err == nil; s.Reachable {
+		x.isBack(p)
+	}
 	s.Accounts = x.accounts(ctx, in, k, there, s.Reachable)
 	return s, nil
 }
@@ -425,11 +444,14 @@ func (x *instances) accounts(ctx context.Context, in *instance.Instance, k known
 			a := InstanceAccount{
 				AccountName: l.UserName, Region: s.Owner.Region, SecretName: s.Secret.Name, Current: s.Current(l), State: accountOK,
 			}
+			_, made := k.made[l.UserName]
 			switch at := len(all); {
-			case !reachable:
+			case !reachable, !in.Lists() && !a.Current:
 				a.State = accountUntried
-			case !slices.Contains(there, l.UserName):
+			case in.Lists() && !slices.Contains(there, l.UserName):
 				a.State = accountMissing
+			case !made && !a.Current:
+				a.State = accountOthers
 			case a.Current:
 				try = append(try, func() { all[at].State = x.tryLogin(ctx, in, s, l) })
 			}
@@ -454,7 +476,12 @@ func (x *instances) accounts(ctx context.Context, in *instance.Instance, k known
 			continue
 		}
 		a := InstanceAccount{AccountName: name, State: accountUnknown}
-		if m, made := k.made[name]; made {
+		m, made := k.made[name]
+		n, named := k.named[name]
+		switch {
+		case named:
+			a.Region, a.SecretName, a.State = n.Region, n.SecretName, accountBorn
+		case made:
 			a.Region, a.SecretName, a.State = m.Region, m.SecretName, accountLeft
 		}
 		all = append(all, a)
@@ -474,11 +501,24 @@ func (x *instances) tryLogin(ctx context.Context, in *instance.Instance, s *acti
 	return accountWrong
 }
 
+// CheckStateBinding is CheckBinding for a binding of the state, which anybody may
+// have sent: it can't name a program to run.
+func CheckStateBinding(b ssm.Binding) error {
+	if err := CheckBinding(b); err != nil {
+		return err
+	}
+	if a, _ := instance.Parse(b.URL); a.IsProgram() {
+		return errors.New("a program is bound by --instance alone: whoever reaches the control plane could run anything")
+	}
+	return nil
+}
+
 // Bind binds an instance of an account to a database, in place of the one before.
 func (b *Backend) Bind(uin uint64, binding ssm.Binding) error {
-	if err := CheckBinding(binding); err != nil {
+	if err := CheckStateBinding(binding); err != nil {
 		return Refusal{Invalid, err.Error()}
 	}
+	b.instances.reopen(binding.URL)
 	return b.changeBindings(uin, func(all []ssm.Binding) ([]ssm.Binding, error) {
 		all = slices.DeleteFunc(all, func(o ssm.Binding) bool { return o.InstanceID == binding.InstanceID })
 		return append(all, binding), nil
@@ -512,8 +552,38 @@ func (b *Backend) changeBindings(uin uint64, change func([]ssm.Binding) ([]ssm.B
 		return data, action.PutAccount(b.db, b.generations.Load().Owner(uin, ""), data)
 	})
 	b.instances.prune()
+	b.instances.startAnew(uin)
 	b.instances.look()
 	return err
+}
+
+// reopen forgets the connections to a database, so that the next ones read its files anew.
+func (x *instances) reopen(url string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if in := x.open[url]; in != nil {
+		delete(x.open, url)
+		go in.Close()
+	}
+}
+
+// startAnew forgets how the databases of an account were: they may be others now.
+func (x *instances) startAnew(uin uint64) {
+	x.mu.Lock()
+	for p, o := range x.outcomes {
+		if p.uin == uin {
+			o.reported = false
+			x.outcomes[p] = o
+		}
+	}
+	x.mu.Unlock()
+	x.working.Lock()
+	defer x.working.Unlock()
+	for p := range x.down {
+		if p.uin == uin {
+			delete(x.down, p)
+		}
+	}
 }
 
 // Repaired is what a repair has done.
@@ -568,7 +638,7 @@ func (b *Backend) Repair(ctx context.Context, uin uint64, id string, drop bool) 
 
 // repairSecret puts the accounts of one secret right. No change of the secret goes on meanwhile.
 func (x *instances) repairSecret(ctx context.Context, in *instance.Instance, p place, s *action.InstanceSecret, there []string, r *Repaired) {
-	free, err := x.acquire(ctx, s.ID())
+	free, err := x.acquire(ctx, s.Lock())
 	if err != nil {
 		r.Failed = append(r.Failed, FailedAccount{s.Secret.Name, err.Error()})
 		return
@@ -579,22 +649,30 @@ func (x *instances) repairSecret(ctx context.Context, in *instance.Instance, p p
 	}
 	for _, l := range s.Logins {
 		a := instance.Account{Name: l.UserName, Password: l.Password, Hosts: s.Secret.Domains, Privileges: s.Privileges}
-		missing := !slices.Contains(there, l.UserName)
-		if !missing && (l.Password == "" || x.tryLogin(ctx, in, s, l) == accountOK) {
-			continue
+		missing := in.Lists() && !slices.Contains(there, l.UserName)
+		before := accountOK
+		if !missing && l.Password != "" {
+			before = x.tryLogin(ctx, in, s, l)
 		}
-		err := x.b.db.Update(func(tx *store.Tx) error {
-			return action.PutMade(tx, p.uin, p.id, l.UserName, &action.MadeAccount{Region: s.Owner.Region, SecretName: s.Secret.Name})
-		})
+		// It is given everything again, also if it is there: it may lack privileges.
+		m := &action.MadeAccount{Region: s.Owner.Region, SecretName: s.Secret.Name, At: in.Address.String(), Unfinished: true}
+		err := instance.Touchable(l.UserName)
+		if err == nil {
+			err = x.putMade(p, l.UserName, m)
+		}
 		if err == nil {
 			err = in.Create(ctx, a)
+		}
+		if err == nil {
+			m.Unfinished = false
+			err = x.putMade(p, l.UserName, m)
 		}
 		switch {
 		case err != nil:
 			r.Failed = append(r.Failed, FailedAccount{l.UserName, err.Error()})
 		case missing:
 			r.Made = append(r.Made, l.UserName)
-		default:
+		case before == accountWrong:
 			r.Changed = append(r.Changed, l.UserName)
 		}
 	}
@@ -612,19 +690,13 @@ func (x *instances) reread(s *action.InstanceSecret) (again *action.InstanceSecr
 }
 
 func (x *instances) dropLeftOver(ctx context.Context, in *instance.Instance, p place, k known, there []string, r *Repaired) {
-	kept := map[string]bool{}
-	for _, s := range k.secrets {
-		for _, l := range s.Logins {
-			kept[l.UserName] = true
-		}
-	}
 	now := x.b.Clock.Wall()
 	for name, m := range k.made {
 		// What is marked is dropped by itself, unless a secret is being made with it.
-		if kept[name] || m.Drop || now.Sub(x.madeAt(p, name)) < grace {
+		if _, named := k.named[name]; named || m.Drop || now.Sub(x.madeAt(p, name)) < grace {
 			continue
 		}
-		if err := x.drop(ctx, in, p, name); err != nil {
+		if err := x.dropUnnamed(ctx, in, p, name); err != nil {
 			r.Failed = append(r.Failed, FailedAccount{name, err.Error()})
 		} else if slices.Contains(there, name) {
 			r.Dropped = append(r.Dropped, name)
@@ -638,5 +710,5 @@ func (x *instances) drop(ctx context.Context, in *instance.Instance, p place, na
 	if err := in.Drop(ctx, name); err != nil {
 		return err
 	}
-	return x.b.db.Update(func(tx *store.Tx) error { return action.PutMade(tx, p.uin, p.id, name, nil) })
+	return x.putMade(p, name, nil)
 }

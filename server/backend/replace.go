@@ -65,7 +65,7 @@ func (b *Backend) build(
 	return seed.Build(ctx, sources, seed.Rules{
 		Wall: b.Clock.Wall(), Clock: b.Clock.State(), Uin: uin, SecretLimit: b.secretLimit, Faults: known, Operations: action.Operations(),
 		IDTaken:      func(id string) (bool, error) { return b.idTaken(uin, id) },
-		CheckBinding: CheckBinding,
+		CheckBinding: CheckStateBinding,
 		Bound:        func(uin uint64, id string) bool { return b.instances.isConfigured(uin, id) },
 		FaultTaken:   func(id string) (bool, error) { return uin != 0 && b.Faults.Has(id, uin), nil },
 	}, handOn)

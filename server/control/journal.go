@@ -200,8 +200,10 @@ func (c *Control) setLimits(q *setLimitsRequest) (Limits, error) {
 		return Limits{}, refuse(http.StatusBadRequest, "all is %q; it must be off, documented or start, and stand alone", q.All)
 	case known:
 		c.gateway.SetRates(which)
-	case action.Named(q.Action) == nil || q.PerSecond == nil || *q.PerSecond < 0:
-		return Limits{}, refuse(http.StatusBadRequest, "give an action (there is no %q) and perSecond, a number from 0 on, or all", q.Action)
+	case action.Named(q.Action) == nil:
+		return Limits{}, refuse(http.StatusBadRequest, "there is no action %q; GET /_ssmlocal/actions lists them", q.Action)
+	case q.PerSecond == nil || *q.PerSecond < 0:
+		return Limits{}, refuse(http.StatusBadRequest, "perSecond is missing or less than 0; 0 is no limit")
 	default:
 		c.gateway.SetRate(q.Action, *q.PerSecond)
 	}

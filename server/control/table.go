@@ -53,6 +53,8 @@ var table = []row{
 	{"PUT", "/state", []string{"uin"}, "put a seed in place of the whole state, or of one account's, in one transaction", withQuery((*Control).importState)},
 	{"POST", "/reset", []string{"uin"}, "return the whole state, or one account's, to the seeds of the start: secrets, keys, faults, budgets; for the whole state also the clock and the pace of tasks", withQuery((*Control).resetState)},
 	{"GET", "/backup", nil, "a consistent copy of the data file, while writes go on", withQuery((*Control).backupFile)},
+	{"GET", "/events", []string{"after"}, "what has become of secrets: rotations, creations, deletions and failures, by hand or by time, the last 1,000 of them, or those after an id", withQuery((*Control).listEvents)},
+	{"GET", "/events/stream", []string{"after"}, "the same as server-sent events, from now on, or from behind an id (`after`, or the header Last-Event-ID)", withQuery((*Control).streamEvents)},
 	{"GET", "/leaks", nil, "the requests that the proxy (`--proxy`) refused because they were for other hosts: `{\"total\":0,\"refused\":[]}`", noBody((*Control).listLeaks)},
 	{"DELETE", "/leaks", nil, "forget it", noBody((*Control).forgetLeaks)},
 	{"GET", "/faults", nil, "the fault rules, with the calls that each has hit and the hits that it has left", noBody((*Control).listFaults)},

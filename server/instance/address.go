@@ -24,6 +24,7 @@ type Address struct {
 	// passwordFile is a file with the password, for a secret of a compose stack.
 	passwordFile string
 	database     string // PostgreSQL's, to begin with; Redis's number
+	hook         string // of exec and http: the program's path, or the service's URL
 	tls          string // "", true or skip-verify
 	ca           string // file with the certificate of the database's CA, in PEM
 }
@@ -31,6 +32,7 @@ type Address struct {
 // engineOf maps the schemes of addresses to the engines.
 var engineOf = map[string]string{
 	"mysql": MySQL, "mariadb": MySQL, "postgres": Postgres, "postgresql": Postgres, "redis": Redis, "rediss": Redis,
+	"exec": Exec, "http": HTTP, "https": HTTP,
 }
 
 var portOf = map[string]string{MySQL: "3306", Postgres: "5432", Redis: "6379"}
@@ -56,7 +58,11 @@ func Parse(text string) (Address, error) {
 	engine := a.Engine()
 	switch {
 	case engine == "":
-		return a, errors.New("it must begin with mysql://, postgres://, redis:// or rediss://")
+		return a, errors.New("it must begin with mysql://, postgres://, redis://, rediss://, exec:// or http://")
+	case engine == Exec:
+		return a.program(u)
+	case engine == HTTP:
+		return a.service(u)
 	case u.Hostname() == "":
 		return a, fmt.Errorf("it has no host: write it as %s://USER:PASSWORD@HOST:PORT/", u.Scheme)
 	case a.user == "" && engine != Redis:
@@ -123,8 +129,38 @@ func (a *Address) parameters(query string) error {
 // Engine is which kind of database it is: MySQL, Postgres or Redis; "" for none of them.
 func (a Address) Engine() string { return engineOf[a.scheme] }
 
+// program reads the address of a program.
+func (a Address) program(u *url.URL) (Address, error) {
+	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.User != nil {
+		return a, errors.New("a program is written as exec:///path/to/program, without arguments")
+	}
+	a.hook = u.Path
+	return a, nil
+}
+
+// service reads the address of a service.
+func (a Address) service(u *url.URL) (Address, error) {
+	if u.Hostname() == "" || u.Fragment != "" {
+		return a, errors.New("a service is written as http://HOST:PORT/path")
+	}
+	a.user, a.password = "", "" // they are in the URL that is called
+	a.hook = u.String()
+	return a, nil
+}
+
+// IsProgram reports whether it is a program on this machine: whoever binds one can run anything.
+func (a Address) IsProgram() bool { return a.Engine() == Exec }
+
 // String is the address without its password.
 func (a Address) String() string {
+	if a.hook != "" {
+		u := url.URL{Scheme: a.scheme, Path: a.hook}
+		if parsed, err := url.Parse(a.hook); err == nil && a.Engine() == HTTP {
+			u = *parsed
+			u.User, u.RawQuery = nil, "" // they may have a password
+		}
+		return u.String()
+	}
 	u := url.URL{Scheme: a.scheme, Host: a.host, Path: "/" + a.database}
 	if a.user != "" {
 		u.User = url.User(a.user)

@@ -1,6 +1,6 @@
 // Package instance makes and changes accounts in real databases: MySQL and MariaDB, PostgreSQL,
-// Redis. Each engine is a file of its own behind one small interface; nothing else of the emulator
-// knows an engine.
+// Redis, and by hooks whatever else. Each engine is a file of its own behind one small interface;
+// nothing else of the emulator knows an engine.
 //
 // The promise: every call ends within Patience, whatever the database does; only accounts with
 // ssm.AccountMark in their name are ever touched; no error has a password in it.
@@ -11,8 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"ssmlocal/server/ssm"
@@ -23,6 +23,8 @@ const (
 	MySQL    = "mysql" // also MariaDB
 	Postgres = "postgres"
 	Redis    = "redis"
+	Exec     = "exec" // a program: see hook.go
+	HTTP     = "http" // a service: see hook.go
 )
 
 // Patience is how long one call takes at most.
@@ -73,28 +75,27 @@ type engine interface {
 type Instance struct {
 	Address Address
 
-	engine   engine
-	password string // the administrator's, for errors
-	busy     chan struct{}
-	// granting orders what gives privileges: PostgreSQL refuses to change one catalog row twice
-	// at the same time.
-	granting sync.Mutex
+	engine engine
+	busy   chan struct{} // holds a token for each call that is under way
+	// granting holds a token for what gives privileges: PostgreSQL refuses to change one
+	// catalog row twice at the same time.
+	granting chan struct{}
 }
 
 // Open prepares to use a database. It doesn't connect yet; the error is about files that the
 // address names.
 func Open(a Address) (*Instance, error) {
-	password, err := a.adminPassword()
-	if err != nil {
+	if _, err := a.adminPassword(); err != nil {
 		return nil, err
 	}
 	encryption, err := a.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
-	a.password = password
-	i := &Instance{Address: a, password: password, busy: make(chan struct{}, mostAtOnce)}
+	i := &Instance{Address: a, busy: make(chan struct{}, mostAtOnce), granting: make(chan struct{}, 1)}
 	switch a.Engine() {
+	case Exec, HTTP:
+		i.engine = openHook(a, encryption)
 	case MySQL:
 		i.engine, err = openMySQL(a, encryption)
 	case Postgres:
@@ -108,17 +109,25 @@ func Open(a Address) (*Instance, error) {
 // Close ends the connections.
 func (i *Instance) Close() { i.engine.close() }
 
-// call makes one call of the engine, for as long as Patience allows.
+// call makes one call of the engine, for as long as Patience allows. Its turn may take longer to
+// come: that is not the database's fault.
 func (i *Instance) call(ctx context.Context, a Account, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
-	defer cancel()
+	return i.inTurn(ctx, i.busy, func() error {
+		ctx, cancel := context.WithTimeout(ctx, Patience)
+		defer cancel()
+		return i.explain(do(ctx), a)
+	})
+}
+
+// inTurn runs do once there is room for its token.
+func (i *Instance) inTurn(ctx context.Context, tokens chan struct{}, do func() error) error {
 	select {
-	case i.busy <- struct{}{}:
-		defer func() { <-i.busy }()
+	case tokens <- struct{}{}:
+		defer func() { <-tokens }()
+		return do()
 	case <-ctx.Done():
-		return i.explain(ctx.Err(), a)
+		return ctx.Err()
 	}
-	return i.explain(do(ctx), a)
 }
 
 // Error is an error of a database.
@@ -145,10 +154,8 @@ func (i *Instance) explain(err error, a Account) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		text = fmt.Sprintf("no answer from %s within %v", i.Address.host, Patience)
 	}
-	for _, password := range []string{i.password, a.Password} {
-		if password != "" && password != i.Address.user {
-			text = strings.ReplaceAll(text, password, "***")
-		}
+	if a.Password != "" { // a statement that the error quotes may have it; the administrator's is in none
+		text = strings.ReplaceAll(text, a.Password, "***")
 	}
 	return &Error{Away: isAway(err) || i.engine.away(err), text: text, err: err}
 }
@@ -158,7 +165,8 @@ func isAway(err error) bool {
 	var network net.Error
 	var operation *net.OpError
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) || errors.As(err, &operation) ||
-		strings.HasSuffix(err.Error(), "EOF") || strings.Contains(err.Error(), "connection refused")
+		strings.HasSuffix(err.Error(), "EOF") || strings.Contains(err.Error(), "connection refused") ||
+		strings.HasSuffix(err.Error(), "database is closed") // the instance was bound anew meanwhile
 }
 
 // IsAway reports whether an error says that the database can't work now.
@@ -187,21 +195,21 @@ func (i *Instance) Accounts(ctx context.Context) (names []string, err error) {
 
 // Create makes an account unless it is there, and gives it its password and its privileges.
 func (i *Instance) Create(ctx context.Context, a Account) error {
-	if err := check(a.Name); err != nil {
+	if err := Touchable(a.Name); err != nil {
 		return err
 	}
-	return i.call(ctx, a, func(ctx context.Context) error {
-		i.granting.Lock()
-		defer i.granting.Unlock()
-		return i.engine.create(ctx, a)
+	a.Hosts = distinct(a.Hosts)
+	return i.inTurn(ctx, i.granting, func() error {
+		return i.call(ctx, a, func(ctx context.Context) error { return i.engine.create(ctx, a) })
 	})
 }
 
 // SetPassword changes the password of an account. The error is ErrNoAccount if there is none.
 func (i *Instance) SetPassword(ctx context.Context, a Account) error {
-	if err := check(a.Name); err != nil {
+	if err := Touchable(a.Name); err != nil {
 		return err
 	}
+	a.Hosts = distinct(a.Hosts)
 	return i.call(ctx, a, func(ctx context.Context) error { return i.engine.setPassword(ctx, a) })
 }
 
@@ -212,22 +220,33 @@ func (i *Instance) Login(ctx context.Context, a Account) error {
 
 // Drop removes an account unless it is gone.
 func (i *Instance) Drop(ctx context.Context, name string) error {
-	if err := check(name); err != nil {
+	if err := Touchable(name); err != nil {
 		return err
 	}
-	return i.call(ctx, Account{}, func(ctx context.Context) error {
-		i.granting.Lock()
-		defer i.granting.Unlock()
-		return i.engine.drop(ctx, name)
+	return i.inTurn(ctx, i.granting, func() error {
+		return i.call(ctx, Account{}, func(ctx context.Context) error { return i.engine.drop(ctx, name) })
 	})
 }
+
+// distinct leaves out hosts that are given twice: databases don't tell large from small letters.
+func distinct(hosts []string) (out []string) {
+	for _, h := range hosts {
+		if !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, h) }) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// Lists reports whether the database can say which accounts it has. A hook can't.
+func (i *Instance) Lists() bool { return i.Address.Engine() != Exec && i.Address.Engine() != HTTP }
 
 // Forgets reports whether the database may lose accounts when it is restarted: Redis without a
 // file to keep them in.
 func (i *Instance) Forgets() bool { return i.Address.Engine() == Redis }
 
-// check refuses accounts that the emulator can't have made.
-func check(name string) error {
+// Touchable refuses accounts that the emulator can't have made.
+func Touchable(name string) error {
 	if !strings.Contains(name, ssm.AccountMark) {
 		return &Error{text: fmt.Sprintf("the account %s is not one that the service makes (there is no %s in its name), so it is not touched", name, ssm.AccountMark)}
 	}

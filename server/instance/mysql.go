@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,14 @@ func openMySQL(a Address, encryption *tls.Config) (*mysqlEngine, error) {
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = Patience, Patience, Patience
 	c.Logger = &mysql.NopLogger{}
 	c.Params = map[string]string{"sql_mode": "'NO_BACKSLASH_ESCAPES'"} // quote relies on it
+	// The password may be changed in its file.
+	err := c.Apply(mysql.BeforeConnect(func(_ context.Context, c *mysql.Config) (err error) {
+		c.Passwd, err = a.adminPassword()
+		return err
+	}))
+	if err != nil {
+		return nil, err
+	}
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, err
@@ -128,7 +137,11 @@ func (m *mysqlEngine) setPassword(ctx context.Context, a Account) error {
 
 func (m *mysqlEngine) login(ctx context.Context, a Account) error {
 	c := m.config.Clone()
-	c.User, c.Passwd, c.Params = a.Name, a.Password, nil
+	c.User, c.Params = a.Name, nil
+	err := c.Apply(mysql.BeforeConnect(func(_ context.Context, c *mysql.Config) error { c.Passwd = a.Password; return nil }))
+	if err != nil {
+		return err
+	}
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		return err
@@ -138,19 +151,32 @@ func (m *mysqlEngine) login(ctx context.Context, a Account) error {
 		return connection.Close()
 	}
 	if n := mysqlNumber(err); n == errDenied || n == errDeniedNoPlugin || n == errHostDenied {
-		if here, failed := m.texts(ctx, "SELECT SUBSTRING_INDEX(USER(), '@', -1)"); failed == nil && !mayLogIn(a.Hosts, here[0]) {
+		here, failed := m.texts(ctx, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
+		switch {
+		case failed != nil:
+		case !mayLogIn(a.Hosts, here[0]):
 			return ErrNotChecked
+		case m.hasAnonymous(ctx):
+			return fmt.Errorf("%w (an account without a name, ''@'localhost' for one, comes before it: drop that, DROP USER ''@'localhost')", err)
 		}
 	}
 	return err
+}
+
+// hasAnonymous reports whether the server has accounts without a name, which hide all others that
+// have a wider host.
+func (m *mysqlEngine) hasAnonymous(ctx context.Context) bool {
+	hosts, err := m.texts(ctx, "SELECT Host FROM mysql.user WHERE User = ''")
+	return err == nil && len(hosts) > 0
 }
 
 // mayLogIn reports whether a host is one of those that an account names, as far as can be told
 // from names alone.
 func mayLogIn(hosts []string, here string) bool {
 	return len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool {
-		before, _, pattern := strings.Cut(h, "%")
-		return h == here || pattern && strings.HasPrefix(here, before)
+		pattern := strings.NewReplacer("%", ".*", "_", ".").Replace(regexp.QuoteMeta(h))
+		is, err := regexp.MatchString("(?i)^"+pattern+"$", here)
+		return err == nil && is
 	})
 }
 
@@ -191,7 +217,7 @@ func mysqlEach(a Account, behind string) string {
 func mysqlGrant(u ssm.PrivilegeUnit) (string, error) {
 	name := func(n string) string { return "`" + strings.ReplaceAll(n, "`", "``") + "`" }
 	// In a database's name, _ and % stand for any character unless they are escaped.
-	database := strings.NewReplacer("_", "\\_", "%", "\\%").Replace
+	database := strings.NewReplacer("_", "\\_", "%", "\\%", "\\", "\\\\").Replace
 	privileges, err := sqlWords(u)
 	if err != nil {
 		return "", err

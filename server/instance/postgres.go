@@ -27,8 +27,9 @@ import (
 // have it.
 
 type postgresEngine struct {
-	config *pgconn.Config
-	idle   chan *pgconn.PgConn
+	address Address
+	config  *pgconn.Config
+	idle    chan *pgconn.PgConn
 }
 
 func openPostgres(a Address, encryption *tls.Config) (*postgresEngine, error) {
@@ -41,13 +42,13 @@ func openPostgres(a Address, encryption *tls.Config) (*postgresEngine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the port %s is no number", port)
 	}
-	c.Host, c.Port, c.User, c.Password, c.Database = host, uint16(number), a.user, a.password, a.database
+	c.Host, c.Port, c.User, c.Database = host, uint16(number), a.user, a.database
 	if c.Database == "" {
 		c.Database = "postgres"
 	}
 	c.TLSConfig, c.Fallbacks, c.ConnectTimeout = encryption, nil, Patience
 	c.RuntimeParams = map[string]string{"standard_conforming_strings": "on", "application_name": "ssmlocal"} // quote relies on it
-	return &postgresEngine{config: c, idle: make(chan *pgconn.PgConn, mostAtOnce)}, nil
+	return &postgresEngine{address: a, config: c, idle: make(chan *pgconn.PgConn, mostAtOnce)}, nil
 }
 
 func (p *postgresEngine) close() {
@@ -78,7 +79,7 @@ func (p *postgresEngine) with(ctx context.Context, do func(*pgconn.PgConn) error
 			}
 			return p.use(c, do)
 		default:
-			c, err := pgconn.ConnectConfig(ctx, p.config)
+			c, err := p.connect(ctx, p.config.Database)
 			if err != nil {
 				return err
 			}
@@ -105,14 +106,23 @@ func (p *postgresEngine) in(ctx context.Context, database string, do func(*pgcon
 	if database == "" || database == p.config.Database {
 		return p.with(ctx, do)
 	}
-	config := p.config.Copy()
-	config.Database = database
-	c, err := pgconn.ConnectConfig(ctx, config)
+	c, err := p.connect(ctx, database)
 	if err != nil {
 		return err
 	}
 	defer closeConn(c)
 	return do(c)
+}
+
+// connect opens a connection as the administrator, whose password may be changed in its file.
+func (p *postgresEngine) connect(ctx context.Context, database string) (*pgconn.PgConn, error) {
+	config := p.config.Copy()
+	config.Database = database
+	var err error
+	if config.Password, err = p.address.adminPassword(); err != nil {
+		return nil, err
+	}
+	return pgconn.ConnectConfig(ctx, config)
 }
 
 // rows runs a query and returns its first column.
@@ -187,13 +197,20 @@ func (p *postgresEngine) create(ctx context.Context, a Account) error {
 	if err != nil {
 		return err
 	}
+	// All grants of one database in one go.
+	grants := map[string][]string{}
 	for _, u := range a.Privileges {
 		grant, err := postgresGrant(u)
 		if err != nil {
 			return err
 		}
-		statement := strings.ReplaceAll(grant, grantee, identifier(a.Name))
-		err = p.in(ctx, u.Database, func(c *pgconn.PgConn) error { _, err := rows(ctx, c, statement); return err })
+		grants[u.Database] = append(grants[u.Database], strings.ReplaceAll(grant, grantee, identifier(a.Name)))
+	}
+	for database, statements := range grants {
+		err := p.in(ctx, database, func(c *pgconn.PgConn) error {
+			_, err := rows(ctx, c, strings.Join(statements, "; "))
+			return err
+		})
 		if err != nil {
 			return err
 		}

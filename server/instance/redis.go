@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,14 +31,21 @@ type redisEngine struct {
 // would make the binary 8 MB larger.
 func openRedis(a Address, encryption *tls.Config) *redisEngine {
 	number, _ := strconv.Atoi(a.database)
+	dial := (&net.Dialer{}).DialContext
+	if encryption != nil { // the driver's own handshake does not end with the context
+		dial = (&tls.Dialer{Config: encryption}).DialContext
+	}
 	r := &redisEngine{address: a.host, options: []redis.DialOption{
-		redis.DialConnectTimeout(Patience), redis.DialReadTimeout(Patience), redis.DialWriteTimeout(Patience),
-		redis.DialUseTLS(encryption != nil), redis.DialTLSConfig(encryption),
+		redis.DialContextFunc(dial), redis.DialReadTimeout(Patience), redis.DialWriteTimeout(Patience),
 	}}
-	admin := []redis.DialOption{redis.DialUsername(a.user), redis.DialPassword(a.password), redis.DialDatabase(number)}
 	r.pool = &redis.Pool{
 		MaxIdle: mostAtOnce, IdleTimeout: time.Minute,
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
+			password, err := a.adminPassword() // it may be changed in its file
+			if err != nil {
+				return nil, err
+			}
+			admin := []redis.DialOption{redis.DialUsername(a.user), redis.DialPassword(password), redis.DialDatabase(number)}
 			return redis.DialContext(ctx, "tcp", r.address, append(admin, r.options...)...)
 		},
 	}

@@ -194,14 +194,14 @@ func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot, e *ssm.
 		b.want(err != nil || begin.Nanosecond() == 0, path+".rotationBeginTime", "it is a time in whole seconds; leave the fraction out")
 		x.Rotation.Begin = ssm.FormatTime(begin.UnixNano())
 	}
-	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x)
+	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x, e.Uin)
 }
 
 // productName holds a ProductName to the list, once every file is read: a bound instance may have
 // any.
 func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
 	err, at, id := ssm.CheckProduct(s.ProductName), b.at(path), s.ResourceID
-	if err == nil {
+	if err == nil || s.ProductName != "" && len(s.Privileges) > 0 { // it was made while the instance was bound
 		return
 	}
 	if s.ProductName == "" {
@@ -222,7 +222,7 @@ func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
 // longestUser is the length of a user's name in MySQL.
 const longestUser = 32
 
-func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Secret) {
+func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Secret, uin uint64) {
 	if len(accounts) == 0 {
 		return
 	}
@@ -241,6 +241,11 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 		}
 		b.want((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
 		x.Accounts = append(x.Accounts, out)
+	}
+	if x.ResourceID != "" {
+		for _, a := range x.Accounts {
+			b.once(path, "the account "+a.Name+" of the instance "+x.ResourceID, fmt.Sprint(uin))
+		}
 	}
 	b.want(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, "one of them has the version SSM_Current")
 }

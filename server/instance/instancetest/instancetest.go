@@ -6,8 +6,16 @@ package instancetest
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"database/sql"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -22,6 +30,8 @@ import (
 	"time"
 
 	"ssmlocal/server/instance"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // Password is the administrator's. It needs to be quoted and escaped, which is what it is for.
@@ -293,4 +303,73 @@ func (s *Server) Accounts() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// Pause stops the server where it is, so that it hangs; Continue lets it go on.
+func (s *Server) Pause() { _ = s.process.Process.Signal(syscall.SIGSTOP) }
+
+// Continue ends Pause.
+func (s *Server) Continue() { _ = s.process.Process.Signal(syscall.SIGCONT) }
+
+// Execute runs a statement as the administrator of a MariaDB, by its socket.
+func (s *Server) Execute(statement string) {
+	s.t.Helper()
+	if err := s.query("root", Password, statement); err != nil {
+		s.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Query runs a statement as somebody else.
+func (s *Server) Query(user, password, statement string) error {
+	return s.query(user, password, statement)
+}
+
+func (s *Server) query(user, password, statement string) error {
+	c := mysql.NewConfig()
+	c.Net, c.Addr, c.User, c.Passwd = "tcp", s.Addr, user, password
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	_, err = db.Exec(statement)
+	return err
+}
+
+// Certificate makes a CA and a certificate for 127.0.0.1, and returns their files.
+func Certificate(t testing.TB) (ca, cert, key string) {
+	t.Helper()
+	fatal := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		fatal(os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+		return file
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	fatal(err)
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	fatal(err)
+	until := time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: until, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, &caKey.PublicKey, caKey)
+	fatal(err)
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "database"}, NotAfter: until,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, root, &own.PublicKey, caKey)
+	fatal(err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(own)
+	fatal(err)
+	return write("ca.pem", "CERTIFICATE", rootDER), write("cert.pem", "CERTIFICATE", leafDER), write("key.pem", "PRIVATE KEY", keyDER)
 }
