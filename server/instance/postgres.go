@@ -73,7 +73,7 @@ func (p *postgresEngine) with(ctx context.Context, do func(*pgconn.PgConn) error
 	for {
 		select {
 		case c := <-p.idle:
-			if c.IsClosed() || c.CheckConn() != nil {
+			if c.IsClosed() || c.Ping(ctx) != nil { // the server may have been restarted
 				closeConn(c)
 				continue
 			}

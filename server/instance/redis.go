@@ -174,7 +174,7 @@ func (r *redisEngine) drop(ctx context.Context, name string) error {
 // Redis's own words such as +@read and -keys.
 func redisRules(u ssm.PrivilegeUnit) (rules []string, err error) {
 	if u.PrivilegeName != "GlobalPrivileges" {
-		return nil, fmt.Errorf("Redis has no %s, only GlobalPrivileges", u.PrivilegeName)
+		return nil, fmt.Errorf("there are no %s in Redis, only GlobalPrivileges", u.PrivilegeName)
 	}
 	for _, p := range u.Privileges {
 		switch {
