@@ -194,7 +194,7 @@ func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot, e *ssm.
 		b.want(err != nil || begin.Nanosecond() == 0, path+".rotationBeginTime", "it is a time in whole seconds; leave the fraction out")
 		x.Rotation.Begin = ssm.FormatTime(begin.UnixNano())
 	}
-	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x, e.Uin)
+	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x, e)
 }
 
 // productName holds a ProductName to the list, once every file is read: a bound instance may have
@@ -212,9 +212,31 @@ func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
 		return
 	}
 	b.afterwards(func() {
-		bound := slices.ContainsFunc(e.Data.Instances, func(in ssm.Binding) bool { return in.InstanceID == id })
-		if !bound && !b.rules.Bound(e.Uin, id) {
+		if !b.isBound(e, id) {
 			b.checkAt(at, err)
+		}
+	})
+}
+
+// isBound reports whether an instance is bound, by the files or the configuration.
+func (b *builder) isBound(e *ssm.AccountSnapshot, id string) bool {
+	return b.rules.Bound != nil && b.rules.Bound(e.Uin, id) ||
+		slices.ContainsFunc(e.Data.Instances, func(in ssm.Binding) bool { return in.InstanceID == id })
+}
+
+// onceOnInstance refuses accounts of a bound instance that two secrets name: a
+// rotation of one would lock out the other. Where nothing is bound, names are
+// drawn alike now and then.
+func (b *builder) onceOnInstance(path string, accounts []DBAccount, id string, e *ssm.AccountSnapshot) {
+	at := b.at(path)
+	b.afterwards(func() {
+		if !b.isBound(e, id) {
+			return
+		}
+		for _, a := range accounts {
+			key := fmt.Sprint("account\x00", e.Uin, "\x00", id, "\x00", a.AccountName)
+			b.wantAt(!b.taken[key], at, "the account %s of the instance %s is given twice", a.AccountName, id)
+			b.taken[key] = true
 		}
 	})
 }
@@ -222,7 +244,7 @@ func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
 // longestUser is the length of a user's name in MySQL.
 const longestUser = 32
 
-func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Secret, uin uint64) {
+func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Secret, e *ssm.AccountSnapshot) {
 	if len(accounts) == 0 {
 		return
 	}
@@ -242,11 +264,7 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 		b.want((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
 		x.Accounts = append(x.Accounts, out)
 	}
-	if x.ResourceID != "" {
-		for _, a := range x.Accounts {
-			b.once(path, "the account "+a.Name+" of the instance "+x.ResourceID, fmt.Sprint(uin))
-		}
-	}
+	b.onceOnInstance(path, accounts, x.ResourceID, e)
 	b.want(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, "one of them has the version SSM_Current")
 }
 
