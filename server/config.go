@@ -51,6 +51,8 @@ type Config struct {
 	// Control is where the control plane is: "" is the API's own addresses,
 	// "off" is nowhere, anything else is a separate address.
 	Control string
+	// ConsoleOff leaves out the page for browsers.
+	ConsoleOff bool
 	// Proxy is the address of a forward proxy through which programs reach the
 	// emulator under the vendor's host names, and nothing else; "" for none.
 	Proxy string

@@ -17,7 +17,7 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/control", "server/demo", "server/fault", "server/ssm"},
 	"server": {
-		"server/account", "server/apierr", "server/backend", "server/clock", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
+		"server/account", "server/apierr", "server/backend", "server/clock", "server/console", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
 	},
 	"server/control": {
 		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"server/instance/instancetest": {"server/instance"},
 	"server/caller":                {"server/tc3"},
 	"server/demo":                  {"fixtures", "server/caller"},
+	"server/console":               {},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},

@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
 
+	"ssmlocal/server/console"
 	"ssmlocal/server/control"
 )
 
@@ -21,6 +22,7 @@ func (s *Server) routes(withControl bool) http.Handler {
 	s.healthRoutes(r)
 	if withControl {
 		s.control.Mount(r)
+		s.mountConsole(r)
 	} else {
 		r.HandleFunc("/_ssmlocal/*", http.NotFound)
 	}
@@ -29,6 +31,9 @@ func (s *Server) routes(withControl bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ProtoMajor == 2 {
 			growStack(len(q.URL.Path))
+		}
+		if withControl && !s.consoleOff {
+			q = console.Opened(q)
 		}
 		if err := s.control.NotFromPage(q); err != nil {
 			control.Write(w, nil, err)
@@ -41,6 +46,8 @@ func (s *Server) routes(withControl bool) http.Handler {
 			s.serveMetadata(w, q)
 		case q.Method == http.MethodConnect: // any answer with 200 would pass for a tunnel
 			http.Error(w, "this is ssmlocal's API, not a proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
+		case withControl && !s.consoleOff && console.IsNavigation(q):
+			http.Redirect(w, q, console.Path, http.StatusFound)
 		case strings.HasPrefix(q.URL.Path, "/_ssmlocal"):
 			r.ServeHTTP(w, q)
 		default:
@@ -65,7 +72,25 @@ func (s *Server) controlOnly() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
 	s.control.Mount(r)
-	return r
+	s.mountConsole(r)
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if s.consoleOff {
+			r.ServeHTTP(w, q)
+			return
+		}
+		if q = console.Opened(q); console.IsNavigation(q) {
+			http.Redirect(w, q, console.Path, http.StatusFound)
+			return
+		}
+		r.ServeHTTP(w, q)
+	})
+}
+
+// mountConsole adds the page for browsers, unless it is switched off.
+func (s *Server) mountConsole(r chi.Router) {
+	if !s.consoleOff {
+		console.Mount(r, s.control.FromHere)
+	}
 }
 
 func (s *Server) healthRoutes(r chi.Router) {

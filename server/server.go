@@ -39,6 +39,7 @@ type Server struct {
 	own             map[string]*listen.Port // of what has an address of its own: the control plane, the proxy, the metadata
 	tunnels         listen.Queue            // connections out of the proxy's tunnels
 	metadataOff     bool
+	consoleOff      bool
 	metadataAnswers *prometheus.CounterVec // by HTTP status
 	log             *slog.Logger
 	servers         []serving
@@ -68,7 +69,7 @@ func New(c Config) (*Server, error) {
 // assemble puts together what needs no check.
 func assemble(c Config) *Server {
 	return &Server{
-		log: cmp.Or(c.Log, slog.Default()), metadataOff: c.Metadata == "off",
+		log: cmp.Or(c.Log, slog.Default()), metadataOff: c.Metadata == "off", consoleOff: c.ConsoleOff,
 		own: map[string]*listen.Port{}, tunnels: listen.NewQueue(),
 	}
 }

@@ -28,7 +28,7 @@ type callCommand struct {
 	Language   string   `placeholder:"zh-CN|en-US" help:"Language of messages."`
 	Signature  string   `placeholder:"METHOD" help:"TC3-HMAC-SHA256 if absent, HmacSHA1 or HmacSHA256."`
 	Wire       bool     `help:"Print everything that went over the wire: request, canonical request, string to sign, response."`
-	Print      string   `placeholder:"CLIENT" help:"Make no call, but print it as a program: curl, tccli, go, python, node, java or php."`
+	Print      string   `placeholder:"CLIENT" help:"Make no call, but print it as a program: curl, tccli, go, python, node, java or php; or as settings for terraform."`
 }
 
 // Run makes the call, and prints its reply. An error of the API is this command's.

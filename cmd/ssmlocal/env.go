@@ -1,12 +1,11 @@
 package main
 
 import (
-	"net"
-	"net/url"
 	"strings"
 	"text/template"
 
 	"ssmlocal/server/account"
+	"ssmlocal/server/caller"
 	"ssmlocal/server/ssm"
 )
 
@@ -26,24 +25,9 @@ func (c *envCommand) Run(t terminal) error {
 		return usageError{err}
 	}
 	return envText.Execute(t.out, map[string]string{
-		"Host": u.Host, "Domain": domain(u), "ID": quote(credential.SecretID), "Key": quote(credential.SecretKey),
+		"Host": u.Host, "Domain": caller.Domain(u.Host), "ID": quote(credential.SecretID), "Key": quote(credential.SecretKey),
 		"Region": ssm.DefaultRegion,
 	})
-}
-
-// domain returns a domain that Terraform can put a service's name before. It
-// replaces an IP address by a name.
-func domain(u *url.URL) string {
-	host := u.Hostname()
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
-		host = "localhost"
-	} else if ip != nil {
-		host += ".nip.io"
-	}
-	if u.Port() == "" {
-		return host
-	}
-	return host + ":" + u.Port()
 }
 
 // quote writes a text as one word for a shell.

@@ -32,6 +32,7 @@ type serveCommand struct {
 	Instance    []string       `sep:"none" placeholder:"[UIN/]ID=URL" help:"Real database behind an instance, whose accounts are made and changed with the secrets: mysql://, postgres:// or redis://, with a user who may make accounts; repeatable, in the variable on a line each. Of the first credential's account unless UIN is given."`
 	Journal     int            `default:"1000" placeholder:"N" help:"How many calls the journal keeps (${default}); 0 for none."`
 	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is served; by default on every address of --listen."`
+	Console     string         `default:"on" enum:"on,off" help:"The page for browsers at /_ssmlocal/, where the control plane is: on or off."`
 	Proxy       string         `placeholder:"HOST:PORT" help:"Address of a forward proxy for programs whose host is compiled in: calls for the vendor's host names go to this emulator, all others are refused and counted."`
 	Metadata    string         `placeholder:"HOST:PORT|off" help:"Separate address for the instance metadata; every address of --listen also serves it, for metadata.tencentyun.com. It gives keys to anyone who asks; off switches it off."`
 	TLSCert     string         `placeholder:"FILE" help:"Certificate to serve TLS with, in PEM. By default the emulator makes a CA, and keeps it in --data."`
@@ -51,7 +52,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	config := server.Config{
 		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
 		SecretLimit: c.SecretLimit, Control: c.Control, Log: log, Seeds: c.Seed, RandomSeed: c.RandomSeed,
-		Journal: c.Journal, Version: buildVersion(), Proxy: c.Proxy, Metadata: c.Metadata,
+		Journal: c.Journal, Version: buildVersion(), ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost, LostLines: lines.Lost,
 	}
 	if c.Journal == 0 {

@@ -88,6 +88,7 @@ type Backend struct {
 	random      *random
 	bound       boundKeys
 	seeds       seeds
+	snapshots   *snapshots
 	onReplace   []func(uin uint64)
 	lifetime    context.Context // ends with Stop
 	end         context.CancelFunc
@@ -98,7 +99,7 @@ type Backend struct {
 func New(c Config) (*Backend, error) {
 	b := &Backend{
 		Clock: c.Clock, Tasks: &TaskSettings{first: c.TaskPace, pace: c.TaskPace},
-		data: c.Data, stateLock: newStateLock(), collector: newCollector(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
+		data: c.Data, snapshots: newSnapshots(c.Data), stateLock: newStateLock(), collector: newCollector(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
 		random: newRandom(c.RandomSeed), bound: boundKeys{ids: map[string]string{}}, log: c.Log,
 	}
 	if b.Clock == nil {

@@ -58,17 +58,11 @@ func (b *Backend) build(
 	ctx context.Context, sources []*seed.Source, uin uint64,
 	handOn func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error,
 ) (*seed.State, error) {
-	known, err := knownToFaults()
+	rules, err := b.rules(uin)
 	if err != nil {
 		return nil, err
 	}
-	return seed.Build(ctx, sources, seed.Rules{
-		Wall: b.Clock.Wall(), Clock: b.Clock.State(), Uin: uin, SecretLimit: b.secretLimit, Faults: known, Operations: action.Operations(),
-		IDTaken:      func(id string) (bool, error) { return b.idTaken(uin, id) },
-		CheckBinding: CheckStateBinding,
-		Bound:        func(uin uint64, id string) bool { return b.instances.isConfigured(uin, id) },
-		FaultTaken:   func(id string) (bool, error) { return uin != 0 && b.Faults.Has(id, uin), nil },
-	}, handOn)
+	return seed.Build(ctx, sources, rules, handOn)
 }
 
 // idTaken reports whether a SecretId belongs to a state that is not replaced:

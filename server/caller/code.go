@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,12 +19,12 @@ import (
 
 // Languages returns the clients for which Code writes a call.
 func Languages() []string {
-	return []string{"curl", "tccli", "go", "python", "node", "java", "php"}
+	return []string{"curl", "tccli", "go", "python", "node", "java", "php", "terraform"}
 }
 
 // Code writes the call as a program for a client, ready to run against the host
 // that it names. curl's has a signature of this moment, which the API takes for
-// five minutes. The error says that there is no such client, or that the
+// five minutes; Terraform's are the provider's settings, whatever the call. The error says that there is no such client, or that the
 // parameters are no JSON object.
 func (c *Call) Code(language string, now time.Time) (string, error) {
 	if language == "curl" {
@@ -247,6 +248,45 @@ $request = new {{.Action}}Request();
 $request->fromJsonString({{.Single .JSON}});
 echo $client->{{.Action}}($request)->toJsonString(), "\n";
 `),
+	"terraform": parse(`# ssm.{{.DomainName}} and tag.{{.DomainName}} must resolve: for localhost, a line "127.0.0.1 ssm.localhost tag.localhost" in the hosts file does it.
+provider "tencentcloud" {
+  secret_id  = {{.Q .SecretID}}
+  secret_key = {{.Q .SecretKey}}
+{{- if .Token}}
+  security_token = {{.Q .Token}}
+{{- end}}
+  region   = {{.Q .Region}}
+  protocol = "HTTP"
+  domain   = {{.Q .Domain}}
+}
+`),
+}
+
+// Domain is what Terraform's provider puts a service's name before.
+func (p program) Domain() string { return Domain(p.Host) }
+
+// DomainName is the domain without its port.
+func (p program) DomainName() string {
+	name, _, _ := strings.Cut(p.Domain(), ":")
+	return name
+}
+
+// Domain returns a domain that a service's name can stand before, for an address
+// of the emulator: an IP address gets a name.
+func Domain(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		host = "localhost"
+	} else if ip != nil {
+		host += ".nip.io"
+	}
+	if port == "" {
+		return host
+	}
+	return host + ":" + port
 }
 
 // PHPPackage is the version as PHP's namespaces have it, such as V20190923.

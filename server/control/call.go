@@ -62,7 +62,7 @@ func (c *Control) makeCall(r *http.Request, q *CallRequest) (CallReply, error) {
 // A CodeRequest asks for a call as a program for a client.
 type CodeRequest struct {
 	CallRequest
-	Client string `json:"client"` // curl, tccli, go, python, node, java or php
+	Client string `json:"client"` // curl, tccli, go, python, node, java, php or terraform
 }
 
 // Code is a call as a program.

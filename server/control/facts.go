@@ -16,8 +16,12 @@ type Facts struct {
 	Actions   []ActionFacts                       `json:"actions"`
 	Lifecycle map[string]map[string][]action.Cell `json:"lifecycle"` // by type and status
 	Regions   []string                            `json:"regions"`
-	Callers   []Caller                            `json:"callers"`
+	// Callers are the first maxCallers key pairs; any other can call as well.
+	Callers []Caller `json:"callers"`
 }
+
+// maxCallers is how many key pairs a list to choose from has.
+const maxCallers = 500
 
 // ActionFacts is an action with its parameters.
 type ActionFacts struct {
@@ -75,6 +79,7 @@ func (c *Control) listFacts() (Facts, error) {
 		}
 		return strings.Compare(a.SecretID, b.SecretID)
 	})
+	facts.Callers = facts.Callers[:min(len(facts.Callers), maxCallers)]
 	return facts, nil
 }
 

@@ -62,26 +62,43 @@ func (c *Control) tellCA(*http.Request) (http.Handler, error) {
 	return document{"application/x-pem-file", text}, err
 }
 
-func (c *Control) importState(r *http.Request) (Counts, error) {
+// importState puts a seed in place of the state. With dryRun=true it answers what
+// would change, and with merge=true it adds the seed to the state.
+func (c *Control) importState(r *http.Request) (any, error) {
 	uin, err := uinOf(r)
 	if err != nil {
-		return Counts{}, err
+		return nil, err
+	}
+	dryRun, err := flagOf(r, "dryRun")
+	merge, err2 := flagOf(r, "merge")
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
 	}
 	body := c.backend.NewSpool()
 	defer body.Close()
 	if _, err := io.Copy(body, r.Body); err != nil {
-		return Counts{}, refuse(http.StatusBadRequest, "the body can't be read to its end or kept (%v); nothing was changed", err)
+		return nil, refuse(http.StatusBadRequest, "the body can't be read to its end or kept (%v); nothing was changed", err)
 	}
 	if body.Size() == 0 {
-		return Counts{}, refuse(http.StatusBadRequest, "there is no body; send a seed (curl -T FILE), or {} for a state with nothing in it")
+		return nil, refuse(http.StatusBadRequest, "there is no body; send a seed (curl -T FILE), or {} for a state with nothing in it")
 	}
-	return c.backend.Import(r.Context(), seed.Bytes("body", body.Open), uin)
+	from := seed.Bytes("body", body.Open)
+	switch {
+	case dryRun:
+		return c.backend.Preview(r.Context(), from, uin, merge)
+	case merge:
+		return c.backend.Merge(r.Context(), from, uin)
+	}
+	return c.backend.Import(r.Context(), from, uin)
 }
 
 func (c *Control) resetState(r *http.Request) (Counts, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return Counts{}, err
+	}
+	if to := r.URL.Query().Get("to"); to != "" {
+		return c.backend.LoadSnapshot(r.Context(), to, uin)
 	}
 	return c.backend.Reset(r.Context(), uin)
 }

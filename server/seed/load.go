@@ -31,7 +31,8 @@ import (
 type Source struct {
 	Name string // as the user knows it
 
-	only  uint64 // not 0: the account that counts
+	only  uint64      // not 0: the account that counts
+	edit  func(*File) // nil, or changes each document after it is read
 	bytes func() (io.ReadCloser, error)
 }
 
@@ -127,6 +128,7 @@ type file struct {
 	io.Closer
 	name  string
 	split *splitter
+	edit  func(*File)
 	first *Document
 }
 
@@ -135,7 +137,7 @@ func (s *Source) open() (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{Closer: r, name: s.Name, split: &splitter{r: bufio.NewReaderSize(r, 64<<10)}}, nil
+	return &file{Closer: r, name: s.Name, edit: s.edit, split: &splitter{r: bufio.NewReaderSize(r, 64<<10)}}, nil
 }
 
 // next returns the next document, nil after the last one.
@@ -147,7 +149,11 @@ func (f *file) next() (*Document, error) {
 	if text == nil {
 		return nil, nil
 	}
-	return parse(f.name, text, before)
+	doc, err := parse(f.name, text, before)
+	if err == nil && f.edit != nil {
+		f.edit(&doc.File)
+	}
+	return doc, err
 }
 
 // Parse reads one document, YAML or JSON. A field that is not known, or that is

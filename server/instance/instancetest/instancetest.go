@@ -200,6 +200,8 @@ func (s *Server) write(file, text string) {
 func (s *Server) command(program string, args ...string) *exec.Cmd {
 	c := exec.Command(program, args...)
 	c.Dir = s.dir
+	// A MariaDB that starts removes others' temporary tables from a common directory.
+	c.Env = append(os.Environ(), "TMPDIR="+s.dir)
 	// It ends with the test, whatever becomes of that.
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	return c
