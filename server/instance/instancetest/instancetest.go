@@ -48,7 +48,7 @@ type Server struct {
 	dir     string
 	program string
 	args    []string
-	as      *syscall.Credential // PostgreSQL refuses to run as root
+	as      *user.User // PostgreSQL refuses to run as root; nil for who runs the test
 	process *exec.Cmd
 	output  *bytes.Buffer
 }
@@ -87,9 +87,9 @@ func Postgres(t testing.TB) *Server {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.as = u
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		s.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		if err := os.Chown(s.dir, uid, gid); err != nil {
 			t.Fatal(err)
 		}
@@ -202,8 +202,7 @@ func (s *Server) command(program string, args ...string) *exec.Cmd {
 	c.Dir = s.dir
 	// A MariaDB that starts removes others' temporary tables from a common directory.
 	c.Env = append(os.Environ(), "TMPDIR="+s.dir)
-	// It ends with the test, whatever becomes of that.
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
+	runAs(c, s.as)
 	return c
 }
 
@@ -308,10 +307,10 @@ func (s *Server) Accounts() []string {
 }
 
 // Pause stops the server where it is, so that it hangs; Continue lets it go on.
-func (s *Server) Pause() { _ = s.process.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Pause() { pause(s.process.Process, true) }
 
 // Continue ends Pause.
-func (s *Server) Continue() { _ = s.process.Process.Signal(syscall.SIGCONT) }
+func (s *Server) Continue() { pause(s.process.Process, false) }
 
 // Execute runs a statement as the administrator of a MariaDB, by its socket.
 func (s *Server) Execute(statement string) {
