@@ -30,6 +30,7 @@ var version string
 // commands is the whole command line.
 type commands struct {
 	Serve    serveCommand     `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
+	Run      runCommand       `cmd:"" help:"Run a command, such as a test suite, beside an emulator of its own."`
 	Health   healthCommand    `cmd:"" help:"Exit with 0 if the emulator at --url lives, else with 1."`
 	Wait     waitCommand      `cmd:"" help:"Wait until the emulator at --url is seeded and serves."`
 	Clock    clockCommands    `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
@@ -51,6 +52,7 @@ type commands struct {
 type terminal struct {
 	out, err io.Writer
 	serving  *atomic.Bool // set once the emulator serves
+	passing  *atomic.Bool // set while signals are passed on to a command
 }
 
 // How long a command may take to end after the first signal. The emulator ends
@@ -66,14 +68,17 @@ const interruptedCode = 130
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	t := terminal{os.Stdout, os.Stderr, new(atomic.Bool)}
+	t := terminal{os.Stdout, os.Stderr, new(atomic.Bool), new(atomic.Bool)}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, os.Args[1:], t) }()
-	select {
-	case code := <-ended:
-		os.Exit(code)
-	case <-signals:
+	for passed := true; passed; {
+		select {
+		case code := <-ended:
+			os.Exit(code)
+		case <-signals:
+			passed = t.passing.Load() // the command ends, or doesn't
+		}
 	}
 	stop()
 	wait := commandEnds
@@ -125,6 +130,10 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		fmt.Fprintf(t.err, "ssmlocal: there is no variable %s, it is ignored; see ssmlocal serve --help\n", name)
 	}
 	if err := command.Run(); err != nil {
+		var code exitCode
+		if errors.As(err, &code) {
+			return int(code)
+		}
 		if errors.Is(err, context.Canceled) {
 			fmt.Fprintln(t.err, "ssmlocal: interrupted")
 			return interruptedCode
@@ -150,7 +159,9 @@ func emptyArgument(args []string) int {
 
 // unknownVariables returns the variables of the environment that look like ours and are not.
 func unknownVariables(app *kong.Application) (names []string) {
-	known := map[string]bool{"SSMLOCAL_REQUIRE": true} // of the tests
+	known := map[string]bool{ // of the tests, and what ssmlocal run gives to programs
+		"SSMLOCAL_REQUIRE": true, "SSMLOCAL_ENDPOINT": true, "SSMLOCAL_CA": true,
+	}
 	_ = kong.Visit(app, func(n kong.Visitable, next kong.Next) error {
 		if f, ok := n.(*kong.Flag); ok {
 			for _, name := range f.Envs {

@@ -39,7 +39,7 @@ func ssmlocal(t *testing.T, args ...string) (out, errs string, code int) {
 	if len(args) == 0 || args[0] == "serve" || args[0][0] == '-' {
 		cancel() // a server that starts stops at once
 	}
-	code = run(ctx, args, terminal{&o, &e, new(atomic.Bool)})
+	code = run(ctx, args, terminal{&o, &e, new(atomic.Bool), new(atomic.Bool)})
 	return o.String(), e.String(), code
 }
 

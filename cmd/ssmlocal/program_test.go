@@ -421,7 +421,7 @@ func TestWaitForALateServer(t *testing.T) {
 	waited := make(chan string)
 	go func() {
 		var out, errs bytes.Buffer
-		code := run(t.Context(), []string{"wait", "--url", "http://" + address, "--timeout", "20s"}, terminal{&out, &errs, new(atomic.Bool)})
+		code := run(t.Context(), []string{"wait", "--url", "http://" + address, "--timeout", "20s"}, terminal{&out, &errs, new(atomic.Bool), new(atomic.Bool)})
 		waited <- fmt.Sprint(code, " ", out.String(), errs.String())
 	}()
 	p := startProgram(t, "--listen", address)

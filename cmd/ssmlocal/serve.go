@@ -19,7 +19,12 @@ import (
 )
 
 type serveCommand struct {
-	Listen      []string       `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free port; the first line of output shows it."`
+	Listen []string `default:"127.0.0.1:9023" placeholder:"HOST:PORT" help:"Address to listen on (${default}); repeatable. Port 0 takes a free port; the first line of output shows it."`
+	serveFlags
+}
+
+// serveFlags say how an emulator serves, wherever it listens.
+type serveFlags struct {
 	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
 	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. In the variable, separate several by line ends, or by commas if their IDs begin with AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
@@ -39,7 +44,7 @@ type serveCommand struct {
 	TLSKey      string         `placeholder:"FILE" help:"Its key."`
 	TLSHost     []string       `placeholder:"NAME" help:"Host name or address of this machine that certificates are valid for, besides localhost and the vendor's; repeatable."`
 	Log         string         `default:"text" enum:"text,json" help:"Format of the log: ${enum}."`
-	LogLevel    string         `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: ${enum}. debug also logs each call."`
+	LogLevel    string         `default:"" enum:",debug,info,warn,error" placeholder:"LEVEL" help:"Lowest level that is logged: debug, info, warn or error; info by default, warn for ssmlocal run. debug also logs each call."`
 }
 
 // Run serves until ctx ends.
@@ -47,40 +52,13 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	signal.Ignore(syscall.SIGPIPE) // the emulator goes on if the reader of its output is gone
 	lines := server.NewLogWriter(t.err)
 	defer lines.Close()
-	log := c.logger(lines)
+	log := c.logger(lines, slog.LevelInfo)
 	lines.Dropped = func(n uint64) { log.Warn("lines of the log were dropped: nobody read them in time", "lines", n) }
-	config := server.Config{
-		Listen: c.Listen, Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
-		SecretLimit: c.SecretLimit, Control: c.Control, Log: log, Seeds: c.Seed, RandomSeed: c.RandomSeed,
-		Journal: c.Journal, Version: buildVersion(), ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
-		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost, LostLines: lines.Lost,
-	}
-	if c.Journal == 0 {
-		config.Journal = -1
-	}
-	if c.Journal < 0 {
-		return usageError{errors.New("--journal is less than 0; 0 keeps no calls")}
-	}
-	for _, text := range splitCredentials(c.Credential) {
-		credential, err := account.ParseCredential(text)
-		if err != nil {
-			return usageError{fmt.Errorf("--credential: %w", err)}
-		}
-		config.Credentials = append(config.Credentials, credential)
-	}
-	instances, err := parseInstances(c.Instance, firstUin(config.Credentials))
+	config, err := c.config()
 	if err != nil {
 		return err
 	}
-	config.Instances = instances
-	if c.SecretLimit == 0 {
-		return usageError{errors.New("--secret-limit is 0, it must be at least 1")}
-	}
-	pace, err := ssm.ParsePace(c.TaskPace)
-	if err != nil {
-		return usageError{fmt.Errorf("--task-pace: %w", err)}
-	}
-	config.TaskPace = pace
+	config.Listen, config.Log, config.LostLines = c.Listen, log, lines.Lost
 	collectSeldom()
 	s, err := server.New(config)
 	if mistake := (server.ConfigError{}); errors.As(err, &mistake) {
@@ -107,6 +85,39 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	}
 	t.serving.Store(true)
 	return s.Serve(ctx)
+}
+
+// config is the configuration without where it listens and logs.
+func (c *serveFlags) config() (server.Config, error) {
+	config := server.Config{
+		Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
+		SecretLimit: c.SecretLimit, Control: c.Control, Seeds: c.Seed, RandomSeed: c.RandomSeed,
+		Journal: c.Journal, Version: buildVersion(), ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost,
+	}
+	switch {
+	case c.Journal == 0:
+		config.Journal = -1
+	case c.Journal < 0:
+		return config, usageError{errors.New("--journal is less than 0; 0 keeps no calls")}
+	case c.SecretLimit == 0:
+		return config, usageError{errors.New("--secret-limit is 0, it must be at least 1")}
+	}
+	for _, text := range splitCredentials(c.Credential) {
+		credential, err := account.ParseCredential(text)
+		if err != nil {
+			return config, usageError{fmt.Errorf("--credential: %w", err)}
+		}
+		config.Credentials = append(config.Credentials, credential)
+	}
+	var err error
+	if config.Instances, err = parseInstances(c.Instance, firstUin(config.Credentials)); err != nil {
+		return config, err
+	}
+	if config.TaskPace, err = ssm.ParsePace(c.TaskPace); err != nil {
+		return config, usageError{fmt.Errorf("--task-pace: %w", err)}
+	}
+	return config, nil
 }
 
 // another matches where the next credential in a variable begins: on another
@@ -136,9 +147,10 @@ func collectSeldom() {
 	}
 }
 
-func (c *serveCommand) logger(lines io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum has only levels
+func (c *serveFlags) logger(lines io.Writer, level slog.Level) *slog.Logger {
+	if c.LogLevel != "" {
+		_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum has only levels
+	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.Log == "json" {
 		return slog.New(slog.NewJSONHandler(lines, options))
