@@ -28,6 +28,8 @@ type Config struct {
 	// of built-in seeds, files, directories of .yaml files. They are applied to
 	// an empty state only.
 	Seeds []string
+	// WatchSeeds adds seed files that change while the server runs to the state.
+	WatchSeeds bool
 	// RandomSeed makes all random values except SSH keys repeat from start to
 	// start; nil means new ones each time.
 	RandomSeed *uint64

@@ -15,7 +15,7 @@ import (
 
 // mayImport says which packages of this module each package may import; tests may import any.
 var mayImport = map[string][]string{
-	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/control", "server/demo", "server/fault", "server/ssm"},
+	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
 	"server": {
 		"server/account", "server/apierr", "server/backend", "server/clock", "server/console", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
 	},

@@ -77,7 +77,7 @@ func assemble(c Config) *Server {
 // configure checks the configuration.
 func (s *Server) configure(c Config) (err error) {
 	s.Backend, err = backend.New(backend.Config{
-		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, RandomSeed: c.RandomSeed,
+		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, WatchSeeds: c.WatchSeeds, RandomSeed: c.RandomSeed,
 		SecretLimit: c.SecretLimit, Clock: c.Clock, Instances: c.Instances, InstancePatience: c.InstancePatience, TaskPace: c.TaskPace, Log: s.log,
 	})
 	if err != nil {

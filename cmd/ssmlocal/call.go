@@ -20,15 +20,15 @@ import (
 // callCommand makes a call that the emulator signs itself.
 type callCommand struct {
 	target
-	Action     string   `arg:"" help:"Action, such as GetSecretValue."`
+	Action     string   `arg:"" predictor:"action" help:"Action, such as GetSecretValue."`
 	Parameters []string `arg:"" optional:"" help:"A JSON object, @FILE with one, - for standard input, or NAME=VALUE for each parameter; a list or an object is JSON."`
 	As         string   `placeholder:"ID" help:"SecretId that calls; the first known one if absent."`
-	Region     string   `placeholder:"REGION" help:"Region; ap-guangzhou if absent."`
+	Region     string   `predictor:"region" placeholder:"REGION" help:"Region; ap-guangzhou if absent."`
 	Service    string   `placeholder:"NAME" help:"ssm, tag or sts; that of the action if absent."`
 	Language   string   `placeholder:"zh-CN|en-US" help:"Language of messages."`
 	Signature  string   `placeholder:"METHOD" help:"TC3-HMAC-SHA256 if absent, HmacSHA1 or HmacSHA256."`
 	Wire       bool     `help:"Print everything that went over the wire: request, canonical request, string to sign, response."`
-	Print      string   `placeholder:"CLIENT" help:"Make no call, but print it as a program: curl, tccli, go, python, node, java or php; or as settings for terraform."`
+	Print      string   `predictor:"client" placeholder:"CLIENT" help:"Make no call, but print it as a program: curl, tccli, go, python, node, java or php; or as settings for terraform."`
 }
 
 // Run makes the call, and prints its reply. An error of the API is this command's.
@@ -53,18 +53,38 @@ func (c *callCommand) Run(ctx context.Context, t terminal) error {
 	if err := c.post(ctx, "call", q, &reply); err != nil {
 		return err
 	}
-	if c.Wire {
+	switch {
+	case c.Output == "json":
+		text, err := json.Marshal(reply)
+		if err == nil {
+			err = printJSON(t.out, text)
+		}
+		if err != nil {
+			return err
+		}
+	case c.Wire:
 		printWire(t.out, &reply.Wire)
 	}
 	switch {
 	case reply.NoAnswer != "":
 		return fmt.Errorf("%s", reply.NoAnswer)
 	case reply.Code != "":
-		return fmt.Errorf("%s: %s (RequestId %s)", reply.Code, reply.Message, reply.RequestID)
-	case !c.Wire:
+		return fmt.Errorf("%s: %s (RequestId %s)%s", reply.Code, reply.Message, reply.RequestID, c.suggestion())
+	case !c.Wire && c.Output == "text":
 		return printJSON(t.out, reply.Reply)
 	}
 	return nil
+}
+
+// suggestion is the action that may have been meant by one that does not exist.
+func (c *callCommand) suggestion() string {
+	if action.Named(c.Action) != nil {
+		return ""
+	}
+	if near := nearest(c.Action, action.Names()); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }
 
 // post sends what is not empty of a request, and reads the answer.

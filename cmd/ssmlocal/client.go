@@ -20,7 +20,8 @@ import (
 
 // target is a running emulator that a command talks to.
 type target struct {
-	URL string `placeholder:"URL" help:"Where the emulator is. Default: the address in SSMLOCAL_LISTEN, else http://127.0.0.1:9023."`
+	URL    string `placeholder:"URL" help:"Where the emulator is. Default: the address in SSMLOCAL_LISTEN, else http://127.0.0.1:9023."`
+	Output string `default:"text" enum:"text,json" placeholder:"text|json" help:"Print text, or the control plane's answer as it is."`
 }
 
 // find works out the default: one variable can give the address to a server and

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"ssmlocal/server/action"
@@ -21,28 +23,23 @@ type clockCommands struct {
 }
 
 // clockCall calls the clock and prints it.
-func (t *target) clockCall(ctx context.Context, out terminal, method string, body any) error {
-	reply, err := t.call(ctx, method, "clock", body)
-	if err != nil {
+func clockCall(ctx context.Context, c *target, t terminal, method string, body any) error {
+	q := request{method: method, path: "clock", body: body, long: method == http.MethodPut}
+	return show(ctx, c, t, q, func(w io.Writer, r control.SetClockReply) error {
+		printEvents(w, r.Happened)
+		offset := r.Offset
+		if d, err := time.ParseDuration(offset); err == nil {
+			offset = days(d)
+		}
+		_, err := fmt.Fprintf(w, "%s %s, %s ahead\n", r.Now.Format(time.RFC3339), r.Mode, offset)
 		return err
-	}
-	var c control.SetClockReply
-	if err := json.Unmarshal(reply, &c); err != nil {
-		return err
-	}
-	printEvents(out, c.Happened)
-	_, err = fmt.Fprintf(out.out, "%s %s, %s ahead\n", c.Now.Format(time.RFC3339), c.Mode, c.Offset)
-	return err
+	})
 }
 
 // printEvents prints what happened, one line for each event.
-func printEvents(t terminal, happened []action.Event) {
+func printEvents(w io.Writer, happened []action.Event) {
 	for _, e := range happened {
-		fmt.Fprintf(t.out, "%s %s of %s (%d, %s)", e.At.Format(time.RFC3339), e.What, e.SecretName, e.Uin, e.Region)
-		if e.Reason != "" {
-			fmt.Fprintf(t.out, ": %s", e.Reason)
-		}
-		fmt.Fprintln(t.out)
+		fmt.Fprintln(w, describe(e))
 	}
 }
 
@@ -50,49 +47,72 @@ type clockShow struct{ target }
 
 // Run prints the clock.
 func (c *clockShow) Run(ctx context.Context, t terminal) error {
-	return c.clockCall(ctx, t, http.MethodGet, nil)
+	return clockCall(ctx, &c.target, t, http.MethodGet, nil)
 }
 
 type clockFreeze struct{ target }
 
 // Run stops the clock.
 func (c *clockFreeze) Run(ctx context.Context, t terminal) error {
-	return c.clockCall(ctx, t, http.MethodPut, map[string]string{"mode": "frozen"})
+	return clockCall(ctx, &c.target, t, http.MethodPut, map[string]string{"mode": "frozen"})
 }
 
 type clockRun struct{ target }
 
 // Run lets the clock go on.
 func (c *clockRun) Run(ctx context.Context, t terminal) error {
-	return c.clockCall(ctx, t, http.MethodPut, map[string]string{"mode": "running"})
+	return clockCall(ctx, &c.target, t, http.MethodPut, map[string]string{"mode": "running"})
 }
 
 type clockSet struct {
 	target
-	Time time.Time `arg:"" placeholder:"TIME" help:"Such as 2030-01-02T15:04:05Z."`
+	Time string `arg:"" placeholder:"TIME" help:"Such as 2030-01-02, 2030-01-02 15:04 or 2030-01-02T15:04:05+08:00; in UTC unless it says otherwise."`
+}
+
+// parseMoment reads a time as people write it.
+func parseMoment(text string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, "2006-01-02 15:04", "2006-01-02T15:04", time.DateTime, "2006-01-02T15:04:05"} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, usageError{fmt.Errorf("%q is no time: write 2030-01-02, 2030-01-02 15:04 or 2030-01-02T15:04:05Z", text)}
 }
 
 // Run moves the clock to a time.
 func (c *clockSet) Run(ctx context.Context, t terminal) error {
-	return c.clockCall(ctx, t, http.MethodPut, map[string]time.Time{"now": c.Time})
+	at, err := parseMoment(c.Time)
+	if err != nil {
+		return err
+	}
+	return clockCall(ctx, &c.target, t, http.MethodPut, map[string]time.Time{"now": at})
 }
 
 type clockAdvance struct {
 	target
-	By string `arg:"" placeholder:"DURATION" help:"Such as 30d, 72h or 1h30m."`
+	By string `arg:"" placeholder:"DURATION" help:"Such as 30d, 2w, 1y, 72h or 1h30m, or next for what becomes due next."`
 }
 
 // Run moves the clock and prints what happened.
 func (c *clockAdvance) Run(ctx context.Context, t terminal) error {
-	reply, err := c.call(ctx, http.MethodPost, "clock/advance", map[string]string{"by": c.By})
-	if err != nil {
-		return err
+	body := map[string]any{"by": c.By}
+	if c.By == "next" {
+		var due control.DueReply
+		if err := c.into(ctx, http.MethodGet, "clock/due", url.Values{"limit": {"1"}}, nil, &due); err != nil {
+			return err
+		}
+		if len(due.Due) == 0 {
+			return errors.New("nothing becomes due")
+		}
+		body = map[string]any{"to": due.Due[0].At}
 	}
-	var a control.AdvanceReply
-	if err := json.Unmarshal(reply, &a); err != nil {
+	q := request{method: http.MethodPost, path: "clock/advance", body: body, long: true}
+	return show(ctx, &c.target, t, q, func(w io.Writer, a control.AdvanceReply) error {
+		printEvents(w, a.Happened)
+		if a.Omitted > 0 {
+			fmt.Fprintf(w, "and %d more\n", a.Omitted)
+		}
+		_, err := fmt.Fprintf(w, "%s now\n", a.Now.Format(time.RFC3339))
 		return err
-	}
-	printEvents(t, a.Happened)
-	_, err = fmt.Fprintf(t.out, "%s now\n", a.Now.Format(time.RFC3339))
-	return err
+	})
 }

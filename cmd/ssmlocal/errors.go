@@ -13,8 +13,8 @@ import (
 )
 
 type errorsCommand struct {
-	Action string `arg:"" optional:"" placeholder:"ACTION" help:"Only this action's."`
-	Code   string `arg:"" optional:"" placeholder:"CODE" help:"Only this code, with all that its recipe needs."`
+	Action string `arg:"" predictor:"action" optional:"" placeholder:"ACTION" help:"Only this action's."`
+	Code   string `arg:"" predictor:"code" optional:"" placeholder:"CODE" help:"Only this code, with all that its recipe needs."`
 	Run_   bool   `name:"run" help:"Get the code live: run the recipe on a throwaway emulator and print each step. It fails if another code comes."`
 	Wire   bool   `help:"With --run: print what went over the wire, too."`
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/fault"
@@ -26,7 +26,7 @@ type matchFlags struct {
 	SecretName string `placeholder:"NAME" help:"Only calls for this secret; * and ? stand for any characters."`
 	SecretID   string `placeholder:"ID" help:"Only calls with this SecretId."`
 	Uin        uint64 `placeholder:"N" help:"Only calls of this account."`
-	Region     string `placeholder:"REGION" help:"Only calls for this region."`
+	Region     string `predictor:"region" placeholder:"REGION" help:"Only calls for this region."`
 }
 
 func (m *matchFlags) rule(action string) fault.Rule {
@@ -36,14 +36,14 @@ func (m *matchFlags) rule(action string) fault.Rule {
 type faultAdd struct {
 	target
 	ID     string `placeholder:"NAME" help:"Name of the rule; a number by default."`
-	Action string `placeholder:"ACTION" help:"Only calls of this action."`
+	Action string `predictor:"action" placeholder:"ACTION" help:"Only calls of this action."`
 	matchFlags
 	Times       fault.Count  `placeholder:"N" help:"Hit N calls, then no more."`
 	After       int          `placeholder:"M" help:"Let M calls pass first."`
 	Every       fault.Count  `placeholder:"K" help:"Hit every K-th call."`
 	Probability fault.Chance `placeholder:"P" help:"Hit with a probability, up to 1; the same calls for the same --random-seed of the server."`
 
-	Error    string `placeholder:"CODE" help:"Answer this error code."`
+	Error    string `predictor:"code" placeholder:"CODE" help:"Answer this error code."`
 	Message  string `placeholder:"TEXT" help:"With this text instead of the code's own."`
 	Throttle bool   `help:"Answer RequestLimitExceeded with the action's own rate."`
 	Delay    string `placeholder:"SPAN" help:"Delay the call: 3s, or a range such as 500ms-2s."`
@@ -121,12 +121,11 @@ func addFault(ctx context.Context, at *target, t terminal, r fault.Rule, strict 
 	if err != nil {
 		return err
 	}
-	var added fault.Report
-	if err := at.into(ctx, http.MethodPost, "faults", nil, text, &added); err != nil {
+	q := request{method: http.MethodPost, path: "faults", body: json.RawMessage(text)}
+	return show(ctx, at, t, q, func(w io.Writer, added fault.Report) error {
+		_, err := fmt.Fprintf(w, "fault %s: %s\n", added.ID, strings.ReplaceAll(describeFault(added), "\t", "  "))
 		return err
-	}
-	_, err = fmt.Fprintf(t.out, "fault %s: %s\n", added.ID, strings.ReplaceAll(describeFault(added), "\t", "  "))
-	return err
+	})
 }
 
 // describeFault says what a rule does and has done.
@@ -164,18 +163,13 @@ type faultList struct{ target }
 
 // Run prints the rules.
 func (c *faultList) Run(ctx context.Context, t terminal) error {
-	var all []fault.Report
-	if err := c.into(ctx, http.MethodGet, "faults", nil, nil, &all); err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	for _, r := range all {
-		fmt.Fprintf(w, "%s\t%s\n", r.ID, describeFault(r))
-	}
-	if len(all) == 0 {
-		fmt.Fprintln(w, "no faults")
-	}
-	return w.Flush()
+	return show(ctx, &c.target, t, request{method: http.MethodGet, path: "faults"}, func(w io.Writer, all []fault.Report) error {
+		var rows [][]string
+		for _, r := range all {
+			rows = append(rows, []string{r.ID, describeFault(r)})
+		}
+		return table(w, "no faults", rows)
+	})
 }
 
 type faultClear struct {
@@ -193,18 +187,13 @@ func (c *faultClear) Run(ctx context.Context, t terminal) error {
 	if c.Uin != 0 {
 		query.Set("uin", strconv.FormatUint(c.Uin, 10))
 	}
-	var gone struct{ Removed int }
-	if err := c.into(ctx, http.MethodDelete, path, query, nil, &gone); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(t.out, "removed %d\n", gone.Removed)
-	return err
+	return show(ctx, &c.target, t, request{method: http.MethodDelete, path: path, query: query}, printRemoved)
 }
 
 type provokeCommand struct {
 	target
-	Code   string `arg:"" placeholder:"CODE" help:"Such as ResourcesSoldOut."`
-	Action string `arg:"" optional:"" placeholder:"ACTION" help:"Such as RotateProductSecret; any action if left out."`
+	Code   string `arg:"" predictor:"code" placeholder:"CODE" help:"Such as ResourcesSoldOut."`
+	Action string `arg:"" predictor:"action" optional:"" placeholder:"ACTION" help:"Such as RotateProductSecret; any action if left out."`
 	matchFlags
 	Message string      `placeholder:"TEXT" help:"With this text instead of the code's own."`
 	Times   fault.Count `default:"1" placeholder:"N" help:"How many calls get it (${default})."`
@@ -228,7 +217,7 @@ func (c *provokeCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	found, err := fixtures.Find(c.Action, c.Code)
-	if err == nil && len(found) == 1 && found[0].Call != nil {
+	if err == nil && c.Output == "text" && len(found) == 1 && found[0].Call != nil {
 		_, err = fmt.Fprintf(t.out, "without a fault: %s See ssmlocal errors %s\n", found[0].Why, strings.TrimSpace(c.Action+" "+c.Code))
 	}
 	return err

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -13,6 +13,7 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/backend"
+	"ssmlocal/server/control"
 	"ssmlocal/server/ssm"
 )
 
@@ -43,33 +44,32 @@ type instanceList struct {
 
 // Run prints the instances.
 func (c *instanceList) Run(ctx context.Context, t terminal) error {
-	var all []backend.InstanceStatus
-	if err := c.into(ctx, http.MethodGet, "instances", c.query(), nil, &all); err != nil {
-		return err
-	}
-	if len(all) == 0 {
-		_, err := fmt.Fprintln(t.out, "no instance is bound: ssmlocal serve --instance ID=URL, or ssmlocal instance bind ID URL")
-		return err
-	}
-	for i := range all {
-		printInstance(t, &all[i])
-	}
-	return nil
+	q := request{method: http.MethodGet, path: "instances", query: c.query()}
+	return show(ctx, &c.target, t, q, func(w io.Writer, all []backend.InstanceStatus) error {
+		if len(all) == 0 {
+			_, err := fmt.Fprintln(w, "no instance is bound: ssmlocal serve --instance ID=URL, or ssmlocal instance bind ID URL")
+			return err
+		}
+		for i := range all {
+			printInstance(w, &all[i])
+		}
+		return nil
+	})
 }
 
-func printInstance(t terminal, s *backend.InstanceStatus) {
+func printInstance(to io.Writer, s *backend.InstanceStatus) {
 	state := s.Engine + " " + s.Version
 	if !s.Reachable {
 		state = "can't be reached: " + s.Reason
 	}
-	fmt.Fprintf(t.out, "%s of %d at %s, %s\n", s.InstanceID, s.Uin, s.URL, state)
+	fmt.Fprintf(to, "%s of %d at %s, %s\n", s.InstanceID, s.Uin, s.URL, state)
 	if s.LastRotation != nil {
-		fmt.Fprintf(t.out, "  last rotation %s\n", s.LastRotation.Format("2006-01-02T15:04:05Z"))
+		fmt.Fprintf(to, "  last rotation %s\n", s.LastRotation.Format("2006-01-02T15:04:05Z"))
 	}
 	if f := s.LastFailure; f != nil {
-		fmt.Fprintf(t.out, "  last failure %s: %s of %s: %s\n", f.At.Format("2006-01-02T15:04:05Z"), f.What, f.SecretName, f.Reason)
+		fmt.Fprintf(to, "  last failure %s: %s of %s: %s\n", f.At.Format("2006-01-02T15:04:05Z"), f.What, f.SecretName, f.Reason)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, a := range s.Accounts {
 		current := ""
 		if a.Current {
@@ -90,16 +90,11 @@ type instanceBind struct {
 // Run binds the instance, and prints how its database is.
 func (c *instanceBind) Run(ctx context.Context, t terminal) error {
 	body := map[string]any{"uin": c.Uin, "instanceId": c.ID, "url": c.DatabaseURL}
-	reply, err := c.call(ctx, http.MethodPut, "instances", body)
-	if err != nil {
-		return err
-	}
-	var s backend.InstanceStatus
-	if err := json.Unmarshal(reply, &s); err != nil {
-		return err
-	}
-	printInstance(t, &s)
-	return nil
+	q := request{method: http.MethodPut, path: "instances", body: body}
+	return show(ctx, &c.target, t, q, func(w io.Writer, s backend.InstanceStatus) error {
+		printInstance(w, &s)
+		return nil
+	})
 }
 
 type instanceUnbind struct {
@@ -110,12 +105,11 @@ type instanceUnbind struct {
 
 // Run ends the binding.
 func (c *instanceUnbind) Run(ctx context.Context, t terminal) error {
-	var reply struct{ InstanceID string }
-	if err := c.into(ctx, http.MethodDelete, "instances/"+url.PathEscape(c.ID), c.query(), nil, &reply); err != nil {
+	q := request{method: http.MethodDelete, path: "instances/" + url.PathEscape(c.ID), query: c.query()}
+	return show(ctx, &c.target, t, q, func(w io.Writer, u control.Unbound) error {
+		_, err := fmt.Fprintf(w, "%s is not bound any more\n", u.InstanceID)
 		return err
-	}
-	_, err := fmt.Fprintf(t.out, "%s is not bound any more\n", reply.InstanceID)
-	return err
+	})
 }
 
 type instanceRepair struct {
@@ -135,27 +129,36 @@ func (c *instanceRepair) Run(ctx context.Context, t terminal) error {
 		query.Set("drop", "leftover")
 	}
 	var r backend.Repaired
-	if err := c.into(ctx, http.MethodPost, "instances/"+url.PathEscape(c.ID)+"/repair", query, nil, &r); err != nil {
+	q := request{method: http.MethodPost, path: "instances/" + url.PathEscape(c.ID) + "/repair", query: query, long: true}
+	err := show(ctx, &c.target, t, q, func(w io.Writer, done backend.Repaired) error {
+		r = done
+		printRepaired(w, &r)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
+	for _, f := range r.Failed {
+		fmt.Fprintf(t.err, "ssmlocal: %s: %s\n", f.AccountName, f.Reason)
+	}
+	if len(r.Failed) > 0 {
+		return fmt.Errorf("%d accounts could not be put right", len(r.Failed))
+	}
+	return nil
+}
+
+func printRepaired(w io.Writer, r *backend.Repaired) {
 	for _, x := range []struct {
 		what     string
 		accounts []string
 	}{{"made", r.Made}, {"password set", r.Changed}, {"dropped", r.Dropped}} {
 		for _, name := range x.accounts {
-			fmt.Fprintf(t.out, "%s: %s\n", x.what, name)
+			fmt.Fprintf(w, "%s: %s\n", x.what, name)
 		}
 	}
-	for _, f := range r.Failed {
-		fmt.Fprintf(t.err, "ssmlocal: %s: %s\n", f.AccountName, f.Reason)
+	if len(r.Made)+len(r.Changed)+len(r.Dropped)+len(r.Failed) == 0 {
+		fmt.Fprintln(w, "nothing to repair")
 	}
-	switch {
-	case len(r.Failed) > 0:
-		return fmt.Errorf("%d accounts could not be put right", len(r.Failed))
-	case len(r.Made)+len(r.Changed)+len(r.Dropped) == 0:
-		fmt.Fprintln(t.out, "nothing to repair")
-	}
-	return nil
 }
 
 // anotherInstance is where a variable's next binding begins: on another line, or behind a comma

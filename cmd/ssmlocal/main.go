@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,32 +19,58 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 
 	"ssmlocal/fixtures"
 )
 
-// version is set by the linker in releases.
-var version string
-
 // commands is the whole command line.
 type commands struct {
-	Serve    serveCommand     `cmd:"" default:"withargs" help:"Run the emulator (the default command)."`
-	Run      runCommand       `cmd:"" help:"Run a command, such as a test suite, beside an emulator of its own."`
-	Health   healthCommand    `cmd:"" help:"Exit with 0 if the emulator at --url lives, else with 1."`
-	Wait     waitCommand      `cmd:"" help:"Wait until the emulator at --url is seeded and serves."`
-	Clock    clockCommands    `cmd:"" help:"Read and move the virtual clock of the emulator at --url."`
-	Fault    faultCommands    `cmd:"" help:"Make calls of the emulator at --url fail."`
-	Provoke  provokeCommand   `cmd:"" help:"Make the next call of an action answer an error code."`
-	Call     callCommand      `cmd:"" help:"Make a call that the emulator at --url signs itself, or print it as a program."`
-	Errors   errorsCommand    `cmd:"" help:"Print how to get each documented error code."`
-	Instance instanceCommands `cmd:"" help:"Look after the real databases behind instances of the emulator at --url."`
-	Tour     tourCommand      `cmd:"" help:"Play a tour in this terminal: a story told by calls and their answers."`
-	Export   exportCommand    `cmd:"" help:"Print the state of the emulator at --url as a seed."`
-	Import   importCommand    `cmd:"" help:"Put a seed in place of the state of the emulator at --url."`
-	Reset    resetCommand     `cmd:"" help:"Return the emulator at --url to its seeds."`
-	CA       caCommand        `cmd:"" help:"Print the certificate that programs trust for TLS with the emulator at --url."`
-	Env      envCommand       `cmd:"" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
-	Version  versionCommand   `cmd:"" help:"Print the version."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Serve serveCommand `cmd:"" default:"withargs" group:"emulator" help:"Run the emulator (the default command)."`
+	Run   runCommand   `cmd:"" group:"emulator" help:"Run a command, such as a test suite, beside an emulator of its own."`
+
+	Call    callCommand    `cmd:"" group:"calls" help:"Make a call that the emulator at --url signs itself, or print it as a program."`
+	Errors  errorsCommand  `cmd:"" group:"calls" help:"Print how to get each documented error code, or get it live."`
+	Tour    tourCommand    `cmd:"" group:"calls" help:"Play a tour in this terminal: a story told by calls and their answers."`
+	Provoke provokeCommand `cmd:"" group:"calls" help:"Make the next call of an action answer an error code."`
+	Fault   faultCommands  `cmd:"" group:"calls" help:"Make calls of the emulator at --url fail."`
+	Facts   factsCommand   `cmd:"" group:"calls" help:"Print the actions with their parameters and documented rates."`
+
+	Journal journalCommands `cmd:"" group:"look" help:"Look at the calls that were made."`
+	Events  eventsCommand   `cmd:"" group:"look" help:"Print what has become of secrets: rotations, creations, deletions, failures."`
+	Due     dueCommand      `cmd:"" group:"look" help:"Print what becomes due."`
+	Limits  limitsCommands  `cmd:"" group:"look" help:"Look at request rates, and change them."`
+	Leaks   leaksCommands   `cmd:"" group:"look" help:"Look at requests to other hosts."`
+	Aside   asideCommand    `cmd:"" group:"look" help:"Print what is due and could not be done."`
+	Work    workCommand     `cmd:"" group:"look" help:"Print long work that is under way."`
+	Metrics metricsCommand  `cmd:"" group:"look" help:"Print the metrics, for Prometheus."`
+	Health  healthCommand   `cmd:"" group:"look" help:"Exit with 0 if the emulator at --url lives, else with 1."`
+	Wait    waitCommand     `cmd:"" group:"look" help:"Wait until the emulator at --url is seeded and serves."`
+
+	Clock     clockCommands    `cmd:"" group:"state" help:"Read and move the virtual clock of the emulator at --url."`
+	Export    exportCommand    `cmd:"" group:"state" help:"Print the state of the emulator at --url as a seed."`
+	Import    importCommand    `cmd:"" group:"state" help:"Put a seed in place of the state of the emulator at --url, or add it."`
+	Reset     resetCommand     `cmd:"" group:"state" help:"Return the emulator at --url to its seeds."`
+	Snapshot  snapshotCommands `cmd:"" group:"state" help:"Keep states under a name, compare them, and return to them."`
+	Backup    backupCommand    `cmd:"" group:"state" help:"Write a copy of the data file."`
+	Tasks     tasksCommands    `cmd:"" group:"state" help:"Look at the pace of tasks, and change it."`
+	Accounts  accountsCommands `cmd:"" group:"state" help:"Look at accounts besides their secrets, and change them."`
+	AccessKey accessKeyCommand `cmd:"" name:"accesskey" group:"state" help:"Make an API-key secret, which no public action does."`
+	Instance  instanceCommands `cmd:"" group:"state" help:"Look after the real databases behind instances of the emulator at --url."`
+
+	CA         caCommand                 `cmd:"" name:"ca" group:"programs" help:"Print the certificate that programs trust for TLS with the emulator at --url."`
+	Env        envCommand                `cmd:"" group:"programs" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
+	Schema     schemaCommand             `cmd:"" group:"programs" help:"Print the JSON schema of seeds, for editors."`
+	Completion kongcompletion.Completion `cmd:"" group:"programs" help:"Print what makes a shell complete this command line."`
+	VersionOf  versionCommand            `cmd:"" name:"version" group:"programs" help:"Print the version."`
+}
+
+// groups are the headings of the commands.
+var groups = []kong.Group{
+	{Key: "emulator", Title: "An emulator"}, {Key: "calls", Title: "Calls and errors"}, {Key: "look", Title: "Look at it"},
+	{Key: "state", Title: "Its state"}, {Key: "programs", Title: "For programs and shells"},
 }
 
 // terminal is where a command writes.
@@ -105,7 +130,9 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		kong.Name("ssmlocal"),
 		kong.Description("A local emulator of Tencent Cloud Secrets Manager (SSM, 2019-09-23). Without a command, it runs the emulator; ssmlocal serve --help lists the flags for that and their environment variables."),
 		kong.DefaultEnvars("SSMLOCAL"),
-		kong.Vars{"seeds": strings.Join(fixtures.Seeds(), ", ")},
+		kong.PostBuild(scopeVariables),
+		kong.ExplicitGroups(groups),
+		kong.Vars{"seeds": strings.Join(fixtures.Seeds(), ", "), "version": "ssmlocal " + buildVersion()},
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(c int) { exited, code = true, c }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -118,12 +145,16 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		fmt.Fprintf(t.err, "ssmlocal: the argument %q has no value; leave it out, or give one\n", strings.Join(args[max(0, at-1):at+1], " "))
 		return 2
 	}
+	completions(parser)
+	if len(args) > 0 && args[0] == "help" {
+		args = append(args[1:len(args):len(args)], "--help")
+	}
 	command, err := parser.Parse(args)
 	switch {
-	case exited: // --help
+	case exited: // --help, --version
 		return code
 	case err != nil:
-		fmt.Fprintf(t.err, "ssmlocal: %v; see ssmlocal --help and ssmlocal serve --help\n", err)
+		fmt.Fprintf(t.err, "ssmlocal: %v%s; see ssmlocal --help and ssmlocal serve --help\n", err, meantCommand(parser.Model, err))
 		return 2
 	}
 	for _, name := range unknownVariables(parser.Model) {
@@ -181,21 +212,3 @@ func unknownVariables(app *kong.Application) (names []string) {
 
 // usageError is a mistake in the command line that only the command itself could find.
 type usageError struct{ error }
-
-type versionCommand struct{}
-
-// Run prints the version of the build.
-func (versionCommand) Run(t terminal) error {
-	_, err := fmt.Fprintln(t.out, "ssmlocal", buildVersion())
-	return err
-}
-
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}

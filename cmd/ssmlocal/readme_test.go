@@ -23,7 +23,7 @@ func TestREADME(t *testing.T) {
 	help, _, _ := ssmlocal(t, "serve", "--help")
 	_, flags, _ := strings.Cut(help, "Flags:\n")
 	all, _, _ := ssmlocal(t, "--help")
-	_, commands, _ := strings.Cut(all, "Commands:\n")
+	_, commands, _ := strings.Cut(all, "and exit.\n\n")
 	for _, c := range []struct{ file, name, part string }{
 		{"cmd/ssmlocal/README.md", "commands", "```\n" + commands + "```\n"},
 		{"cmd/ssmlocal/README.md", "flags", "```\n" + flags + "```\n"},

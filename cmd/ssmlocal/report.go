@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -123,9 +122,9 @@ func (c *runCommand) look(e *environment) (*findings, error) {
 }
 
 // tell prints the report, and writes it as JUnit XML.
-func (c *runCommand) tell(t terminal, f *findings, code int, took time.Duration) error {
+func (c *runCommand) tell(t terminal, f *findings, code int) error {
 	if c.Report {
-		f.print(t.err, c.Command[0], code, took)
+		f.print(t.err, c.Command[0], code)
 	}
 	if c.ReportJUnit == "" {
 		return nil
@@ -148,8 +147,8 @@ var titles = map[string]string{
 	throttledCheck: "calls beyond their rate", signaturesCheck: "wrong signatures, and which part differed",
 }
 
-func (f *findings) print(w io.Writer, command string, code int, took time.Duration) {
-	fmt.Fprintf(w, "\nssmlocal: %s ended with %d after %s\n", command, code, took.Round(10*time.Millisecond))
+func (f *findings) print(w io.Writer, command string, code int) {
+	fmt.Fprintf(w, "\nssmlocal: %s ended with %d\n", command, code)
 	list := func(title string, lines []string) {
 		if len(lines) > 0 {
 			fmt.Fprintf(w, "%s\n  %s\n", title, strings.Join(lines, "\n  "))

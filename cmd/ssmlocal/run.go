@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/term"
 
@@ -78,14 +77,13 @@ func (c *runCommand) Run(t terminal) error {
 	}
 	e := environment{address: s.Addrs()[0], proxy: s.ProxyAddr(), credential: c.firstCredential(), https: c.HTTPS || c.ThroughProxy}
 	defer e.remove()
-	began := time.Now()
 	code, err := c.runCommand(t, &e, signals)
 	if err != nil {
 		return errors.Join(err, stop())
 	}
 	found, err := c.look(&e)
 	if err == nil {
-		err = c.tell(t, found, code, time.Since(began))
+		err = c.tell(t, found, code)
 	}
 	if err := errors.Join(err, stop()); err != nil {
 		return err

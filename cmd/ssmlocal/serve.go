@@ -28,7 +28,8 @@ type serveFlags struct {
 	Data        string         `placeholder:"DIR" help:"Directory of the data file. Without it the state is temporary."`
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
 	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. In the variable, separate several by line ends, or by commas if their IDs begin with AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
-	Seed        []string       `placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
+	Seed        []string       `predictor:"seed" placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
+	Watch       bool           `help:"Apply seed files again when they change: what they name is then as they say, everything else stays."`
 	RandomSeed  *uint64        `placeholder:"N" help:"Make ids, passwords, key names and RequestIds repeat from run to run. SSH keys don't: the standard library takes no seed for them."`
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
 	Limit       map[string]int `mapsep:"," placeholder:"ACTION=N" help:"Calls per second for one action, also with --limits off; repeatable."`
@@ -91,7 +92,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 func (c *serveFlags) config() (server.Config, error) {
 	config := server.Config{
 		Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
-		SecretLimit: c.SecretLimit, Control: c.Control, Seeds: c.Seed, RandomSeed: c.RandomSeed,
+		SecretLimit: c.SecretLimit, Control: c.Control, Seeds: c.Seed, WatchSeeds: c.Watch, RandomSeed: c.RandomSeed,
 		Journal: c.Journal, Version: buildVersion(), ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost,
 	}

@@ -1,12 +1,20 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"sync"
+
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"ssmlocal/server/control"
 	"strings"
 	"testing"
 
@@ -53,7 +61,8 @@ func replaySession(t *testing.T, text string) string {
 	first, _, _ := strings.Cut(text, "\n")
 	seed := strings.TrimPrefix(first, "# seed ")
 	s := servertest.New(t, server.Config{Seeds: []string{seed}})
-	t.Setenv("SSMLOCAL_URL", s.URL)
+	front := recordCalls(t, s.URL)
+	t.Setenv("SSMLOCAL_URL", front)
 	t.Chdir(t.TempDir())
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -66,7 +75,7 @@ func replaySession(t *testing.T, text string) string {
 			out.WriteString(line + "\n")
 		case strings.HasPrefix(line, "$ ssmlocal "):
 			printed, errs, code := ssmlocal(t, words(strings.TrimPrefix(line, "$ ssmlocal "))...)
-			out.WriteString(line + "\n" + hide(printed+errs, s.URL))
+			out.WriteString(line + "\n" + hide(printed+errs, front))
 			if code != 0 {
 				fmt.Fprintf(&out, "exit %d\n", code)
 			}
@@ -80,7 +89,7 @@ func replaySession(t *testing.T, text string) string {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			out.WriteString(line + "\n" + hide(string(reply), s.URL) + "\n")
+			out.WriteString(line + "\n" + hide(string(reply), front) + "\n")
 		}
 	}
 	return out.String()
@@ -125,10 +134,55 @@ func TestEveryCommandHasASession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere := map[string]bool{"serve": true, "env": true, "version": true}
+	elsewhere := map[string]bool{"serve": true, "run": true, "env": true, "version": true, "completion": true, "metrics": true, "schema": true, "snapshot show": true}
 	for _, leaf := range parser.Model.Leaves(true) {
 		if name := leaf.FullPath()[len(parser.Model.Name)+1:]; !elsewhere[name] && !strings.Contains(all.String(), "$ ssmlocal "+name) {
 			t.Errorf("no session has the command %s", name)
+		}
+	}
+}
+
+// called are the control calls of the sessions' commands, as METHOD /path.
+var called sync.Map
+
+// recordCalls returns the address of a proxy before an emulator, which records
+// the control calls that commands make.
+func recordCalls(t *testing.T, emulator string) string {
+	t.Helper()
+	to, err := url.Parse(emulator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		called.Store(r.Method+" "+strings.TrimPrefix(r.URL.Path, "/_ssmlocal"), true)
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	return front.URL
+}
+
+// TestEveryControlHasACommand compares the control plane with the calls that the
+// sessions' commands have made.
+func TestEveryControlHasACommand(t *testing.T) {
+	TestSessions(t)
+	local := map[string]bool{ // the commands do the same without a server, or have tests of their own
+		"GET /errors": true, "POST /errors/run": true, "GET /tours": true, "POST /tours/{id}/run": true, "GET /seed.schema.json": true,
+		"GET /version": true, "GET /actions": true, "GET /metrics": true, "GET /facts": true, "GET /snapshots/{id}": true, "GET /journal/stream": true, "GET /events/stream": true,
+	}
+	all := map[string]bool{}
+	called.Range(func(k, _ any) bool { all[k.(string)] = true; return true })
+	for _, c := range control.Calls() {
+		method, pattern, _ := strings.Cut(c, " ")
+		found := local[c]
+		for call := range all {
+			m, p, _ := strings.Cut(call, " ")
+			if is, _ := path.Match(strings.ReplaceAll(pattern, "{id}", "*"), p); is && m == method {
+				found = true
+			}
+		}
+		if !found {
+			t.Errorf("no command of a session makes the call %s", c)
 		}
 	}
 }

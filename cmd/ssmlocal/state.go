@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/control"
+	"ssmlocal/server/seed"
 )
 
 // oneAccount limits a command to one account.
@@ -32,12 +32,13 @@ func (o oneAccount) query() url.Values {
 type exportCommand struct {
 	target
 	oneAccount
-	File string `arg:"" optional:"" placeholder:"FILE" help:"Where to write the seed, with mode 0600; - or nothing is standard output."`
+	File string `arg:"" predictor:"file" optional:"" placeholder:"FILE" help:"Where to write the seed, with mode 0600; - or nothing is standard output."`
 }
 
 // Run writes the state. It holds every value, so only its owner may read a file
 // with it.
 func (c *exportCommand) Run(ctx context.Context, t terminal) error {
+	defer c.progress(ctx, t)()
 	text, err := c.stream(ctx, http.MethodGet, "state", c.query(), nil)
 	if err != nil {
 		return err
@@ -69,13 +70,19 @@ func writeOwn(name string, text io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
+// inlineAtMost is up to which size a seed may name values that are elsewhere, in
+// bytes. Larger ones are exports, which have all values in them.
+const inlineAtMost = 4 << 20
+
 type importCommand struct {
 	target
 	oneAccount
-	File string `arg:"" placeholder:"FILE" help:"The seed to apply: a file, a built-in seed, or - for standard input."`
+	File   string `arg:"" predictor:"seed" placeholder:"FILE" help:"The seed to apply: a file, a built-in seed, or - for standard input."`
+	DryRun bool   `help:"Change nothing, and print what would change: each secret, with the fields, without values."`
+	Merge  bool   `help:"Add the seed to the state: what both have is then as the seed says, everything else stays."`
 }
 
-// Run applies a seed in place of the state.
+// Run applies a seed in place of the state, or adds it.
 func (c *importCommand) Run(ctx context.Context, t terminal) error {
 	var text io.Reader
 	if c.File == "-" {
@@ -89,11 +96,35 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 		}
 		defer f.Close()
 		text = f
+		if info, err := f.Stat(); err == nil && info.Size() <= inlineAtMost {
+			whole, err := io.ReadAll(f)
+			if err != nil {
+				return fmt.Errorf("cannot read the seed: %w", err)
+			}
+			if whole, err = seed.Inline(c.File, whole); err != nil {
+				return err
+			}
+			text = bytes.NewReader(whole)
+		}
 	}
-	err := c.replace(ctx, t, http.MethodPut, "state", c.query(), text)
+	query := c.query()
+	if query == nil {
+		query = url.Values{}
+	}
+	if c.Merge {
+		query.Set("merge", "true")
+	}
+	q := request{method: http.MethodPut, path: "state", query: query, stream: text, long: true}
+	var err error
+	if c.DryRun {
+		query.Set("dryRun", "true")
+		err = show(ctx, &c.target, t, q, printChanges)
+	} else {
+		err = show(ctx, &c.target, t, q, printCounts)
+	}
 	if err != nil {
-		if place, ok := strings.CutPrefix(err.Error(), "body"); ok { // where in the file
-			return errors.New(c.File + place)
+		if text := err.Error(); strings.HasPrefix(text, "body:") { // where in the file, a line for each mistake
+			return errors.New(strings.ReplaceAll("\n"+text, "\nbody:", "\n"+c.File+":")[1:])
 		}
 	}
 	return err
@@ -102,25 +133,23 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 type resetCommand struct {
 	target
 	oneAccount
+	To string `placeholder:"NAME" help:"Return to a snapshot instead of the seeds."`
 }
 
-// Run returns to the seeds.
+// Run returns to the seeds, or to a snapshot.
 func (c *resetCommand) Run(ctx context.Context, t terminal) error {
-	return c.replace(ctx, t, http.MethodPost, "reset", c.query(), nil)
+	query := c.query()
+	if c.To != "" {
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("to", c.To)
+	}
+	return show(ctx, &c.target, t, request{method: http.MethodPost, path: "reset", query: query, long: true}, printCounts)
 }
 
-// replace makes a call that replaces the state, and prints what the new state
-// has.
-func (t *target) replace(ctx context.Context, to terminal, method, path string, query url.Values, text io.Reader) error {
-	answer, err := t.stream(ctx, method, path, query, text)
-	if err != nil {
-		return err
-	}
-	defer answer.Close()
-	var n control.Counts
-	if err := json.NewDecoder(answer).Decode(&n); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(to.out, "accounts %d, secrets %d, credentials %d, faults %d\n", n.Accounts, n.Secrets, n.Credentials, n.Faults)
+// printCounts prints what a new state has.
+func printCounts(w io.Writer, n control.Counts) error {
+	_, err := fmt.Fprintf(w, "accounts %d, secrets %d, credentials %d, faults %d\n", n.Accounts, n.Secrets, n.Credentials, n.Faults)
 	return err
 }

@@ -19,7 +19,7 @@ import (
 )
 
 type tourCommand struct {
-	Name     string `arg:"" optional:"" help:"Name of the tour; without one, all are listed."`
+	Name     string `arg:"" predictor:"tour" optional:"" help:"Name of the tour; without one, all are listed."`
 	Language string `placeholder:"en|zh" help:"Language of the texts; that of the environment (LANG) if absent."`
 	Wire     bool   `help:"Print what went over the wire, too."`
 }

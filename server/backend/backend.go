@@ -38,6 +38,8 @@ type Config struct {
 	Credentials []account.Credential
 	// Seeds are what the state begins with: names of built-in seeds, files, directories.
 	Seeds []string
+	// WatchSeeds adds seed files that change to the state.
+	WatchSeeds bool
 	// RandomSeed makes all random values repeat from start to start; nil means
 	// new ones each time.
 	RandomSeed *uint64
@@ -125,6 +127,7 @@ func New(c Config) (*Backend, error) {
 			}
 		}
 	}
+	b.seeds.watch = c.WatchSeeds
 	return b, b.checkSeeds(c.Seeds)
 }
 
@@ -178,6 +181,9 @@ func (b *Backend) Run(ctx context.Context) {
 	all.Go(func() { b.scheduler.Run(ctx, b.dueFailed) })
 	all.Go(func() { b.collect(ctx) })
 	all.Go(func() { b.instances.run(ctx) })
+	if b.seeds.watch {
+		all.Go(func() { b.watchSeeds(ctx) })
+	}
 	all.Wait()
 }
 

@@ -18,6 +18,7 @@ import (
 // seeds are what a state begins with, and returns to.
 type seeds struct {
 	names []string
+	watch bool
 	// faults are the rules of the seeds, for a state that keeps all the rest.
 	faults []fault.Rule
 }

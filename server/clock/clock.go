@@ -134,15 +134,15 @@ func (c *Clock) Advance(by time.Duration) (time.Time, error) {
 }
 
 // ParseDuration reads a duration as Go writes it, such as 1h30m, or as a number
-// of days or weeks, such as 30d or 2w, also together: 1d12h. It must be more
-// than zero.
+// of days, weeks or years of 365 days, such as 30d, 2w or 1y, also together:
+// 1d12h. It must be more than zero.
 func ParseDuration(text string) (time.Duration, error) {
 	var total time.Duration
 	rest := text
 	for _, unit := range []struct {
 		name string
 		d    time.Duration
-	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+	}{{"y", 365 * 24 * time.Hour}, {"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
 		number, after, found := strings.Cut(rest, unit.name)
 		if !found {
 			continue
@@ -167,5 +167,5 @@ func ParseDuration(text string) (time.Duration, error) {
 }
 
 func badDuration(text string) error {
-	return fmt.Errorf("%q is no duration: write 30d, 72h or 1h30m, more than zero", text)
+	return fmt.Errorf("%q is no duration: write 30d, 2w, 1y, 72h or 1h30m, more than zero", text)
 }

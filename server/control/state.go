@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"ssmlocal/fixtures"
 	"ssmlocal/server/backend"
 	"ssmlocal/server/seed"
 )
@@ -22,6 +23,11 @@ type document struct {
 func (d document) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", d.contentType)
 	_, _ = w.Write(d.text)
+}
+
+// seedSchema returns the schema of seeds.
+func (c *Control) seedSchema() (http.Handler, error) {
+	return document{"application/schema+json", fixtures.SeedSchema()}, nil
 }
 
 func (c *Control) exportState(r *http.Request) (http.Handler, error) {

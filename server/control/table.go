@@ -51,6 +51,7 @@ var table = []row{
 	{"POST", "/accesskeysecrets", nil, "make an API-key secret, which no public action does: `{\"uin\":100000000001,\"region\":\"ap-guangzhou\",\"secretName\":\"key\",\"targetUin\":100000000101}`", jsonBody((*Control).newAccessKeySecret)},
 	{"GET", "/state", []string{"uin"}, "the whole state, or one account's, as a seed in YAML; see [Seeds](../../fixtures/README.md#seeds)", withQuery((*Control).exportState)},
 	{"PUT", "/state", []string{"uin", "merge", "dryRun"}, "put a seed in place of the whole state, or of one account's, in one transaction; `merge=true` adds it instead: what both have is then as the seed says, everything else stays; `dryRun=true` changes nothing and answers what would be added, removed and changed, without values", withQuery((*Control).importState)},
+	{"GET", "/seed.schema.json", nil, "the JSON schema of seeds, for editors", noBody((*Control).seedSchema)},
 	{"GET", "/snapshots", nil, "the states that are kept under a name, in the data directory or in memory", noBody((*Control).listSnapshots)},
 	{"PUT", "/snapshots/{id}", []string{"uin"}, "keep the present state under that name", withQuery((*Control).saveSnapshot)},
 	{"GET", "/snapshots/{id}", nil, "it, as a seed", withQuery((*Control).showSnapshot)},
@@ -67,6 +68,14 @@ var table = []row{
 	{"POST", "/faults", []string{"strict"}, "add one: `{\"action\":\"GetSecretValue\",\"times\":2,\"error\":{\"code\":\"InternalError\"}}`; see [Faults](#faults)", jsonBodyWithQuery((*Control).addFault)},
 	{"DELETE", "/faults", []string{"uin"}, "remove all, or those that are for one account alone", withQuery((*Control).removeFaults)},
 	{"DELETE", "/faults/{id}", nil, "remove one", withQuery((*Control).removeFault)},
+}
+
+// Calls are the calls of the control plane, such as "GET /clock".
+func Calls() (all []string) {
+	for _, x := range table {
+		all = append(all, x.method+" "+x.path)
+	}
+	return all
 }
 
 // Table prints the calls of the control plane as a table in Markdown.

@@ -51,9 +51,18 @@ type Sheet map[Thing]fieldHashes
 // fieldHashes are hashes of fields that have a value, by their names.
 type fieldHashes map[string]uint64
 
-// createdNow marks a secret whose time of creation is the moment at which its
-// seed was read: most likely the seed gives none.
-const createdNow = "created now"
+// Marks of a secret: its time of creation is the moment at which its seed was
+// read, as the seed most likely gives none; its times are relative to that
+// moment, so that they differ each time.
+const (
+	createdNow    = "created now"
+	relativeTimes = "relative times"
+)
+
+// times are the fields that relative times change.
+var times = map[string]bool{
+	"createTime": true, "deleteTime": true, "versionTimes": true, "latestRotateTime": true, "rotationBeginTime": true, "databaseAccounts": true,
+}
 
 var hashSeed = maphash.MakeSeed()
 
@@ -67,15 +76,20 @@ var drawn = map[string]bool{
 // Summarize reads a state into a sheet. The error is that of Build.
 func Summarize(ctx context.Context, sources []*Source, r Rules) (Sheet, *State, error) {
 	s := Sheet{}
-	state, err := Build(ctx, sources, r, func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
+	b := newBuilder(r, nil)
+	b.handOn = func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
 		d := describeSecret(h)
 		fields := hashSecret(&d)
 		if h.Secret.CreatedAt == now.UnixNano() {
 			fields[createdNow] = 1
 		}
+		if b.relative {
+			fields[relativeTimes] = 1
+		}
 		s[Thing{"secret", uin, h.Region, h.Secret.Name}] = fields
 		return nil
-	})
+	}
+	state, err := b.build(ctx, sources)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,18 +146,18 @@ func hashSecret(s *Secret) fieldHashes {
 	short := *s
 	short.Versions, short.SecretString, short.SecretBinary = nil, "", ""
 	all := hashFields(short)
-	values, times := map[string]string{}, []string{}
+	values, created := map[string]string{}, []string{}
 	for _, v := range versions {
 		values[v.VersionID] = v.SecretString + "\x00" + v.SecretBinary
 		if v.CreateTime != "" {
-			times = append(times, v.VersionID+v.CreateTime)
+			created = append(created, v.VersionID+v.CreateTime)
 		}
 	}
 	if len(values) > 0 {
 		all["versions"] = hash(values)
 	}
-	if len(times) > 0 {
-		all["versionTimes"] = hash(times)
+	if len(created) > 0 {
+		all["versionTimes"] = hash(created)
 	}
 	return all
 }
@@ -173,14 +187,15 @@ func Compare(before, after Sheet) Changes {
 
 // differ returns the names of the fields that differ.
 func differ(old, new fieldHashes, secret bool) (fields []string) {
-	now := new[createdNow] != 0
+	now, relative := new[createdNow] != 0, new[relativeTimes] != 0
 	for name, h := range new {
-		if old[name] != h && name != createdNow && !(now && name == "createTime") {
+		mark := name == createdNow || name == relativeTimes
+		if old[name] != h && !mark && !(now && name == "createTime") && !(relative && times[name]) {
 			fields = append(fields, name)
 		}
 	}
 	for name := range old {
-		if _, given := new[name]; !given && name != createdNow && !(secret && drawn[name]) {
+		if _, given := new[name]; !given && name != createdNow && name != relativeTimes && !(secret && drawn[name]) {
 			fields = append(fields, name)
 		}
 	}

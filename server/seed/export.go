@@ -243,7 +243,7 @@ func describeVersions(out *Secret, h *ssm.SecretSnapshot) {
 		if v.CreatedAt == h.Secret.CreatedAt {
 			created = ""
 		}
-		out.Versions = append(out.Versions, Version{id, created, v.String, v.Binary})
+		out.Versions = append(out.Versions, Version{VersionID: id, CreateTime: created, SecretString: v.String, SecretBinary: v.Binary})
 	}
 	if v := out.Versions; len(v) == 1 && v[0].VersionID == ssm.CurrentVersion && v[0].CreateTime == "" {
 		out.SecretString, out.SecretBinary, out.Versions = v[0].SecretString, v[0].SecretBinary, nil

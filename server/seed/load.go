@@ -1,7 +1,6 @@
 package seed
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"errors"
@@ -33,6 +32,7 @@ type Source struct {
 
 	only  uint64      // not 0: the account that counts
 	edit  func(*File) // nil, or changes each document after it is read
+	local bool        // it is a file of this machine's user, who may name other files and variables in it
 	bytes func() (io.ReadCloser, error)
 }
 
@@ -42,7 +42,8 @@ type Document struct {
 	File File
 
 	tree   yaml.Node
-	before int // how many lines of the file come before it
+	local  bool // see Source
+	before int  // how many lines of the file come before it
 }
 
 // A PositionError is an error in a file: where it is, and what it is. It never
@@ -114,7 +115,7 @@ func Bytes(name string, open func() (io.ReadCloser, error)) *Source {
 }
 
 func inFile(name string) *Source {
-	return &Source{Name: name, bytes: func() (io.ReadCloser, error) {
+	return &Source{Name: name, local: true, bytes: func() (io.ReadCloser, error) {
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the seed: %w", err)
@@ -129,6 +130,7 @@ type file struct {
 	name  string
 	split *splitter
 	edit  func(*File)
+	local bool
 	first *Document
 }
 
@@ -137,7 +139,7 @@ func (s *Source) open() (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{Closer: r, name: s.Name, edit: s.edit, split: &splitter{r: bufio.NewReaderSize(r, 64<<10)}}, nil
+	return &file{Closer: r, name: s.Name, edit: s.edit, local: s.local, split: newSplitter(r)}, nil
 }
 
 // next returns the next document, nil after the last one.
@@ -150,6 +152,9 @@ func (f *file) next() (*Document, error) {
 		return nil, nil
 	}
 	doc, err := parse(f.name, text, before)
+	if err == nil {
+		doc.local = f.local
+	}
 	if err == nil && f.edit != nil {
 		f.edit(&doc.File)
 	}

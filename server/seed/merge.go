@@ -59,3 +59,15 @@ func (a *Account) without(in *ssm.AccountSnapshot, other Sheet, roles []account.
 	})
 	a.Isolated = slices.DeleteFunc(a.Isolated, func(id string) bool { return slices.Contains(in.Data.Isolated, id) })
 }
+
+// WithoutClock returns the source without its clock.
+func (s *Source) WithoutClock() *Source {
+	part := *s
+	part.edit = func(f *File) {
+		if s.edit != nil {
+			s.edit(f)
+		}
+		f.Clock = nil
+	}
+	return &part
+}

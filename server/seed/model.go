@@ -41,6 +41,7 @@ type Rules struct {
 	Wall        time.Time
 	Uin         uint64      // not 0: the state is of that account alone, and the clock stays as it is
 	Clock       clock.State // as it is
+	DefaultUin  uint64      // of accounts without a uin; 0 is account.DefaultUin
 	SecretLimit uint64      // of accounts that have none of their own
 	Faults      fault.Known
 	Operations  []string // that policies may name, such as ssm:GetSecretValue
@@ -59,6 +60,10 @@ type Rules struct {
 // it counts only if Build returns no error. The error is a *PositionError if a
 // file is wrong, else that of handOn or ctx.
 func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time.Time, uin uint64, s *ssm.SecretSnapshot) error) (*State, error) {
+	return newBuilder(r, handOn).build(ctx, sources)
+}
+
+func newBuilder(r Rules, handOn func(time.Time, uint64, *ssm.SecretSnapshot) error) *builder {
 	b := &builder{
 		rules: r, handOn: handOn, state: &State{Clock: r.Clock}, accounts: map[uint64]*ssm.AccountSnapshot{},
 		taken: map[string]bool{}, quotas: map[string]*quota{}, keys: map[string]int{},
@@ -66,6 +71,10 @@ func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time
 	if r.Uin == 0 {
 		b.state.Clock = clock.State{}
 	}
+	return b
+}
+
+func (b *builder) build(ctx context.Context, sources []*Source) (*State, error) {
 	// The clock is in the first document of a file: relative times of all files
 	// depend on it.
 	var files []*file
@@ -81,9 +90,10 @@ func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time
 		}
 		if f.first = b.doc; b.doc != nil && s.only == 0 {
 			b.clock(b.doc.File.Clock)
+			b.settle()
 		}
 	}
-	b.state.Now = b.state.Clock.Time(r.Wall)
+	b.state.Now = b.state.Clock.Time(b.rules.Wall)
 	for i, f := range files {
 		b.only = sources[i].only
 		if err := b.file(ctx, f); err != nil {
@@ -92,12 +102,48 @@ func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time
 	}
 	for _, check := range b.later {
 		check()
+		b.settle()
 	}
 	for _, a := range b.state.Accounts {
 		b.check("accounts", a.Data.Check())
+		b.settle()
 	}
 	b.count()
-	return b.state, b.err
+	if len(b.mistakes) > 0 {
+		return nil, b.mistakes
+	}
+	return b.state, nil
+}
+
+// Mistakes are all that is wrong with files, up to mostMistakes.
+type Mistakes []error
+
+// mostMistakes is how many are told at once.
+const mostMistakes = 20
+
+// Error has a line for each.
+func (m Mistakes) Error() string {
+	var lines []string
+	for _, err := range m {
+		lines = append(lines, err.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns them.
+func (m Mistakes) Unwrap() []error { return m }
+
+// settle keeps the mistake of the present item, and reports whether it has one:
+// the next item is read as if there were none.
+func (b *builder) settle() (wrong bool) {
+	if b.err == nil {
+		return false
+	}
+	if len(b.mistakes) < mostMistakes {
+		b.mistakes = append(b.mistakes, b.err)
+	}
+	b.err = nil
+	return true
 }
 
 // file goes through the documents of a file.
@@ -106,28 +152,33 @@ func (b *builder) file(ctx context.Context, f *file) (err error) {
 		b.doc = doc
 		if doc != f.first {
 			b.want(doc.File.Clock == nil, "clock", "it must stand in the first document of the file: the times before it depend on it")
+			b.settle()
 		}
 		for i := range doc.File.Accounts {
 			a := &doc.File.Accounts[i]
+			path := fmt.Sprintf("accounts[%d]", i)
+			if a.Uin == 0 && !doc.has(path+".uin") {
+				a.Uin = cmp.Or(b.only, b.rules.Uin, b.rules.DefaultUin, account.DefaultUin)
+			}
 			if b.only != 0 && b.only != a.Uin {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := b.account(fmt.Sprintf("accounts[%d]", i), a); err != nil {
+			if err := b.account(path, a); err != nil {
 				return err
 			}
 		}
 		b.faults(doc.File.Faults)
-		if b.err != nil {
-			return b.err
+		if len(b.mistakes) >= mostMistakes {
+			return b.mistakes
 		}
 	}
 	return err
 }
 
-// builder goes through files and keeps the first mistake.
+// builder goes through files and keeps the first mistake of each item.
 type builder struct {
 	rules    Rules
 	handOn   func(time.Time, uint64, *ssm.SecretSnapshot) error
@@ -139,8 +190,10 @@ type builder struct {
 	quotas   map[string]*quota
 	keys     map[string]int // access keys by account and user
 	later    []func()
-	timed    bool // a file has a clock
-	err      error
+	timed    bool  // a file has a clock
+	relative bool  // a time of the present secret is relative
+	err      error // the mistake of the present item
+	mistakes Mistakes
 }
 
 // position is the place of something in a file. It is valid after its document
@@ -261,7 +314,8 @@ const LargestUin = 1<<53 - 1
 // account reads an account, and hands its secrets on.
 func (b *builder) account(path string, a *Account) error {
 	if !b.want(a.Uin > 0 && a.Uin <= LargestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
-		return b.err
+		b.settle()
+		return nil
 	}
 	b.want(b.rules.Uin == 0 || b.rules.Uin == a.Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
 	e := b.accounts[a.Uin]
@@ -271,28 +325,36 @@ func (b *builder) account(path string, a *Account) error {
 		b.state.Accounts = append(b.state.Accounts, e)
 	}
 	b.data(path, a, &e.Data)
+	b.settle()
 	for i, r := range a.Roles {
 		b.role(fmt.Sprintf("%s.roles[%d]", path, i), r, e)
+		b.settle()
 	}
 	for i, c := range a.Credentials {
 		b.credential(fmt.Sprintf("%s.credentials[%d]", path, i), c, e)
+		b.settle()
 	}
 	for i := range a.Tasks {
 		b.task(fmt.Sprintf("%s.tasks[%d]", path, i), &a.Tasks[i], e)
+		b.settle()
 	}
 	for i := range a.Secrets {
 		at := fmt.Sprintf("%s.secrets[%d]", path, i)
+		b.relative = false
 		h := b.secret(at, &a.Secrets[i], e)
-		if b.err != nil {
-			return b.err
+		if b.settle() {
+			continue
 		}
 		b.quota(at, e, h)
 		b.state.Counts.Secrets++
+		if len(b.mistakes) > 0 {
+			continue // only the other mistakes are of interest now
+		}
 		if err := b.handOn(b.state.Now, e.Uin, h); err != nil {
 			return err
 		}
 	}
-	return b.err
+	return nil
 }
 
 // data reads the data of an account; if two files give it, the later one
@@ -392,6 +454,7 @@ func (b *builder) faults(rules []fault.Rule) {
 		}
 		b.want(b.rules.Uin == 0 || b.rules.Uin == rules[i].Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
 		b.state.Faults = append(b.state.Faults, rules[i])
+		b.settle()
 	}
 }
 

@@ -71,7 +71,7 @@ func TestSchemaFields(t *testing.T) {
 	}
 	objects := map[string]bool{}
 	for _, of := range []any{
-		File{}, Clock{}, Account{}, Instance{}, Privilege{}, Order{}, User{}, Role{}, Credential{}, Secret{}, Version{}, DBAccount{}, AccessKey{}, Task{},
+		File{}, Clock{}, Account{}, Instance{}, Privilege{}, Order{}, User{}, Role{}, Credential{}, Secret{}, Version{}, From{}, DBAccount{}, AccessKey{}, Task{},
 		account.Policy{}, account.Statement{}, fault.Rule{}, fault.Effect{}, fault.Error{},
 	} {
 		x := reflect.TypeOf(of)
@@ -144,7 +144,7 @@ func TestSchemaAgrees(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"- a", "state: x", "clock: now", "clock: {frozen: maybe}", "clock: {time: x}", "accounts: {uin: 1}", "accounts: [{service: normal}]",
+		"- a", "state: x", "clock: now", "clock: {frozen: maybe}", "clock: {time: x}", "accounts: {uin: 1}",
 		"accounts: [{uin: 0}]", "accounts: [{uin: one}]", account1("service: good"), account1("kmsKeys: {a: lost}"), account1("users: [{uin: 2, otherKeys: 3}]"),
 		account1("credentials: [{secretId: a}]"), account1("credentials: [{secretId: '', secretKey: x}]"), account1("secrets: [{region: ap-beijing}]"),
 		account1(`credentials: [{secretId: a, secretKey: b, policies: [{version: "1.0", statement: []}]}]`),

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +20,11 @@ import (
 // Secrets, checked against the rules of their type.
 
 func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.SecretSnapshot {
+	b.from(path+".secretStringFrom", s.SecretStringFrom, &s.SecretString)
+	for i := range s.Versions {
+		b.from(fmt.Sprintf("%s.versions[%d].secretStringFrom", path, i), s.Versions[i].SecretStringFrom, &s.Versions[i].SecretString)
+	}
+	s.SecretStringFrom = nil
 	if !b.want(s.SecretType <= uint64(ssm.Redis), path+".secretType", "it must be 0 to 4") {
 		return nil
 	}
@@ -128,6 +136,42 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 }
 
 var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
+
+// largestFrom is how much of a file is read for a value, in bytes: more than any
+// value may have.
+const largestFrom = 1 << 20
+
+// from reads a value from where it is. Only the seeds of the command line may
+// name places of this machine: whoever sends a seed could read them otherwise.
+func (b *builder) from(path string, from *From, value *string) {
+	if from == nil {
+		return
+	}
+	switch {
+	case !b.want(b.doc.local, path, "values from the environment or a file are read for --seed, and by ssmlocal import, not for a seed that is sent"):
+	case !b.want((from.Env == "") != (from.File == ""), path, "give one of env and file"):
+	case !b.want(*value == "", path, "give the value or where it is, not both"):
+	case from.Env != "":
+		text, is := os.LookupEnv(from.Env)
+		b.want(is && text != "", path+".env", "the variable %s is not set, or is empty", from.Env)
+		*value = text
+	default:
+		name := from.File
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(b.doc.Name), name)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			b.check(path+".file", err)
+			return
+		}
+		defer f.Close()
+		text, err := io.ReadAll(io.LimitReader(f, largestFrom))
+		b.check(path+".file", err)
+		*value = strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+		b.want(*value != "", path+".file", "%s is empty", name)
+	}
+}
 
 func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 	given, short := s.Versions, ""

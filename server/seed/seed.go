@@ -36,7 +36,7 @@ type Clock struct {
 
 // An Account is everything about one account.
 type Account struct {
-	Uin         uint64            `yaml:"uin"`
+	Uin         uint64            `yaml:"uin"`               // the default account if absent
 	Service     string            `yaml:"service,omitempty"` // normal, none, arrears or released
 	Postpaid    bool              `yaml:"postpaid,omitempty"`
 	Order       *Order            `yaml:"order,omitempty"`       // by which CreateService has enabled it
@@ -107,6 +107,9 @@ type Secret struct {
 	SecretBinary string    `yaml:"secretBinary,omitempty"` // likewise, base64
 	Versions     []Version `yaml:"versions,omitempty"`
 
+	// SecretStringFrom is where the value is, for a seed that others may see.
+	SecretStringFrom *From `yaml:"secretStringFrom,omitempty"`
+
 	// Products and Redis.
 	ProductName       string      `yaml:"productName,omitempty"`
 	ResourceID        string      `yaml:"resourceId,omitempty"` // a product's instance; of other types drawn if absent
@@ -164,6 +167,16 @@ type Version struct {
 	CreateTime   string `yaml:"createTime,omitempty"` // the secret's if absent
 	SecretString string `yaml:"secretString,omitempty"`
 	SecretBinary string `yaml:"secretBinary,omitempty"`
+
+	SecretStringFrom *From `yaml:"secretStringFrom,omitempty"`
+}
+
+// From is where a value is: in a variable of the environment, or in a file, whose
+// name is relative to the seed's directory. The last line end of a file does not
+// belong to the value.
+type From struct {
+	Env  string `yaml:"env,omitempty"`
+	File string `yaml:"file,omitempty"`
 }
 
 // A DBAccount is one of the two accounts of a product secret.

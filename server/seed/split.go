@@ -26,6 +26,8 @@ type splitter struct {
 
 // next returns a document and how many lines come before it; no document at the
 // end. A file without any documents has one empty document.
+func newSplitter(r io.Reader) *splitter { return &splitter{r: bufio.NewReaderSize(r, 64<<10)} }
+
 func (s *splitter) next() (text []byte, before int, err error) {
 	text, before = s.held, s.lines-bytes.Count(s.held, []byte("\n"))
 	s.held = nil

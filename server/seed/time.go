@@ -15,6 +15,7 @@ func (b *builder) time(path, text string, otherwise time.Time) time.Time {
 	if text == "" {
 		return otherwise
 	}
+	b.relative = b.relative || strings.HasPrefix(text, "now")
 	t, err := parseTime(text, b.state.Now)
 	b.check(path, err)
 	return t
