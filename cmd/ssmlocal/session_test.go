@@ -95,7 +95,7 @@ func replaySession(t *testing.T, text string) string {
 	return out.String()
 }
 
-var changing = regexp.MustCompile(`(?s)the actions are [A-Z][A-Za-z]+(?:, [A-Z][A-Za-z]+){10,}|MII.*?\n---|\S+ running|,?"RequestId":"[^"]*"|\d+h\d+m[0-9.]+s|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|customize_\d+_...|Time":\d{10}`)
+var changing = regexp.MustCompile(`(?s)the actions are [A-Z][A-Za-z]+(?:, [A-Z][A-Za-z]+){10,}|MII.*?\n---|\S+ running|,?"RequestId":"[^"]*"|\d+h\d+m[0-9.]+s|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|customize_\d+_...|Time":\d{10}|\d+ bytes`)
 
 // recent is a time in the years in which tests run; the seeds with a clock of
 // their own are in 2030.
