@@ -24,7 +24,8 @@ type environment struct {
 	credential account.Credential
 	https      bool
 
-	dir string // of the files that the variables name, "" before they are written
+	dir          string // of the files that the variables name, "" before they are written
+	proxyDropped string // the variable of a proxy that programs must not use, "" if there was none
 }
 
 // remove removes the files.
@@ -72,6 +73,18 @@ func (e *environment) variables(present []string) ([]string, error) {
 		host, port, _ := net.SplitHostPort(e.proxy)
 		for _, scheme := range []string{"http", "https"} {
 			jvm += fmt.Sprintf(" -D%s.proxyHost=%s -D%[1]s.proxyPort=%s", scheme, host, port)
+		}
+	}
+	if e.proxy == "" {
+		name := "http_proxy"
+		if e.https {
+			name = "https_proxy"
+		}
+		for _, name := range []string{name, strings.ToUpper(name)} {
+			if old, _ := lookup(present, name); old != "" {
+				e.proxyDropped = name
+				drop = append(drop, name)
+			}
 		}
 	}
 	if e.https {

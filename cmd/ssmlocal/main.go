@@ -190,8 +190,8 @@ func emptyArgument(args []string) int {
 
 // unknownVariables returns the variables of the environment that look like ours and are not.
 func unknownVariables(app *kong.Application) (names []string) {
-	known := map[string]bool{ // of the tests, and what ssmlocal run gives to programs
-		"SSMLOCAL_REQUIRE": true, "SSMLOCAL_ENDPOINT": true, "SSMLOCAL_CA": true,
+	known := map[string]bool{ // of the tests and examples, and what ssmlocal run gives to programs
+		"SSMLOCAL_REQUIRE": true, "SSMLOCAL_ENDPOINT": true, "SSMLOCAL_CA": true, "SSMLOCAL_BIN": true,
 	}
 	_ = kong.Visit(app, func(n kong.Visitable, next kong.Next) error {
 		if f, ok := n.(*kong.Flag); ok {

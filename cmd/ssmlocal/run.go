@@ -153,8 +153,8 @@ func (c *runCommand) runCommand(t terminal, e *environment, signals <-chan os.Si
 	if err != nil {
 		return 0, err
 	}
-	if at, _ := lookup(env, "http_proxy"); at != "" && !c.ThroughProxy {
-		fmt.Fprintln(t.err, "ssmlocal: http_proxy is set: Python's SDK sends its calls there, whatever no_proxy says; unset it for this run")
+	if e.proxyDropped != "" {
+		fmt.Fprintf(t.err, "ssmlocal: %s is not set for the command: some SDKs send even calls to 127.0.0.1 there, whatever no_proxy says\n", e.proxyDropped)
 	}
 	cmd := exec.Command(c.Command[0], c.Command[1:]...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, t.out, t.err

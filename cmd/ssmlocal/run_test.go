@@ -63,6 +63,11 @@ func TestRunGivesTheCommandAnEmulator(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	out, errs, _ = runShell(t, []string{"http_proxy=http://corp", "https_proxy=http://corp"}, "env")
+	if strings.Contains(out, "http_proxy=") || !strings.Contains(out, "https_proxy=http://corp") || !strings.Contains(errs, "http_proxy is not set for the command") {
+		t.Errorf("a proxy: %s\n%s", out, errs)
+	}
+	out, errs, _ = runShell(t, []string{"TENCENTCLOUD_TOKEN=real"}, "env")
 	if strings.Contains(out, "real") || errs != "" {
 		t.Errorf("%s\n%s", out, errs)
 	}
