@@ -28,6 +28,9 @@ type Config struct {
 	// of built-in seeds, files, directories of .yaml files. They are applied to
 	// an empty state only.
 	Seeds []string
+	// Capsule is how many requests since the start or the last replacement of the
+	// state are kept, so that they can be replayed; 0 for none.
+	Capsule int
 	// WatchSeeds adds seed files that change while the server runs to the state.
 	WatchSeeds bool
 	// RandomSeed makes all random values except SSH keys repeat from start to

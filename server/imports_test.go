@@ -15,12 +15,12 @@ import (
 
 // mayImport says which packages of this module each package may import; tests may import any.
 var mayImport = map[string][]string{
-	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
+	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
 	"server": {
-		"server/account", "server/apierr", "server/backend", "server/clock", "server/console", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
+		"server/account", "server/apierr", "server/backend", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
 	},
 	"server/control": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
 		"server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	},
 	"server/listen": {"server/clock"},
 	"server/backend": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/capsule", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm",
 		"store",
 	},
 	"server/instance":              {"server/ssm"},
@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"server/caller":                {"server/tc3"},
 	"server/demo":                  {"fixtures", "server/caller"},
 	"server/console":               {},
+	"server/capsule":               {"server/clock"},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},

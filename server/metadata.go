@@ -145,12 +145,13 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 func (s *Server) metadataOnly() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
+	metadata := s.recording.Metadata(http.HandlerFunc(s.serveMetadata))
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.control.FromHere(r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
-		s.serveMetadata(w, r)
+		metadata.ServeHTTP(w, r)
 	})
 	return r
 }

@@ -26,8 +26,14 @@ func (s *Server) routes(withControl bool) http.Handler {
 	} else {
 		r.HandleFunc("/_ssmlocal/*", http.NotFound)
 	}
-	r.NotFound(s.Gateway.ServeHTTP)
-	r.MethodNotAllowed(s.Gateway.ServeHTTP)
+	calls := s.recording.Calls(s.Gateway)
+	r.NotFound(calls.ServeHTTP)
+	r.MethodNotAllowed(calls.ServeHTTP)
+	var under http.Handler = r
+	if withControl {
+		under = s.recording.Changes(r)
+	}
+	metadata := s.recording.Metadata(http.HandlerFunc(s.serveMetadata))
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ProtoMajor == 2 {
 			growStack(len(q.URL.Path))
@@ -43,15 +49,15 @@ func (s *Server) routes(withControl bool) http.Handler {
 		case isMetadata(q) && s.metadataOff:
 			http.Error(w, "the instance metadata is switched off (--metadata off)", http.StatusNotFound)
 		case isMetadata(q):
-			s.serveMetadata(w, q)
+			metadata.ServeHTTP(w, q)
 		case q.Method == http.MethodConnect: // any answer with 200 would pass for a tunnel
 			http.Error(w, "this is ssmlocal's API, not a proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
 		case withControl && !s.consoleOff && console.IsNavigation(q):
 			http.Redirect(w, q, console.Path, http.StatusFound)
 		case strings.HasPrefix(q.URL.Path, "/_ssmlocal"):
-			r.ServeHTTP(w, q)
+			under.ServeHTTP(w, q)
 		default:
-			s.Gateway.ServeHTTP(w, q)
+			calls.ServeHTTP(w, q)
 		}
 	})
 }
@@ -73,16 +79,17 @@ func (s *Server) controlOnly() http.Handler {
 	s.healthRoutes(r)
 	s.control.Mount(r)
 	s.mountConsole(r)
+	changes := s.recording.Changes(r)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if s.consoleOff {
-			r.ServeHTTP(w, q)
+			changes.ServeHTTP(w, q)
 			return
 		}
 		if q = console.Opened(q); console.IsNavigation(q) {
 			http.Redirect(w, q, console.Path, http.StatusFound)
 			return
 		}
-		r.ServeHTTP(w, q)
+		changes.ServeHTTP(w, q)
 	})
 }
 

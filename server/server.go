@@ -22,6 +22,7 @@ import (
 
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/backend"
+	"ssmlocal/server/capsule"
 	"ssmlocal/server/control"
 	"ssmlocal/server/gateway"
 	"ssmlocal/server/listen"
@@ -40,6 +41,7 @@ type Server struct {
 	tunnels         listen.Queue            // connections out of the proxy's tunnels
 	metadataOff     bool
 	consoleOff      bool
+	recording       *capsule.Recorder      // nil for none
 	metadataAnswers *prometheus.CounterVec // by HTTP status
 	log             *slog.Logger
 	servers         []serving
@@ -76,8 +78,9 @@ func assemble(c Config) *Server {
 
 // configure checks the configuration.
 func (s *Server) configure(c Config) (err error) {
+	s.recording = s.recorder(&c)
 	s.Backend, err = backend.New(backend.Config{
-		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, WatchSeeds: c.WatchSeeds, RandomSeed: c.RandomSeed,
+		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, WatchSeeds: c.WatchSeeds, Recorder: s.recording, RandomSeed: c.RandomSeed,
 		SecretLimit: c.SecretLimit, Clock: c.Clock, Instances: c.Instances, InstancePatience: c.InstancePatience, TaskPace: c.TaskPace, Log: s.log,
 	})
 	if err != nil {
@@ -93,7 +96,7 @@ func (s *Server) configure(c Config) (err error) {
 		Domains: tc3.VendorDomains, Hosts: c.TLSHosts, CertFile: c.TLSCert, KeyFile: c.TLSKey,
 	}, s.Backend.Clock, s.log)
 	s.control = control.New(s.Backend, s.Gateway, control.Config{
-		CA: s.ca.PEM, IsOurs: s.ca.IsUsers, Version: c.Version, Throwaway: Throwaway,
+		CA: s.ca.PEM, IsOurs: s.ca.IsUsers, Version: c.Version, Throwaway: Throwaway, Recording: s.recordingOf(),
 	})
 	s.sniffer = listen.NewSniffer(s.ca, s.Backend.Clock, s.log, s.tooLong)
 	return err

@@ -56,7 +56,7 @@ func TestSessions(t *testing.T) {
 
 // TestEveryControlHasASession fails for a call of the control plane without a
 // session. Calls that stream or don't answer JSON have their own tests, in
-// observe_test.go, state_test.go and tls_test.go.
+// observe_test.go, state_test.go, capsule_test.go and tls_test.go.
 func TestEveryControlHasASession(t *testing.T) {
 	files, _ := filepath.Glob("testdata/sessions/*.txt")
 	var all strings.Builder
@@ -76,7 +76,7 @@ func TestEveryControlHasASession(t *testing.T) {
 			fmt.Fprintf(&all, "> GET %s\n", quoted[2])
 		}
 	}
-	elsewhere := []string{"GET /backup", "GET /journal", "GET /journal/count", "GET /journal/stream", "DELETE /journal", "GET /ca.pem",
+	elsewhere := []string{"GET /backup", "GET /capsule", "POST /replay", "GET /journal", "GET /journal/count", "GET /journal/stream", "DELETE /journal", "GET /ca.pem",
 		"POST /call", "POST /call/code", "POST /errors/run", "GET /tours", "GET /facts", "GET /events", "GET /events/stream", "POST /tours/{id}/run"}
 	for _, row := range regexp.MustCompile("`([A-Z]+) /_ssmlocal([^?`]+)").FindAllStringSubmatch(control.Table(), -1) {
 		call := row[1] + " " + row[2]

@@ -54,6 +54,8 @@ type commands struct {
 	Import    importCommand    `cmd:"" group:"state" help:"Put a seed in place of the state of the emulator at --url, or add it."`
 	Reset     resetCommand     `cmd:"" group:"state" help:"Return the emulator at --url to its seeds."`
 	Snapshot  snapshotCommands `cmd:"" group:"state" help:"Keep states under a name, compare them, and return to them."`
+	Capsule   capsuleCommands  `cmd:"" group:"state" help:"Save a recorded run."`
+	Replay    replayCommand    `cmd:"" group:"state" help:"Replay a recorded run, and tell the first answer that differs."`
 	Backup    backupCommand    `cmd:"" group:"state" help:"Write a copy of the data file."`
 	Tasks     tasksCommands    `cmd:"" group:"state" help:"Look at the pace of tasks, and change it."`
 	Accounts  accountsCommands `cmd:"" group:"state" help:"Look at accounts besides their secrets, and change them."`

@@ -281,7 +281,7 @@ func TestClockCommands(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"clock --url " + p.url, "running, 0s ahead\n"},
 		{"clock advance 72h --url " + p.url, "Z deletion of a (100000000001, ap-guangzhou)\n"},
-		{"clock freeze --url " + p.url, "frozen, 7"},
+		{"clock freeze --url " + p.url, "frozen, 3 days ahead"},
 		{"clock set 2100-01-02T03:04:05Z --url " + p.url, "2100-01-02T03:04:05Z frozen, "},
 		{"clock advance 1d --url " + p.url, "2100-01-03T03:04:05Z now\n"},
 	} {

@@ -37,6 +37,7 @@ type serveFlags struct {
 	TaskPace    string         `default:"now" placeholder:"PACE" help:"When tasks (such as a rotation) end: now, after a time of the virtual clock such as 6s, or with a poll such as 3polls (${default})."`
 	Instance    []string       `sep:"none" placeholder:"[UIN/]ID=URL" help:"Real database behind an instance, whose accounts are made and changed with the secrets: mysql://, postgres:// or redis://, with a user who may make accounts; repeatable, in the variable on a line each. Of the first credential's account unless UIN is given."`
 	Journal     int            `default:"1000" placeholder:"N" help:"How many calls the journal keeps (${default}); 0 for none."`
+	Capsule     int            `placeholder:"N" help:"Keep up to N requests since the start or the last reset with their answers, for ssmlocal capsule save. They hold values."`
 	Control     string         `placeholder:"HOST:PORT|off" help:"Where the control plane under /_ssmlocal/ is served; by default on every address of --listen."`
 	Console     string         `default:"on" enum:"on,off" help:"The page for browsers at /_ssmlocal/, where the control plane is: on or off."`
 	Proxy       string         `placeholder:"HOST:PORT" help:"Address of a forward proxy for programs whose host is compiled in: calls for the vendor's host names go to this emulator, all others are refused and counted."`
@@ -92,7 +93,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 func (c *serveFlags) config() (server.Config, error) {
 	config := server.Config{
 		Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
-		SecretLimit: c.SecretLimit, Control: c.Control, Seeds: c.Seed, WatchSeeds: c.Watch, RandomSeed: c.RandomSeed,
+		SecretLimit: c.SecretLimit, Control: c.Control, Seeds: c.Seed, WatchSeeds: c.Watch, Capsule: c.Capsule, RandomSeed: c.RandomSeed,
 		Journal: c.Journal, Version: buildVersion(), ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost,
 	}
@@ -101,6 +102,8 @@ func (c *serveFlags) config() (server.Config, error) {
 		config.Journal = -1
 	case c.Journal < 0:
 		return config, usageError{errors.New("--journal is less than 0; 0 keeps no calls")}
+	case c.Capsule < 0:
+		return config, usageError{errors.New("--capsule is less than 0; 0 keeps no requests")}
 	case c.SecretLimit == 0:
 		return config, usageError{errors.New("--secret-limit is 0, it must be at least 1")}
 	}

@@ -60,7 +60,7 @@ func replaySession(t *testing.T, text string) string {
 	t.Helper()
 	first, _, _ := strings.Cut(text, "\n")
 	seed := strings.TrimPrefix(first, "# seed ")
-	s := servertest.New(t, server.Config{Seeds: []string{seed}})
+	s := servertest.New(t, server.Config{Seeds: []string{seed}, Capsule: 100})
 	front := recordCalls(t, s.URL)
 	t.Setenv("SSMLOCAL_URL", front)
 	t.Chdir(t.TempDir())
@@ -95,7 +95,7 @@ func replaySession(t *testing.T, text string) string {
 	return out.String()
 }
 
-var changing = regexp.MustCompile(`(?s)the actions are [A-Z][A-Za-z]+(?:, [A-Z][A-Za-z]+){10,}|MII.*?\n---|\S+ running|,?"RequestId":"[^"]*"|\d+h\d+m[0-9.]+s|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|customize_\d+_...|Time":\d{10}|\d+ bytes`)
+var changing = regexp.MustCompile(`(?s)the actions are [A-Z][A-Za-z]+(?:, [A-Z][A-Za-z]+){10,}|MII.*?\n---|\S+ running|,?"RequestId":"[^"]*"|\d+h\d+m[0-9.]+s|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|customize_\d+_...|Time":\d{10}|\d+ bytes|\d+ days[ 0-9hm]*ahead`)
 
 // recent is a time in the years in which tests run; the seeds with a clock of
 // their own are in 2030.

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"maps"
 	"sync"
 
@@ -88,10 +89,10 @@ func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 
 // NewAccessKeySecret makes a secret of the type API key, which no public action does. A wrong
 // parameter is the API's error.
-func (b *Backend) NewAccessKeySecret(uin uint64, region, secretName string, targetUin uint64) error {
+func (b *Backend) NewAccessKeySecret(ctx context.Context, uin uint64, region, secretName string, targetUin uint64) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
-	c := b.Call(&account.Caller{Credential: account.Credential{Uin: uin}}, region, nil)
+	c := b.Call(ctx, &account.Caller{Credential: account.Credential{Uin: uin}}, region, nil)
 	b.scheduler.CatchUp(b.lifetime, c.Now)
 	return action.NewAccessKeySecret(b.db, c, secretName, targetUin)
 }

@@ -20,6 +20,7 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/capsule"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/scheduler"
@@ -40,6 +41,8 @@ type Config struct {
 	Seeds []string
 	// WatchSeeds adds seed files that change to the state.
 	WatchSeeds bool
+	// Recorder is told where runs begin; nil for none.
+	Recorder *capsule.Recorder
 	// RandomSeed makes all random values repeat from start to start; nil means
 	// new ones each time.
 	RandomSeed *uint64
@@ -91,6 +94,7 @@ type Backend struct {
 	bound       boundKeys
 	seeds       seeds
 	snapshots   *snapshots
+	recorder    *capsule.Recorder // nil for none
 	onReplace   []func(uin uint64)
 	lifetime    context.Context // ends with Stop
 	end         context.CancelFunc
@@ -101,7 +105,7 @@ type Backend struct {
 func New(c Config) (*Backend, error) {
 	b := &Backend{
 		Clock: c.Clock, Tasks: &TaskSettings{first: c.TaskPace, pace: c.TaskPace},
-		data: c.Data, snapshots: newSnapshots(c.Data), stateLock: newStateLock(), collector: newCollector(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
+		data: c.Data, snapshots: newSnapshots(c.Data), recorder: c.Recorder, stateLock: newStateLock(), collector: newCollector(), secretLimit: cmp.Or(c.SecretLimit, ssm.MaxSecrets),
 		random: newRandom(c.RandomSeed), bound: boundKeys{ids: map[string]string{}}, log: c.Log,
 	}
 	if b.Clock == nil {
@@ -157,7 +161,7 @@ func (b *Backend) Open() (err error) {
 	}
 	b.scheduler = scheduler.New(b.Clock, b.stepDue)
 	b.due.Moving = b.scheduler.Moving
-	if err := b.applySeeds(); err != nil {
+	if err := errors.Join(b.applySeeds(), b.recordStart(b.lifetime)); err != nil {
 		return errors.Join(err, b.db.Close())
 	}
 	return nil
@@ -230,9 +234,10 @@ func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut s
 func (b *Backend) UUID() string { return b.random.uuid() }
 
 // Call returns what an action is given about a caller's call for a region, as
-// of now. The action may be nil.
-func (b *Backend) Call(caller *account.Caller, region string, a *action.Action) *action.Call {
-	wall := b.Clock.Wall()
+// of now; while a run is recorded, as of when the request came, so that a replay
+// has the same time. The action may be nil.
+func (b *Backend) Call(ctx context.Context, caller *account.Caller, region string, a *action.Action) *action.Call {
+	wall := b.Clock.Arrival(ctx)
 	data, g := b.accounts.of(caller.Uin), b.generations.Load()
 	c := &action.Call{
 		Tx:          action.Tx{Owner: g.Owner(caller.Uin, region), Now: b.Clock.At(wall), Random: b.random},

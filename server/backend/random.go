@@ -58,6 +58,30 @@ func (r *random) become(other *random) {
 	r.source = other.source
 }
 
+// AnySeed draws a seed.
+func AnySeed() uint64 {
+	var b [8]byte
+	_, _ = crand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:]) >> 11
+}
+
+// save returns where the source stands, and restore returns there.
+func (r *random) save() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text, _ := r.source.MarshalBinary() // never fails
+	return text
+}
+
+func (r *random) restore(text []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(text) == 0 {
+		return nil
+	}
+	return r.source.UnmarshalBinary(text)
+}
+
 // Read fills b; it never fails.
 func (r *random) Read(b []byte) (int, error) {
 	r.mu.Lock()

@@ -148,6 +148,7 @@ type replacement struct {
 	accounts    map[uint64]ssm.AccountData // of the new state
 	shift       int64                      // of the clock
 	faults      fault.Prepared
+	written     []byte // the state as a seed, if it is recorded
 }
 
 // prepare writes what belongs to the state besides its secrets, and works out what will
@@ -180,6 +181,9 @@ func (r *replacement) prepare(ctx context.Context) error {
 		if err := finish(ctx); err != nil {
 			return err
 		}
+	}
+	if err := r.recordReplacement(ctx); err != nil {
+		return err
 	}
 	all := r.state.Credentials
 	if r.uin != 0 {
@@ -263,6 +267,7 @@ func (r *replacement) swap() {
 		b.random.become(r.random)
 	}
 	b.Faults.Replace(r.uin, r.faults)
+	r.record()
 }
 
 // rolesOf returns the roles of an account, or with 0 all, by account and name.

@@ -15,9 +15,13 @@ import (
 
 // A Clock has both times. The zero Clock is ready: its virtual time runs and is wall time.
 type Clock struct {
+	wall  func() time.Time // nil for the machine's
 	mu    sync.RWMutex
 	state State
 }
+
+// New returns a clock with another wall time than the machine's, for a replay.
+func New(wall func() time.Time) *Clock { return &Clock{wall: wall} }
 
 // A State is everything about a virtual clock, to be kept and restored.
 type State struct {
@@ -27,7 +31,12 @@ type State struct {
 }
 
 // Wall returns wall time, which signatures and rates use.
-func (c *Clock) Wall() time.Time { return time.Now() }
+func (c *Clock) Wall() time.Time {
+	if c.wall != nil {
+		return c.wall()
+	}
+	return time.Now()
+}
 
 // Now returns virtual time, which data uses.
 func (c *Clock) Now() time.Time { return c.At(c.Wall()) }

@@ -113,7 +113,7 @@ type accessKeySecretRequest struct {
 
 // newAccessKeySecret makes a secret of the type API key. Fields that are
 // missing get defaults.
-func (c *Control) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
+func (c *Control) newAccessKeySecret(r *http.Request, q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
 	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
 	if _, offers := ssm.FindRegion(q.Region); !offers {
 		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
@@ -121,7 +121,7 @@ func (c *Control) newAccessKeySecret(q *accessKeySecretRequest) (*accessKeySecre
 	if q.Uin > seed.LargestUin || q.TargetUin > seed.LargestUin {
 		return nil, refuse(http.StatusBadRequest, "uin and targetUin can be %d at most", uint64(seed.LargestUin))
 	}
-	err := c.backend.NewAccessKeySecret(q.Uin, q.Region, q.SecretName, q.TargetUin)
+	err := c.backend.NewAccessKeySecret(r.Context(), q.Uin, q.Region, q.SecretName, q.TargetUin)
 	var failure *apierr.Error
 	if errors.As(err, &failure) {
 		return nil, refuse(http.StatusBadRequest, "%v", failure)

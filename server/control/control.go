@@ -38,6 +38,8 @@ type Config struct {
 	Version string
 	// Throwaway starts an emulator for what is shown live; nil for none.
 	Throwaway demo.Start
+	// Recording records and replays runs.
+	Recording Recording
 }
 
 // A Control is the control plane.

@@ -18,7 +18,7 @@ import (
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
-	rec := &record{at: g.backend.Clock.Wall(), requestID: g.backend.UUID()}
+	rec := &record{at: g.backend.Clock.Arrival(r.Context()), requestID: g.backend.UUID()}
 	if g.backend.Faults.Any() { // one may hold the call up for longer than an answer may take
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
@@ -55,7 +55,7 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 	mistake := tc3.Decode(q, request) // reported after the faults, which hit such calls, too
 	rec.asks(a, request, len(q.Body)+len(q.Query))
 	if a.Finds() && mistake == nil {
-		g.nameSecret(rec, &caller)
+		g.nameSecret(ctx, rec, &caller)
 	}
 	if err := g.inject(ctx, rec); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 	if mistake != nil {
 		return nil, mistake
 	}
-	call := g.backend.Call(&caller, region, a) // as of now: a fault may have held it up
+	call := g.backend.Call(ctx, &caller, region, a) // as of now: a fault may have held it up
 	if err := g.authorize(call, &caller, rec); err != nil {
 		return nil, err
 	}

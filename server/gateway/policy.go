@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
@@ -10,9 +12,9 @@ import (
 // nameSecret notes which secret a call is about, if the call may name it by
 // something other than its name. If there is no such secret, the action reports
 // it.
-func (g *Gateway) nameSecret(rec *record, caller *account.Caller) {
+func (g *Gateway) nameSecret(ctx context.Context, rec *record, caller *account.Caller) {
 	if rec.secretName == "" {
-		rec.secretName, _ = g.backend.FindSecret(g.backend.Call(caller, rec.region, rec.does), rec.does, rec.request)
+		rec.secretName, _ = g.backend.FindSecret(g.backend.Call(ctx, caller, rec.region, rec.does), rec.does, rec.request)
 	}
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+
+	"ssmlocal/server"
+	"ssmlocal/server/capsule"
+)
+
+// capsuleCommands are about runs that are recorded.
+type capsuleCommands struct {
+	Save capsuleSave `cmd:"" help:"Write the state at the last start or reset and every request since into a file, to replay it."`
+}
+
+type capsuleSave struct {
+	target
+	File   string `arg:"" predictor:"file" placeholder:"FILE" help:"Where to write it, with mode 0600."`
+	Redact bool   `help:"Replace values and keys, each by the same text wherever it occurs."`
+}
+
+// Run writes the capsule of an emulator that was started with --capsule.
+func (c *capsuleSave) Run(ctx context.Context, t terminal) error {
+	query := url.Values{}
+	if c.Redact {
+		query.Set("redact", "true")
+	}
+	text, err := c.stream(ctx, http.MethodGet, "capsule", query, nil)
+	if err != nil {
+		return err
+	}
+	defer text.Close()
+	if err := writeOwn(c.File, text); err != nil {
+		return fmt.Errorf("cannot write the capsule: %w", err)
+	}
+	if !c.Redact {
+		fmt.Fprintf(t.err, "ssmlocal: %s holds secret values and keys; --redact replaces them\n", c.File)
+	}
+	return nil
+}
+
+type replayCommand struct {
+	target
+	File string `arg:"" predictor:"file" placeholder:"FILE" help:"The capsule."`
+}
+
+// Run replays a capsule in this process, or with --url in that emulator, whose
+// state is not touched. It fails if an answer differs.
+func (c *replayCommand) Run(ctx context.Context, t terminal) error {
+	f, err := os.Open(c.File)
+	if err != nil {
+		return fmt.Errorf("cannot read the capsule: %w", err)
+	}
+	defer f.Close()
+	var done server.Replayed
+	print := func(w io.Writer, r server.Replayed) error { done = r; return printReplayed(w, r) }
+	if c.URL != "" {
+		err = show(ctx, &c.target, t, request{method: http.MethodPost, path: "replay", stream: f}, print)
+	} else {
+		var kept *capsule.Capsule
+		if kept, err = capsule.Parse(f); err != nil {
+			return fmt.Errorf("%s: %w", c.File, err)
+		}
+		var r server.Replayed
+		if r, err = server.Replay(ctx, kept); err == nil {
+			err = print(t.out, r)
+		}
+	}
+	if err == nil && done.Differs != nil {
+		err = fmt.Errorf("the answer to request %d is another one", done.Differs.Number)
+	}
+	return err
+}
+
+func printReplayed(w io.Writer, r server.Replayed) error {
+	if d := r.Differs; d != nil {
+		fmt.Fprintf(w, "request %d, %s of %s\n  recorded  …%s\n  now       …%s\n", d.Number, d.What, d.At.Format("2006-01-02T15:04:05.000Z"), d.Before, d.Now)
+		return nil
+	}
+	fmt.Fprintf(w, "requests: %d, and every answer is the same\n", r.Requests)
+	if r.Skipped > 0 {
+		fmt.Fprintf(w, "left out: %d refused signatures, which can't be repeated without the keys\n", r.Skipped)
+	}
+	if r.Stopped != "" {
+		fmt.Fprintf(w, "later requests are not in the capsule: %s\n", r.Stopped)
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package capsule
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// valueNames are the fields with values, in seeds, requests and answers.
+var valueNames = []string{
+	"secretString", "secretBinary", "secretKey", "privateKey", "token", "url", "tmpSecretKey", "webIdentityToken", "tokenCode", "externalId", "password",
+}
+
+func isValue(name string) bool {
+	return slices.ContainsFunc(valueNames, func(v string) bool { return strings.EqualFold(v, name) })
+}
+
+// A redactor replaces values, each by the same text wherever it occurs. The key
+// is thrown away, so that nobody can try values.
+type redactor struct{ key []byte }
+
+// Redact replaces the values and the keys in a capsule, each by the same text
+// wherever it occurs, of the same length and of the same kinds of characters.
+func (c *Capsule) Redact() error {
+	x := &redactor{make([]byte, 32)}
+	_, _ = rand.Read(x.key) // never fails
+	c.Notice, c.Redacted = RedactedNotice, true
+	for i, text := range c.Settings.Credentials {
+		part := strings.SplitN(text, ":", 3)
+		if len(part) > 1 {
+			part[1] = x.text(part[1])
+		}
+		c.Settings.Credentials[i] = strings.Join(part, ":")
+	}
+	var err error
+	if c.Start.State, err = x.yaml(c.Start.State); err != nil {
+		return err
+	}
+	c.Start.Random, c.Settings.RandomSeed = nil, 0 // passwords are drawn from them
+	for i := range c.Requests {
+		q := &c.Requests[i]
+		q.Body, q.Answer = x.body(q.Body), x.body(q.Answer)
+		q.Headers = q.Headers.Clone()
+		if token := q.Headers.Get("X-Tc-Token"); token != "" {
+			q.Headers.Set("X-Tc-Token", x.text(token))
+		}
+		if at, query, is := strings.Cut(q.URL, "?"); is {
+			q.URL = at + "?" + x.form(query)
+		}
+	}
+	return nil
+}
+
+// text replaces letters by letters and digits by digits. A JSON object keeps its
+// form, and its UserName and SecretId, which are no secrets.
+func (x *redactor) text(value string) string {
+	var object map[string]any
+	if strings.HasPrefix(value, "{") && json.Unmarshal([]byte(value), &object) == nil {
+		for name, v := range object {
+			if text, is := v.(string); is && name != "UserName" && name != "SecretId" {
+				object[name] = x.text(text)
+			}
+		}
+		text, _ := json.Marshal(object)
+		return string(text)
+	}
+	mac := hmac.New(sha256.New, x.key)
+	mac.Write([]byte(value))
+	sum := mac.Sum(nil)
+	out := []byte(value)
+	for i, b := range out {
+		if i%32 == 31 {
+			next := sha256.Sum256(sum)
+			sum = next[:]
+		}
+		n := int(binary.BigEndian.Uint16([]byte{sum[i%32], sum[(i+7)%32]}))
+		switch {
+		case b >= 'a' && b <= 'z':
+			out[i] = 'a' + byte(n%26)
+		case b >= 'A' && b <= 'Z':
+			out[i] = 'A' + byte(n%26)
+		case b >= '0' && b <= '9':
+			out[i] = '0' + byte(n%10)
+		}
+	}
+	return string(out)
+}
+
+// yaml replaces the values of a seed.
+func (x *redactor) yaml(text string) (string, error) {
+	var out bytes.Buffer
+	in := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var n yaml.Node
+		err := in.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			return out.String(), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("the state of the capsule can't be read: %w", err)
+		}
+		x.node(&n)
+		written, err := yaml.Dump(&n, yaml.WithLineWidth(-1))
+		if err != nil {
+			return "", err
+		}
+		if out.Len() > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(written)
+	}
+}
+
+func (x *redactor) node(n *yaml.Node) {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); {
+		if name := n.Content[i].Value; name == "privateKey" || name == "publicKey" { // a pair is drawn where there is none
+			n.Content = slices.Delete(n.Content, i, i+2)
+			continue
+		}
+		i += 2
+	}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if key, value := n.Content[i], n.Content[i+1]; value.Kind == yaml.ScalarNode && isValue(key.Value) {
+			value.SetString(x.text(value.Value))
+		}
+	}
+	for _, child := range n.Content {
+		x.node(child)
+	}
+}
+
+// body replaces the values of a request or an answer, JSON or a form. What is
+// neither is replaced as a whole.
+func (x *redactor) body(text Text) Text {
+	if len(text) == 0 {
+		return text
+	}
+	var value any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&value); err == nil {
+		written, _ := json.Marshal(Replace(value, x.text))
+		return written
+	}
+	if _, err := url.ParseQuery(string(text)); err == nil && bytes.ContainsRune(text, '=') {
+		return Text(x.form(string(text)))
+	}
+	return Text(x.text(string(text)))
+}
+
+func (x *redactor) form(text string) string {
+	parts := strings.Split(text, "&")
+	for i, part := range parts {
+		name, value, _ := strings.Cut(part, "=")
+		plain, err := url.QueryUnescape(value)
+		if err == nil && isValue(name) {
+			parts[i] = name + "=" + url.QueryEscape(x.text(plain))
+		}
+	}
+	return strings.Join(parts, "&")
+}
+
+// Replace replaces the values in what was read from JSON.
+func Replace(value any, by func(string) string) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, child := range v {
+			if text, is := child.(string); is && isValue(name) && text != "" {
+				v[name] = by(text)
+			} else {
+				v[name] = Replace(child, by)
+			}
+		}
+	case []any:
+		for i, child := range v {
+			v[i] = Replace(child, by)
+		}
+	}
+	return value
+}
