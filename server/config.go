@@ -86,3 +86,6 @@ type Config struct {
 
 // A ConfigError is a mistake in a Config itself, not a problem of the machine.
 type ConfigError struct{ error }
+
+// Unwrap returns what is wrong with it.
+func (e ConfigError) Unwrap() error { return e.error }

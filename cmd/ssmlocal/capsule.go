@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -51,35 +52,50 @@ type replayCommand struct {
 // Run replays a capsule in this process, or with --url in that emulator, whose
 // state is not touched. It fails if an answer differs.
 func (c *replayCommand) Run(ctx context.Context, t terminal) error {
-	f, err := os.Open(c.File)
+	done, err := c.replay(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot read the capsule: %w", err)
+		return err
 	}
-	defer f.Close()
-	var done server.Replayed
-	print := func(w io.Writer, r server.Replayed) error { done = r; return printReplayed(w, r) }
-	if c.URL != "" {
-		err = show(ctx, &c.target, t, request{method: http.MethodPost, path: "replay", stream: f}, print)
+	if c.Output == "json" {
+		text, err := json.MarshalIndent(done, "", "\t")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(t.out, string(text))
 	} else {
-		var kept *capsule.Capsule
-		if kept, err = capsule.Parse(f); err != nil {
-			return fmt.Errorf("%s: %w", c.File, err)
-		}
-		var r server.Replayed
-		if r, err = server.Replay(ctx, kept); err == nil {
-			err = print(t.out, r)
-		}
+		printReplayed(t.out, done)
 	}
-	if err == nil && done.Differs != nil {
-		err = fmt.Errorf("the answer to request %d is another one", done.Differs.Number)
+	if done.Differs != nil {
+		return fmt.Errorf("the answer to request %d is another one", done.Differs.Number)
 	}
-	return err
+	return nil
 }
 
-func printReplayed(w io.Writer, r server.Replayed) error {
+func (c *replayCommand) replay(ctx context.Context) (done server.Replayed, err error) {
+	f, err := os.Open(c.File)
+	if err != nil {
+		return done, fmt.Errorf("cannot read the capsule: %w", err)
+	}
+	defer f.Close()
+	if c.URL != "" {
+		answer, err := c.stream(ctx, http.MethodPost, "replay", nil, f)
+		if err != nil {
+			return done, err
+		}
+		defer answer.Close()
+		return done, json.NewDecoder(answer).Decode(&done)
+	}
+	kept, err := capsule.Parse(f)
+	if err != nil {
+		return done, fmt.Errorf("%s: %w", c.File, err)
+	}
+	return server.Replay(ctx, kept)
+}
+
+func printReplayed(w io.Writer, r server.Replayed) {
 	if d := r.Differs; d != nil {
 		fmt.Fprintf(w, "request %d, %s of %s\n  recorded  …%s\n  now       …%s\n", d.Number, d.What, d.At.Format("2006-01-02T15:04:05.000Z"), d.Before, d.Now)
-		return nil
+		return
 	}
 	fmt.Fprintf(w, "requests: %d, and every answer is the same\n", r.Requests)
 	if r.Skipped > 0 {
@@ -88,5 +104,4 @@ func printReplayed(w io.Writer, r server.Replayed) error {
 	if r.Stopped != "" {
 		fmt.Fprintf(w, "later requests are not in the capsule: %s\n", r.Stopped)
 	}
-	return nil
 }

@@ -39,4 +39,10 @@ func TestReplayWithoutAnEmulator(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "request 1, CreateSecret") || !strings.Contains(out, "recorded") || !strings.Contains(errs, "request 1") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
+	for _, where := range [][]string{nil, {"--url", s.URL}} {
+		out, errs, code := ssmlocal(t, append([]string{"replay", "run.json", "--output", "json"}, where...)...)
+		if code != 1 || !strings.Contains(out, `"number": 1`) || !strings.Contains(errs, "request 1") {
+			t.Errorf("%v: %d, %s%s", where, code, out, errs)
+		}
+	}
 }

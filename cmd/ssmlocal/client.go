@@ -92,7 +92,7 @@ func (t *target) stream(ctx context.Context, method, path string, query url.Valu
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("User-Agent", "ssmlocal/"+buildVersion()) // what the journal shows as the client
+	r.Header.Set("User-Agent", "ssmlocal/"+thisBuild().Version) // what the journal shows as the client
 	// The environment's proxy is for other hosts, not for the emulator.
 	client := http.Client{Transport: &http.Transport{}}
 	answer, err := client.Do(r)

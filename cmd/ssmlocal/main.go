@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -134,7 +135,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		kong.DefaultEnvars("SSMLOCAL"),
 		kong.PostBuild(scopeVariables),
 		kong.ExplicitGroups(groups),
-		kong.Vars{"seeds": strings.Join(fixtures.Seeds(), ", "), "version": "ssmlocal " + buildVersion()},
+		kong.Vars{"seeds": strings.Join(fixtures.Seeds(), ", "), "version": thisBuild().String()},
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(c int) { exited, code = true, c }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -171,7 +172,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 			fmt.Fprintln(t.err, "ssmlocal: interrupted")
 			return interruptedCode
 		}
-		fmt.Fprintf(t.err, "ssmlocal: %v\n", err)
+		fmt.Fprintf(t.err, "ssmlocal: %v%s\n", err, whoMayRead(err))
 		var usage usageError
 		if errors.As(err, &usage) {
 			return 2
@@ -179,6 +180,15 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		return 1
 	}
 	return 0
+}
+
+// whoMayRead says what to do about a file that may not be read, "" about another
+// error. In a container the user is another one than the file's owner.
+func whoMayRead(err error) string {
+	if !errors.Is(err, fs.ErrPermission) || os.Getuid() < 0 {
+		return ""
+	}
+	return fmt.Sprintf("; this process runs as the user with id %d, which must be allowed to: chmod or chown it", os.Getuid())
 }
 
 // emptyArgument returns the index of an argument that is empty, or is a flag
@@ -214,3 +224,5 @@ func unknownVariables(app *kong.Application) (names []string) {
 
 // usageError is a mistake in the command line that only the command itself could find.
 type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }

@@ -5,16 +5,20 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"ssmlocal/server"
 	"ssmlocal/store"
 )
 
@@ -278,5 +282,55 @@ func TestPrinted(t *testing.T) {
 	}
 	if out, _, code := ssmlocal(t, "version"); code != 0 || !strings.HasPrefix(out, "ssmlocal ") {
 		t.Errorf("version: exit %d, %q", code, out)
+	}
+}
+
+// TestWhoMayRead names the user in what a person sees of a file that may not be
+// read, however deep it lies.
+func TestWhoMayRead(t *testing.T) {
+	denied := usageError{server.ConfigError{}}
+	if hint := whoMayRead(denied); hint != "" {
+		t.Errorf("another error has the hint %q", hint)
+	}
+	_, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Seeds: []string{t.TempDir() + "/none"}})
+	if hint := whoMayRead(usageError{err}); hint != "" {
+		t.Errorf("a missing seed has the hint %q", hint)
+	}
+	if hint := whoMayRead(usageError{fmt.Errorf("cannot read: %w", fs.ErrPermission)}); !strings.Contains(hint, fmt.Sprintf("id %d", os.Getuid())) {
+		t.Errorf("the hint is %q", hint)
+	}
+	if os.Getuid() == 0 || runtime.GOOS == "windows" {
+		return // root may read everything
+	}
+	file := filepath.Join(t.TempDir(), "seed.yaml")
+	if err := os.WriteFile(file, []byte("accounts: []\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := ssmlocal(t, "--listen", "127.0.0.1:0", "--seed", file); code != 2 || !strings.Contains(errs, "the user with id") {
+		t.Errorf("%d, %s", code, errs)
+	}
+}
+
+// TestSeedDirectory begins with the seeds of a directory that may be empty.
+func TestSeedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	of := func(directory string) []string {
+		flags := serveFlags{SeedDir: directory, Seed: []string{"demo"}, Auth: "verify", Limits: "documented", SecretLimit: 1, TaskPace: "now", Log: "text"}
+		config, err := flags.config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config.Seeds
+	}
+	for _, empty := range []string{dir, filepath.Join(dir, "none"), ""} {
+		if seeds := of(empty); len(seeds) != 1 {
+			t.Errorf("%q: %q", empty, seeds)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte("accounts: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if seeds := of(dir); len(seeds) != 2 || seeds[0] != dir || seeds[1] != "demo" {
+		t.Errorf("%q", seeds)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
 )
 
@@ -29,6 +30,7 @@ type serveFlags struct {
 	Auth        string         `default:"verify" enum:"verify,any,off" help:"How callers prove who they are. verify: signatures of known keys only; any: unknown SecretIds too, each with an account of its own; off: no signature needed."`
 	Credential  []string       `sep:"none" placeholder:"ID:KEY[:UIN]" help:"Key pair that may call, and its account; repeatable. In the variable, separate several by line ends, or by commas if their IDs begin with AKID. Default: AKIDssmlocal:ssmlocal:100000000001."`
 	Seed        []string       `predictor:"seed" placeholder:"FILE|DIR|NAME" help:"What an empty state begins with, and what a reset returns to: a file, a directory of .yaml files, or a built-in seed (${seeds}); repeatable."`
+	SeedDir     string         `predictor:"file" placeholder:"DIR" help:"Directory whose .yaml files come before those of --seed. It may be empty or missing: the image reads /seeds, where you can mount yours."`
 	Watch       bool           `help:"Apply seed files again when they change: what they name is then as they say, everything else stays."`
 	RandomSeed  *uint64        `placeholder:"N" help:"Make ids, passwords, key names and RequestIds repeat from run to run. SSH keys don't: the standard library takes no seed for them."`
 	Limits      string         `default:"documented" enum:"documented,off" help:"Request rates: as documented, or none."`
@@ -94,7 +96,7 @@ func (c *serveFlags) config() (server.Config, error) {
 	config := server.Config{
 		Data: c.Data, Auth: account.Mode(c.Auth), Unlimited: c.Limits == "off", Rates: c.Limit,
 		SecretLimit: c.SecretLimit, Control: c.Control, Seeds: c.Seed, WatchSeeds: c.Watch, Capsule: c.Capsule, RandomSeed: c.RandomSeed,
-		Journal: c.Journal, Version: buildVersion(), ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
+		Journal: c.Journal, Version: thisBuild().Version, ConsoleOff: c.Console == "off", Proxy: c.Proxy, Metadata: c.Metadata,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSHosts: c.TLSHost,
 	}
 	switch {
@@ -106,6 +108,15 @@ func (c *serveFlags) config() (server.Config, error) {
 		return config, usageError{errors.New("--capsule is less than 0; 0 keeps no requests")}
 	case c.SecretLimit == 0:
 		return config, usageError{errors.New("--secret-limit is 0, it must be at least 1")}
+	}
+	if c.SeedDir != "" {
+		empty, err := seed.IsEmpty(c.SeedDir)
+		if err != nil {
+			return config, usageError{fmt.Errorf("--seed-dir: %w", err)}
+		}
+		if !empty {
+			config.Seeds = append([]string{c.SeedDir}, config.Seeds...)
+		}
 	}
 	for _, text := range splitCredentials(c.Credential) {
 		credential, err := account.ParseCredential(text)

@@ -19,7 +19,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.ssm.v20190923 import models
 from tencentcloud.ssm.v20190923.ssm_client import SsmClient
 
-URL = os.environ.get("SSMLOCAL_URL", "http://emulator:9023")
+URL = os.environ.get("SSMLOCAL_URL", "http://ssmlocal:9023")
 HOST = os.environ["DATABASE"]
 KEYS = ("AKIDssmlocal", "ssmlocal")
 REGION = "ap-guangzhou"

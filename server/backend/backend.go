@@ -65,6 +65,9 @@ type Config struct {
 // A ConfigError is a mistake in a Config itself, not a problem of the machine.
 type ConfigError struct{ error }
 
+// Unwrap returns what is wrong with it.
+func (e ConfigError) Unwrap() error { return e.error }
+
 // A Backend is the emulated service. It is safe for concurrent use once Open has returned.
 type Backend struct {
 	// Clock has wall time and virtual time. Faults has the rules for calls that

@@ -44,6 +44,9 @@ type Config struct {
 // A ConfigError is a mistake in a Config itself.
 type ConfigError struct{ error }
 
+// Unwrap returns what is wrong with it.
+func (e ConfigError) Unwrap() error { return e.error }
+
 const defaultJournal = 1000
 
 // A Gateway serves the API over a backend.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -182,6 +183,9 @@ func (a Address) adminPassword() (string, error) {
 		return a.password, nil
 	}
 	f, err := os.Open(a.passwordFile)
+	if errors.Is(err, fs.ErrPermission) { // a container's user is seldom the file's owner
+		return "", fmt.Errorf("passwordFile: %w for the user with id %d, as whom the emulator runs", err, os.Getuid())
+	}
 	if err != nil {
 		return "", fmt.Errorf("passwordFile: %w", err)
 	}

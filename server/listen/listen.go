@@ -40,6 +40,9 @@ func Open(s *Sniffer, flag string, addresses ...string) (ports []*Port, err erro
 // machine.
 type ConfigError struct{ error }
 
+// Unwrap returns what is wrong with it.
+func (e ConfigError) Unwrap() error { return e.error }
+
 // cannotListen says why an address can't be listened on: because of how it is
 // written, or because of the machine.
 func cannotListen(flag, address string, err error) error {

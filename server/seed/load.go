@@ -88,19 +88,35 @@ func Load(seed string) ([]*Source, error) {
 		}
 		return []*Source{Text(seed, text)}, nil
 	}
-	var all []*Source
-	for _, ending := range []string{"*.yaml", "*.yml"} {
-		names, _ := filepath.Glob(filepath.Join(seed, ending)) // the pattern is right
-		for _, name := range names {
-			if !strings.HasPrefix(filepath.Base(name), ".") { // an editor's, say
-				all = append(all, inFile(name))
-			}
+	all, err := inDirectory(seed)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("the directory %s has no .yaml file to seed from", seed)
+	}
+	return all, err
+}
+
+// IsEmpty reports whether a directory has no seeds, or is not there.
+func IsEmpty(directory string) (bool, error) {
+	all, err := inDirectory(directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return len(all) == 0, err
+}
+
+// inDirectory returns the files of a directory in the order of their names.
+func inDirectory(directory string) (all []*Source, err error) {
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the directory of seeds: %w", err)
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		ending := filepath.Ext(name)
+		if (ending == ".yaml" || ending == ".yml") && !strings.HasPrefix(name, ".") { // an editor's, say
+			all = append(all, inFile(filepath.Join(directory, name)))
 		}
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("the directory %s has no .yaml file to seed from", seed)
-	}
-	slices.SortFunc(all, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 
