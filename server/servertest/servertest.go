@@ -1,4 +1,5 @@
-// Package servertest runs an emulator inside a Go test.
+// Package servertest runs an emulator inside a Go test, or with Start inside any
+// program, such as TestMain or the suite of another test framework.
 package servertest
 
 import (
@@ -26,7 +27,9 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// A Server is a running emulator with a state of its own. It ends with the test.
+// A Server is a running emulator with a state of its own. It ends with the test,
+// or if Start made it, with Close. Where a method of a test's Server fails the
+// test, that of another one panics.
 type Server struct {
 	// URL is where it is, such as http://127.0.0.1:40123, and Host the same
 	// without the scheme, as SDKs want it.
@@ -36,29 +39,61 @@ type Server struct {
 	// Credential is the key pair that Call signs with.
 	Credential account.Credential
 
-	t        testing.TB
+	t        reporter
 	emulator *server.Server
 	stop     func() error
 }
+
+// reporter is what a Server needs of a test.
+type reporter interface {
+	Helper()
+	Error(...any)
+	Fatal(...any)
+}
+
+// panics reports for a Server that belongs to no test.
+type panics struct{}
+
+func (panics) Helper()           {}
+func (panics) Error(what ...any) { panic(fmt.Sprint(what...)) }
+func (panics) Fatal(what ...any) { panic(fmt.Sprint(what...)) }
 
 // New starts an emulator on a free port. Listen and Clock of the configuration
 // are its own. If Log is nil, what needs attention goes to the test's output,
 // so that a failing test shows, for example, why a signature is wrong.
 func New(t testing.TB, c server.Config) *Server {
 	t.Helper()
-	s := &Server{t: t, Credential: account.Default}
-	s.Clock = &Clock{new(clock.Clock), s}
-	c.Listen, c.Clock = []string{"127.0.0.1:0"}, s.Clock.Clock
 	log := &testLog{t: t}
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
+	s, err := start(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Stop()
+		log.end()
+	})
+	return s
+}
+
+// Start starts an emulator as New does, for a program that is no test, or for
+// all tests of a package (TestMain). The caller closes it. If Log is nil, what
+// needs attention goes to slog's default logger.
+func Start(c server.Config) (*Server, error) { return start(panics{}, c) }
+
+// start starts an emulator that reports to t.
+func start(t reporter, c server.Config) (*Server, error) {
+	s := &Server{t: t, Credential: account.Default}
+	s.Clock = &Clock{new(clock.Clock), s}
+	c.Listen, c.Clock = []string{"127.0.0.1:0"}, s.Clock.Clock
 	if len(c.Credentials) > 0 {
 		s.Credential = c.Credentials[0]
 	}
 	emulator, err := server.New(c)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s.emulator, s.Host = emulator, emulator.Addrs()[0]
 	s.URL = "http://" + s.Host
@@ -68,12 +103,9 @@ func New(t testing.TB, c server.Config) *Server {
 	s.stop = func() error {
 		damage := emulator.Backend.Check()
 		cancel()
-		err := errors.Join(damage, <-ended)
-		log.end()
-		return err
+		return errors.Join(damage, <-ended)
 	}
-	t.Cleanup(s.Stop)
-	return s
+	return s, nil
 }
 
 // testLog writes log lines to a test's output until that ends.
@@ -101,16 +133,22 @@ func (l *testLog) end() {
 
 // Stop checks the whole store and ends the emulator. The test's end does it too.
 func (s *Server) Stop() {
+	s.t.Helper()
+	if err := s.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// Close is Stop, and returns what it found. A second one does nothing.
+func (s *Server) Close() error {
 	if s.stop == nil {
-		return
+		return nil
 	}
 	stop := s.stop
 	s.stop = nil
 	// A connection that was opened and never used would hold the server up.
 	http.DefaultClient.CloseIdleConnections()
-	if err := stop(); err != nil {
-		s.t.Error(err)
-	}
+	return stop()
 }
 
 // Check walks the whole store and returns what is wrong with it.
