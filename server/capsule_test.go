@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -180,5 +181,37 @@ func TestReplayHasTheSameKeys(t *testing.T) {
 	done, err := server.Replay(context.Background(), c)
 	if err != nil || done.Differs != nil || done.Requests != 4 {
 		t.Errorf("%+v %+v, %v", done, done.Differs, err)
+	}
+}
+
+// TestCapsuleHasNoDatabase records a run with a bound instance: the replay must
+// not reach it, and a redacted capsule has nothing of its URL.
+func TestCapsuleHasNoDatabase(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 20})
+	s.Import(`accounts: [{instances: [{instanceId: cdb-1, url: "mysql://admin:database-password@127.0.0.1:1/"}], secrets: [{secretName: a, secretString: x}]}]`)
+	callControl(t, s, http.MethodPost, "/call", `{"action":"PutSecretValue","parameters":{"SecretName":"a","VersionId":"v2","SecretString":"in-a-shown-request"}}`)
+	callControl(t, s, http.MethodPut, "/instances", `{"instanceId":"cdb-2","url":"mysql://admin:database-password@127.0.0.1:1/"}`)
+	c, _ := saved(t, s, "")
+	signature := regexp.MustCompile(`Signature=[0-9a-z]{64}`)
+	redacted, text := saved(t, s, "?redact=true")
+	for _, value := range []string{"database-password", "in-a-shown-request"} {
+		if strings.Contains(text, value) {
+			t.Errorf("redacted, it has %s", value)
+		}
+	}
+	for _, each := range []*capsule.Capsule{c, redacted} {
+		done, err := server.Replay(context.Background(), each)
+		if err != nil || done.Differs != nil || done.Requests != 1 {
+			t.Errorf("%+v %+v, %v", done, done.Differs, err)
+		}
+		if strings.Contains(each.Start.State, "instances") {
+			t.Error("an instance is bound in a replay")
+		}
+	}
+	_ = s.Call("ListSecrets", nil, nil)
+	_, plain := saved(t, s, "")
+	if _, text := saved(t, s, "?redact=true"); signature.FindString(text) == signature.FindString(plain) || signature.FindString(text) == "" {
+		t.Error("redacted, it has a signature that keys can be tried against")
 	}
 }

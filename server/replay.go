@@ -44,6 +44,7 @@ type Difference struct {
 // Replay sends a capsule's requests to an emulator in memory, at the times at
 // which they came, and compares the answers. With the build that recorded it,
 // they are equal byte for byte, save for SSH keys, which can't be drawn again.
+// No instance is bound: a replay changes no real database.
 // Of a redacted capsule, the signatures are not verified, the calls that were
 // refused for them are left out, and values are not compared.
 func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
@@ -54,6 +55,9 @@ func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 		return Replayed{}, err
 	}
 	defer stop()
+	if err := c.Unbind(); err != nil {
+		return Replayed{}, err
+	}
 	if _, err := s.Backend.Import(ctx, seed.Text("the capsule's state", []byte(c.Start.State)), 0); err != nil {
 		return Replayed{}, err
 	}

@@ -250,8 +250,9 @@ func (r *Recorder) Metadata(next http.Handler) http.Handler {
 }
 
 // apart are the control calls that neither change what a call of the API can
-// see, nor belong to the run: those of the state begin a new one.
-var apart = []string{"/state", "/reset", "/snapshots", "/errors/run", "/tours", "/call/code", "/journal", "/leaks", "/replay"}
+// see, nor belong to the run: those of the state begin a new one, and a replay
+// touches no real database.
+var apart = []string{"/state", "/reset", "/snapshots", "/errors/run", "/tours", "/call/code", "/journal", "/leaks", "/replay", "/instances"}
 
 // Changes records what changes something by the control plane.
 func (r *Recorder) Changes(next http.Handler) http.Handler {
