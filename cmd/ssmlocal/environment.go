@@ -55,38 +55,8 @@ func (e *environment) variables(present []string) ([]string, error) {
 		"TENCENTCLOUD_PROFILE", "TENCENTCLOUD_SHARED_CREDENTIALS_DIR", "TENCENTCLOUD_CREDENTIALS_FILE", "TKE_REGION", "TKE_PROVIDER_ID",
 		"TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN", "SSMLOCAL_LISTEN",
 	}
-	local := "127.0.0.1,localhost,::1"
-	for _, name := range []string{"no_proxy", "NO_PROXY"} {
-		set[name] = local
-		if old, _ := lookup(present, name); old != "" && e.proxy == "" {
-			set[name] = local + "," + old
-		}
-	}
-	jvm := ""
-	if e.proxy != "" {
-		drop = append(drop, "TENCENTCLOUD_PROTOCOL", "TENCENTCLOUD_DOMAIN", "ALL_PROXY", "all_proxy")
-		delete(set, "TENCENTCLOUD_PROTOCOL") // these programs call the vendor's names
-		delete(set, "TENCENTCLOUD_DOMAIN")
-		for _, name := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
-			set[name] = "http://" + e.proxy
-		}
-		host, port, _ := net.SplitHostPort(e.proxy)
-		for _, scheme := range []string{"http", "https"} {
-			jvm += fmt.Sprintf(" -D%s.proxyHost=%s -D%[1]s.proxyPort=%s", scheme, host, port)
-		}
-	}
-	if e.proxy == "" {
-		name := "http_proxy"
-		if e.https {
-			name = "https_proxy"
-		}
-		for _, name := range []string{name, strings.ToUpper(name)} {
-			if old, _ := lookup(present, name); old != "" {
-				e.proxyDropped = name
-				drop = append(drop, name)
-			}
-		}
-	}
+	proxies, jvm := e.proxies(present, set)
+	drop = append(drop, proxies...)
 	if e.https {
 		trust, err := e.trust(present)
 		if err != nil {
@@ -108,6 +78,41 @@ func (e *environment) variables(present []string) ([]string, error) {
 		present = append(without(present, name), name+"="+value)
 	}
 	return present, nil
+}
+
+// proxies sets the variables that lead to the emulator's proxy, or past any
+// proxy; it returns those to leave out, and options for a JVM.
+func (e *environment) proxies(present []string, set map[string]string) (drop []string, jvm string) {
+	local := "127.0.0.1,localhost,::1"
+	for _, name := range []string{"no_proxy", "NO_PROXY"} {
+		set[name] = local
+		if old, _ := lookup(present, name); old != "" && e.proxy == "" {
+			set[name] = local + "," + old
+		}
+	}
+	if e.proxy == "" {
+		name := "http_proxy"
+		if e.https {
+			name = "https_proxy"
+		}
+		for _, name := range []string{name, strings.ToUpper(name)} {
+			if old, _ := lookup(present, name); old != "" {
+				e.proxyDropped = name
+				drop = append(drop, name)
+			}
+		}
+		return drop, ""
+	}
+	delete(set, "TENCENTCLOUD_PROTOCOL") // these programs call the vendor's names
+	delete(set, "TENCENTCLOUD_DOMAIN")
+	for _, name := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
+		set[name] = "http://" + e.proxy
+	}
+	host, port, _ := net.SplitHostPort(e.proxy)
+	for _, scheme := range []string{"http", "https"} {
+		jvm += fmt.Sprintf(" -D%s.proxyHost=%s -D%[1]s.proxyPort=%s", scheme, host, port)
+	}
+	return []string{"TENCENTCLOUD_PROTOCOL", "TENCENTCLOUD_DOMAIN", "ALL_PROXY", "all_proxy"}, jvm
 }
 
 // lookup finds a variable in an environment. On Windows names have no case.

@@ -141,6 +141,6 @@ func TestImportTakesValuesFromElsewhere(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 	if _, errs, _ := ssmlocal(t, "import", "two.yaml", "--url", s.URL); !strings.Contains(errs, "two.yaml:3: ") || !strings.Contains(errs, "\ntwo.yaml:4: ") {
-		t.Errorf("not all mistakes are told: %s", errs)
+		t.Errorf("not all mistakes are reported: %s", errs)
 	}
 }

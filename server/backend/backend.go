@@ -41,7 +41,7 @@ type Config struct {
 	Seeds []string
 	// WatchSeeds adds seed files that change to the state.
 	WatchSeeds bool
-	// Recorder is told where runs begin; nil for none.
+	// Recorder records runs; nil for none.
 	Recorder *capsule.Recorder
 	// RandomSeed makes all random values repeat from start to start; nil means
 	// new ones each time.

@@ -118,7 +118,7 @@ func (b *builder) build(ctx context.Context, sources []*Source) (*State, error) 
 // Mistakes are all that is wrong with files, up to mostMistakes.
 type Mistakes []error
 
-// mostMistakes is how many are told at once.
+// mostMistakes is how many are reported at once.
 const mostMistakes = 20
 
 // Error has a line for each.
