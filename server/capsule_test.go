@@ -154,7 +154,7 @@ func TestCapsuleBeginsAnew(t *testing.T) {
 	if answer := refusedControl(t, off, http.MethodGet, "/capsule", ""); !strings.Contains(answer, "--capsule") {
 		t.Error(answer)
 	}
-	for _, wrong := range []string{"", "{}", `{"capsule":1}`, `{"capsule":2}`, "x", `{"capsule":1,"start":{"clock":[0,0,0],"state":"x: y"}}`, `{"capsule":1,"settings":{"credentials":["x"]},"start":{"clock":[0,0,0],"state":"{}"}}`, `{"capsule":1,"settings":{"taskPace":"never"},"start":{"clock":[0,0,0],"state":"{}"}}`, `{"capsule":1,"start":{"clock":[0,0,0],"random":"eA==","state":"{}"}}`} {
+	for _, wrong := range []string{`{"capsule":1,"start":{"clock":[0,0,0],"state":"{}"},"requests":[{"method":"GET","url":"/_ssmlocal/journal/stream"}]}`, "", "{}", `{"capsule":1}`, `{"capsule":2}`, "x", `{"capsule":1,"start":{"clock":[0,0,0],"state":"x: y"}}`, `{"capsule":1,"settings":{"credentials":["x"]},"start":{"clock":[0,0,0],"state":"{}"}}`, `{"capsule":1,"settings":{"taskPace":"never"},"start":{"clock":[0,0,0],"state":"{}"}}`, `{"capsule":1,"start":{"clock":[0,0,0],"random":"eA==","state":"{}"}}`} {
 		refusedControl(t, off, http.MethodPost, "/replay", wrong)
 	}
 }

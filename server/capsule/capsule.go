@@ -118,6 +118,11 @@ func Parse(r io.Reader) (*Capsule, error) {
 	if len(c.Start.Clock) != 3 {
 		return nil, errors.New("this is no capsule: it lacks the clock")
 	}
+	for i, q := range c.Requests {
+		if read := q.Method == http.MethodGet || q.Method == http.MethodHead; read && strings.HasPrefix(q.URL, "/_ssmlocal") {
+			return nil, fmt.Errorf("request %d is %s %s, which is never recorded, and may have no end", i+1, q.Method, q.URL)
+		}
+	}
 	return c, nil
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"ssmlocal/server/capsule"
@@ -34,8 +35,17 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 	return document{"application/json", append(text, '\n')}, err
 }
 
+// largestCapsule is how much a capsule may have, in bytes: what a recorder keeps,
+// written as text, and a large state.
+const largestCapsule = 512 << 20
+
 func (c *Control) replay(r *http.Request) (any, error) {
-	kept, err := capsule.Parse(r.Body)
+	body := http.MaxBytesReader(nil, r.Body, largestCapsule)
+	defer body.Close()
+	kept, err := capsule.Parse(body)
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the capsule is larger than %d bytes", largestCapsule)
+	}
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
