@@ -231,8 +231,9 @@ func (r *Recorder) done(of *run, q *Request, body []byte, w *tee) {
 	defer r.mu.Unlock()
 	if of.size += len(body) + w.answer.Len(); of.size > maxBytes {
 		of.stopped = fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes)
-		at := slices.Index(of.requests, q)
-		of.requests = slices.Delete(of.requests, at, len(of.requests))
+		if at := slices.Index(of.requests, q); at >= 0 { // else one before it was too much already
+			of.requests = slices.Delete(of.requests, at, len(of.requests))
+		}
 		return
 	}
 	q.Body, q.Status, q.Answer = Text(body), w.status, Text(w.answer.Bytes())
