@@ -112,6 +112,10 @@ func TestReplayIsEqual(t *testing.T) {
 			if err != nil || done.Differs != nil || done.Requests+done.Skipped != len(c.Requests) {
 				t.Errorf("redacted: %+v %+v, %v", done, done.Differs, err)
 			}
+			c, _ = saved(t, s, "") // after that with its keys again
+			if done, err = server.Replay(context.Background(), c); err != nil || done.Differs != nil {
+				t.Errorf("after a redacted one: %+v %+v, %v", done, done.Differs, err)
+			}
 		})
 	}
 }

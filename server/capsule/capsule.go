@@ -198,6 +198,7 @@ func (r *Recorder) Capsule() *Capsule {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &Capsule{Notice: Notice, Format: Format, Version: r.version, Settings: r.settings}
+	c.Settings.Credentials = slices.Clone(r.settings.Credentials) // the caller may redact them
 	if r.run == nil {
 		return c
 	}
