@@ -138,7 +138,8 @@ func TestRunReports(t *testing.T) {
 	script := `
 		S fault add --id never --action GetRegions --error InternalError
 		S call GetSecretValue SecretName=app-config VersionId=SSM_Current
-		S call ListSecrets; S call ListSecrets
+		both="$SSMLOCAL_URL/_ssmlocal/call" # of one process, so that they come within a second
+		curl -s -o "$OUT" -d '{"action":"ListSecrets"}' -H 'Content-Type: application/json' "$both" -o "$OUT" "$both"
 		curl -s -o "$OUT" -H 'Host: ssm.tencentcloudapi.com' -H 'Content-Type: application/json' -H 'X-TC-Action: ListSecrets' \
 			-H 'X-TC-Version: 2019-09-23' -H "X-TC-Timestamp: $(date +%s)" -H "Authorization: TC3-HMAC-SHA256 Credential=AKIDssmlocal/$(date -u +%Y-%m-%d)/ssm/tc3_request, SignedHeaders=content-type;host, Signature=$(printf %064d 0)" \
 			-d '{}' "$SSMLOCAL_URL/"
