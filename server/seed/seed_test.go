@@ -469,7 +469,7 @@ func TestDocumentsAreFound(t *testing.T) {
 	}
 }
 
-// FuzzParse reads anything: it is a state or a mistake reported in one line,
+// FuzzParse reads anything: it is a state or mistakes reported in a line each,
 // and nothing panics.
 func FuzzParse(f *testing.F) {
 	for _, name := range fixtures.Seeds() {
@@ -486,8 +486,17 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		_, err := build(string(text))
-		if err != nil && strings.Contains(err.Error(), "\n") {
-			t.Errorf("a mistake is told in several lines: %q", err)
+		all, several := err.(Mistakes)
+		if !several && err != nil {
+			all = Mistakes{err}
+		}
+		for _, mistake := range all {
+			if strings.Contains(mistake.Error(), "\n") {
+				t.Errorf("a mistake is reported in several lines: %q", mistake)
+			}
+		}
+		if len(all) > mostMistakes+1 { // and how many more there are
+			t.Errorf("%d mistakes are reported", len(all))
 		}
 	})
 }
