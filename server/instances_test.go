@@ -1141,10 +1141,20 @@ func (r *rotations) emulator(b *testing.B, secrets int) *servertest.Server {
 			return
 		}
 		for i := range secrets {
-			_ = s.Call("DisableSecret", object{"SecretName": fmt.Sprint("db-", i)}, nil)
-			_ = s.Call("DeleteSecret", object{"SecretName": fmt.Sprint("db-", i), "RecoveryWindowInDays": 0, "DeleteMode": 1}, nil)
+			name := fmt.Sprint("db-", i)
+			for _, err := range []error{
+				s.Call("DisableSecret", object{"SecretName": name}, nil),
+				s.Call("DeleteSecret", object{"SecretName": name, "RecoveryWindowInDays": 0, "DeleteMode": 1}, nil),
+			} {
+				if err != nil {
+					b.Errorf("%s: %v", name, err)
+				}
+			}
 		}
-		for len(r.db.Accounts()) > 0 {
+		for until := time.Now().Add(time.Minute); len(r.db.Accounts()) > 0; {
+			if time.Now().After(until) {
+				b.Fatalf("the database still has %q", r.db.Accounts())
+			}
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
