@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	},
 	"server/listen": {"server/clock"},
 	"server/backend": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/capsule", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm",
 		"store",
 	},
 	"server/instance":              {"server/ssm"},

@@ -156,12 +156,21 @@ func send(ctx context.Context, handler http.Handler, q *capsule.Request) (status
 	if err != nil {
 		return 0, []byte(err.Error())
 	}
-	r.Host, r.Header, r.RequestURI = q.Host, q.Headers.Clone(), q.URL
+	r.Host, r.RequestURI = q.Host, q.URL
+	if q.Headers != nil {
+		r.Header = q.Headers.Clone()
+	}
 	w := httptest.NewRecorder()
-	func() {
-		defer func() { _ = recover() }() // a fault that breaks the connection off
-		handler.ServeHTTP(w, r)
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: // a fault that breaks the connection off
+			status, answer = w.Code, w.Body.Bytes()
+		default: // a difference, not the end of whoever replays
+			status, answer = http.StatusInternalServerError, fmt.Appendf(nil, "the emulator panicked: %v", p)
+		}
 	}()
+	handler.ServeHTTP(w, r)
 	return w.Code, w.Body.Bytes()
 }
 

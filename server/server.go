@@ -79,10 +79,14 @@ func assemble(c Config) *Server {
 // configure checks the configuration.
 func (s *Server) configure(c Config) (err error) {
 	s.recording = s.recorder(&c)
-	s.Backend, err = backend.New(backend.Config{
-		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, WatchSeeds: c.WatchSeeds, Recorder: s.recording, RandomSeed: c.RandomSeed,
+	behind := backend.Config{
+		Data: c.Data, Auth: c.Auth, Credentials: c.Credentials, Seeds: c.Seeds, WatchSeeds: c.WatchSeeds, RandomSeed: c.RandomSeed,
 		SecretLimit: c.SecretLimit, Clock: c.Clock, Instances: c.Instances, InstancePatience: c.InstancePatience, TaskPace: c.TaskPace, Log: s.log,
-	})
+	}
+	if s.recording != nil {
+		behind.Recorder = s.recording
+	}
+	s.Backend, err = backend.New(behind)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,8 @@ func (c *replayCommand) replay(ctx context.Context) (done server.Replayed, err e
 
 func printReplayed(w io.Writer, r server.Replayed) {
 	if d := r.Differs; d != nil {
-		fmt.Fprintf(w, "request %d, %s of %s\n  recorded  …%s\n  now       …%s\n", d.Number, d.What, d.At.Format("2006-01-02T15:04:05.000Z"), d.Before, d.Now)
+		fmt.Fprintf(w, "request %d, %s of %s\n", d.Number, d.What, d.At.Format("2006-01-02T15:04:05.000Z"))
+		fmt.Fprintf(w, "  recorded  …%s\n  now       …%s\n", d.Before, d.Now)
 		return
 	}
 	fmt.Fprintf(w, "requests: %d, and every answer is the same\n", r.Requests)

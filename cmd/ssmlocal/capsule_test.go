@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -13,7 +14,8 @@ import (
 // finds the answer that was changed in it.
 func TestReplayWithoutAnEmulator(t *testing.T) {
 	s := servertest.New(t, server.Config{Capsule: 10})
-	if err := s.Call("CreateSecret", map[string]string{"SecretName": "one", "SecretString": "value-of-one"}, nil); err != nil {
+	one := map[string]string{"SecretName": "one", "SecretString": "value-of-one"}
+	if err := s.Call("CreateSecret", one, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
@@ -24,19 +26,22 @@ func TestReplayWithoutAnEmulator(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if out, errs, code := ssmlocal(t, "replay", "run.json"); code != 0 || out != "requests: 1, and every answer is the same\n" {
+	const same = "requests: 1, and every answer is the same\n"
+	if out, errs, code := ssmlocal(t, "replay", "run.json"); code != 0 || out != same {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
 	text, err := os.ReadFile("run.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := strings.Replace(string(text), `\"SecretName\":\"one\",\"VersionId\"`, `\"SecretName\":\"two\",\"VersionId\"`, 1)
+	const answer = `\"SecretName\":\"%s\",\"VersionId\"`
+	changed := strings.Replace(string(text), fmt.Sprintf(answer, "one"), fmt.Sprintf(answer, "two"), 1)
 	if err := os.WriteFile("run.json", []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, errs, code := ssmlocal(t, "replay", "run.json")
-	if code != 1 || !strings.Contains(out, "request 1, CreateSecret") || !strings.Contains(out, "recorded") || !strings.Contains(errs, "request 1") {
+	says := strings.Contains(out, "request 1, CreateSecret") && strings.Contains(out, "recorded")
+	if code != 1 || !says || !strings.Contains(errs, "request 1") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
 	for _, where := range [][]string{nil, {"--url", s.URL}} {

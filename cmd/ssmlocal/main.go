@@ -188,7 +188,8 @@ func whoMayRead(err error) string {
 	if !errors.Is(err, fs.ErrPermission) || os.Getuid() < 0 {
 		return ""
 	}
-	return fmt.Sprintf("; this process runs as the user with id %d, which must be allowed to: chmod or chown it", os.Getuid())
+	const advice = "; this process runs as the user with id %d, which must be allowed to: chmod or chown it"
+	return fmt.Sprintf(advice, os.Getuid())
 }
 
 // emptyArgument returns the index of an argument that is empty, or is a flag

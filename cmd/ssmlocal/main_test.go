@@ -296,7 +296,8 @@ func TestWhoMayRead(t *testing.T) {
 	if hint := whoMayRead(usageError{err}); hint != "" {
 		t.Errorf("a missing seed has the hint %q", hint)
 	}
-	if hint := whoMayRead(usageError{fmt.Errorf("cannot read: %w", fs.ErrPermission)}); !strings.Contains(hint, fmt.Sprintf("id %d", os.Getuid())) {
+	deep := usageError{fmt.Errorf("cannot read: %w", fs.ErrPermission)}
+	if hint := whoMayRead(deep); !strings.Contains(hint, fmt.Sprintf("id %d", os.Getuid())) {
 		t.Errorf("the hint is %q", hint)
 	}
 	if os.Getuid() == 0 || runtime.GOOS == "windows" {

@@ -20,7 +20,6 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
-	"ssmlocal/server/capsule"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/scheduler"
@@ -42,7 +41,7 @@ type Config struct {
 	// WatchSeeds adds seed files that change to the state.
 	WatchSeeds bool
 	// Recorder records runs; nil for none.
-	Recorder *capsule.Recorder
+	Recorder Recorder
 	// RandomSeed makes all random values repeat from start to start; nil means
 	// new ones each time.
 	RandomSeed *uint64
@@ -97,7 +96,7 @@ type Backend struct {
 	bound       boundKeys
 	seeds       seeds
 	snapshots   *snapshots
-	recorder    *capsule.Recorder // nil for none
+	recorder    Recorder // nil for none
 	onReplace   []func(uin uint64)
 	lifetime    context.Context // ends with Stop
 	end         context.CancelFunc

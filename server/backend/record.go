@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"ssmlocal/server/action"
-	"ssmlocal/server/capsule"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/seed"
 	"ssmlocal/store"
@@ -15,13 +15,23 @@ import (
 // Where a recorded run begins: with the state of the start, and with each that
 // replaces it.
 
+// A Recorder records runs, each from a state on.
+type Recorder interface {
+	// Begin forgets what was recorded, and records from a wall time, a virtual
+	// clock, a place in the random numbers, and a state, which is a seed.
+	Begin(wall time.Time, c clock.State, random []byte, state string)
+	// Begun reports whether anything is recorded.
+	Begun() bool
+	// End records no more, and keeps why, until Begin.
+	End(why string)
+}
+
 // RestoreRandom returns the random numbers to where a capsule began.
 func (b *Backend) RestoreRandom(state []byte) error { return b.random.restore(state) }
 
-func (b *Backend) startOf(state []byte, c clock.State) capsule.Start {
-	return capsule.Start{
-		Wall: b.Clock.Wall().UTC(), Clock: capsule.Moment(c), Random: b.random.save(), State: string(state),
-	}
+// beginRun begins a run with a state that has just taken its place.
+func (b *Backend) beginRun(state []byte, c clock.State) {
+	b.recorder.Begin(b.Clock.Wall().UTC(), c, b.random.save(), string(state))
 }
 
 // recordStart begins a run with the state that the start has found.
@@ -39,7 +49,7 @@ func (b *Backend) recordStart(ctx context.Context) error {
 		return &seed.State{Clock: b.Clock.State(), Credentials: stored, Roles: roles, Faults: b.Faults.Rest(0)}, errors.Join(err, err2)
 	}, g)
 	if err == nil {
-		b.recorder.Begin(b.startOf(text, b.Clock.State()))
+		b.beginRun(text, b.Clock.State())
 	}
 	return err
 }
@@ -81,6 +91,6 @@ func (r *replacement) record() {
 	case r.uin != 0:
 		b.recorder.End("the state of one account was replaced")
 	default:
-		b.recorder.Begin(b.startOf(r.written, r.state.Clock))
+		b.beginRun(r.written, r.state.Clock)
 	}
 }

@@ -154,14 +154,14 @@ func NewRecorder(max int, version string, s Settings, c *clock.Clock) *Recorder 
 }
 
 // Begin forgets what was recorded, and records from here on.
-func (r *Recorder) Begin(s Start) {
+func (r *Recorder) Begin(wall time.Time, c clock.State, random []byte, state string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.run = &run{start: s}
+	r.run = &run{start: Start{Wall: wall, Clock: moment(c), Random: random, State: state}}
 }
 
-// Moment writes where a clock is.
-func Moment(s clock.State) []int64 {
+// moment writes where a clock is.
+func moment(s clock.State) []int64 {
 	frozen := int64(0)
 	if s.Frozen {
 		frozen = 1
@@ -169,7 +169,7 @@ func Moment(s clock.State) []int64 {
 	return []int64{frozen, s.At, s.Offset}
 }
 
-// Clock reads it.
+// Clock reads where a clock is.
 func Clock(m []int64) clock.State {
 	if len(m) != 3 {
 		return clock.State{}
@@ -239,7 +239,7 @@ func (r *Recorder) done(of *run, q *Request, body []byte, w *tee) {
 	}
 	q.Body, q.Status, q.Answer = Text(body), w.status, Text(w.answer.Bytes())
 	if q.Control {
-		q.Clock = Moment(r.clock.State())
+		q.Clock = moment(r.clock.State())
 	}
 }
 

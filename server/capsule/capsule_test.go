@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"ssmlocal/server/clock"
 )
@@ -14,7 +15,7 @@ import (
 func TestRecorderIsBounded(t *testing.T) {
 	t.Parallel()
 	r := NewRecorder(10, "test", Settings{}, new(clock.Clock))
-	r.Begin(Start{})
+	r.Begin(time.Time{}, clock.State{}, nil, "")
 	large := make([]byte, maxBytes/2+1)
 	entered := make(chan chan struct{})
 	handler := r.Calls(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

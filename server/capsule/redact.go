@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -68,17 +69,18 @@ func (c *Capsule) Redact() error {
 	return nil
 }
 
-// text replaces letters by letters and digits by digits. A JSON object keeps its
-// form, and its UserName and SecretId, which are no secrets.
+// text replaces letters by letters, digits by digits, and everything else but
+// what base64 and keys in PEM are made of. The value of a product secret or of an
+// API key keeps its form, and its UserName or SecretId, which are no secrets.
 func (x *redactor) text(value string) string {
-	var object map[string]any
-	if strings.HasPrefix(value, "{") && json.Unmarshal([]byte(value), &object) == nil {
-		for name, v := range object {
-			if text, is := v.(string); is && name != "UserName" && name != "SecretId" {
-				object[name] = x.text(text)
+	var account map[string]string
+	if strings.HasPrefix(value, "{") && json.Unmarshal([]byte(value), &account) == nil && (account["UserName"] != "" || account["SecretId"] != "") {
+		for name, v := range account {
+			if name != "UserName" && name != "SecretId" {
+				account[name] = x.text(v)
 			}
 		}
-		text, _ := json.Marshal(object)
+		text, _ := json.Marshal(account)
 		return string(text)
 	}
 	mac := hmac.New(sha256.New, x.key)
@@ -98,6 +100,10 @@ func (x *redactor) text(value string) string {
 			out[i] = 'A' + byte(n%26)
 		case b >= '0' && b <= '9':
 			out[i] = '0' + byte(n%10)
+		case b >= utf8.RuneSelf:
+			out[i] = 'a' + byte(n%26)
+		case !strings.ContainsRune("+/=-_ \n", rune(b)):
+			out[i] = '.'
 		}
 	}
 	return string(out)
