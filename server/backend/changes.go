@@ -389,6 +389,12 @@ func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure
 	if failure != nil {
 		reason = failure.Error()
 		clean = ch.Kind == ssm.CreateTask && x.cleanUp(ctx, p, ch)
+		// Before the task ends: whoever sees it failed finds the reason.
+		if x.b.generations.Load().Live(ch.Owner.Uin, ch.Owner.Generation) {
+			x.failed(p, Failure{
+				What: ch.Kind.String(), Region: ch.Owner.Region, SecretName: ch.SecretName, FlowID: ch.FlowID, Reason: reason,
+			})
+		}
 	}
 	x.b.stateLock.RLock()
 	event, due, err := x.b.due.Finish(*ch, x.b.Clock.Now(), reason, clean)
@@ -404,11 +410,6 @@ func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure
 	}
 	if !due.IsZero() {
 		x.b.scheduler.Schedule(due)
-	}
-	if failure != nil && x.b.generations.Load().Live(ch.Owner.Uin, ch.Owner.Generation) {
-		x.failed(p, Failure{
-			What: ch.Kind.String(), Region: ch.Owner.Region, SecretName: ch.SecretName, FlowID: ch.FlowID, Reason: reason,
-		})
 	}
 	return nil
 }
