@@ -145,6 +145,8 @@ func TestMoveGoesStepByStep(t *testing.T) {
 	if want := start.Add(50*time.Minute + time.Second); !c.Now().Equal(want) {
 		t.Errorf("the clock is %v, want %v", c.Now(), want)
 	}
+	p.mu.Lock() // Run goes on making steps
+	defer p.mu.Unlock()
 	for i, state := range p.kept[1:] {
 		if state.At < p.kept[i].At || i < len(p.done)-1 && state.At < p.done[i].UnixNano() {
 			t.Errorf("kept clock %d is %v, after %v was done", i, time.Unix(0, state.At), p.done[i])
