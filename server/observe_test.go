@@ -157,10 +157,34 @@ func TestJournalStream(t *testing.T) {
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(data, "data: ")), &e); err != nil || id != "id: 2" || e.Action != "GetRegions" || e.Code != "OK" {
 		t.Errorf("%q %v", event, err)
 	}
+	for query, want := range map[string]string{"limit=1": "2", "after=1": "2", "after=0": "1", "after=77": "1", "limit=1&action=ListSecrets": "1"} {
+		if first := firstEvent(t, s.URL+"/_ssmlocal/journal/stream?"+query); first != want {
+			t.Errorf("%s: the first event is %q, want %q", query, first, want)
+		}
+	}
 	s.Stop()
 	if _, err := io.ReadAll(lines); err != nil {
 		t.Errorf("the stream did not end with the server: %v", err)
 	}
+}
+
+// firstEvent is the id of the first event of a stream.
+func firstEvent(t *testing.T, url string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if id, is := strings.CutPrefix(lines.Text(), "id: "); is {
+			return id
+		}
+	}
+	return ""
 }
 
 // TestLimitsAreCounted reads how close a suite came to the documented rates,
@@ -440,5 +464,19 @@ func TestJournalKeepsNoBodies(t *testing.T) {
 	}
 	if n := count(t, s, "?action=GetRegions"); n != 30 {
 		t.Errorf("the journal has %d calls", n)
+	}
+}
+
+// TestEventsGoOnAfterARestart asks for the events behind an id that only an
+// emulator before this one can have given.
+func TestEventsGoOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	_ = s.Call("CreateSecret", map[string]string{"SecretName": "a", "SecretString": "x"}, nil)
+	_ = s.Call("DisableSecret", map[string]string{"SecretName": "a"}, nil)
+	_ = s.Call("DeleteSecret", map[string]any{"SecretName": "a", "RecoveryWindowInDays": 1}, nil)
+	s.Advance(25 * time.Hour)
+	if first := firstEvent(t, s.URL+"/_ssmlocal/events/stream?after=500"); first != "1" {
+		t.Errorf("the first event is %q", first)
 	}
 }

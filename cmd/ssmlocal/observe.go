@@ -33,13 +33,14 @@ type callFilter struct {
 	SecretName string `placeholder:"NAME" help:"Only calls for this secret; * and ? stand for any characters."`
 	SecretID   string `placeholder:"ID" help:"Only calls with this SecretId."`
 	Uin        uint64 `placeholder:"N" help:"Only calls of this account."`
+	Region     string `placeholder:"REGION" help:"Only calls to this region."`
 	Since      string `placeholder:"TIME|DURATION" help:"Only calls since a time such as 2030-01-02T15:04:05Z, or of the last 5m."`
 }
 
 func (f *callFilter) query() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{
-		"action": f.Action, "code": f.Code, "secretName": f.SecretName, "secretId": f.SecretID, "since": f.Since,
+		"action": f.Action, "code": f.Code, "secretName": f.SecretName, "secretId": f.SecretID, "region": f.Region, "since": f.Since,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -55,7 +56,7 @@ type journalList struct {
 	target
 	callFilter
 	Limit  int  `default:"50" placeholder:"N" help:"At most the last N (${default})."`
-	Follow bool `short:"f" help:"Go on with the calls from now on, until interrupted."`
+	Follow bool `short:"f" help:"Go on with each call as it comes, until interrupted."`
 }
 
 // entry is what is printed of a call.
@@ -84,21 +85,17 @@ func (e *entry) row(w io.Writer) []string {
 func (c *journalList) Run(ctx context.Context, t terminal) error {
 	query := c.query()
 	query.Set("limit", strconv.Itoa(c.Limit))
-	err := show(ctx, &c.target, t, request{method: http.MethodGet, path: "journal", query: query}, func(w io.Writer, all []entry) error {
+	if c.Follow {
+		return follow(ctx, &c.target, t, "journal/stream", query, func(w io.Writer, e entry) {
+			fmt.Fprintln(w, strings.TrimRight(strings.Join(e.row(w), "  "), " "))
+		})
+	}
+	return show(ctx, &c.target, t, request{method: http.MethodGet, path: "journal", query: query}, func(w io.Writer, all []entry) error {
 		var rows [][]string
 		for _, e := range all {
 			rows = append(rows, e.row(w))
 		}
-		if len(all) == 0 && c.Follow {
-			return nil
-		}
 		return table(w, "no such call", rows)
-	})
-	if err != nil || !c.Follow {
-		return err
-	}
-	return follow(ctx, &c.target, t, "journal/stream", c.query(), func(w io.Writer, e entry) {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(e.row(w), "  "), " "))
 	})
 }
 
@@ -138,7 +135,7 @@ func printRemoved(w io.Writer, n control.Removed) error {
 type eventsCommand struct {
 	target
 	After  uint64 `placeholder:"ID" help:"Only events after the one with this id."`
-	Follow bool   `short:"f" help:"Go on with the events from now on, until interrupted."`
+	Follow bool   `short:"f" help:"Go on with each event as it comes, until interrupted."`
 }
 
 func describeEvent(e backend.Event) string {
@@ -147,23 +144,19 @@ func describeEvent(e backend.Event) string {
 
 // Run prints what has become of secrets.
 func (c *eventsCommand) Run(ctx context.Context, t terminal) error {
-	query := url.Values{}
-	if c.After > 0 {
-		query.Set("after", strconv.FormatUint(c.After, 10))
+	query := url.Values{"after": {strconv.FormatUint(c.After, 10)}}
+	if c.Follow {
+		return follow(ctx, &c.target, t, "events/stream", query, func(w io.Writer, e backend.Event) { fmt.Fprintln(w, describeEvent(e)) })
 	}
-	err := show(ctx, &c.target, t, request{method: http.MethodGet, path: "events", query: query}, func(w io.Writer, all []backend.Event) error {
+	return show(ctx, &c.target, t, request{method: http.MethodGet, path: "events", query: query}, func(w io.Writer, all []backend.Event) error {
 		for _, e := range all {
 			fmt.Fprintln(w, describeEvent(e))
 		}
-		if len(all) == 0 && !c.Follow {
+		if len(all) == 0 {
 			fmt.Fprintln(w, "nothing has happened")
 		}
 		return nil
 	})
-	if err != nil || !c.Follow {
-		return err
-	}
-	return follow(ctx, &c.target, t, "events/stream", query, func(w io.Writer, e backend.Event) { fmt.Fprintln(w, describeEvent(e)) })
 }
 
 type dueCommand struct {

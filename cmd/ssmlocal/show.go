@@ -84,6 +84,9 @@ func table(w io.Writer, none string, rows [][]string) error {
 func follow[R any](ctx context.Context, c *target, t terminal, path string, query url.Values, text func(w io.Writer, event R)) error {
 	stream, err := c.stream(ctx, http.MethodGet, path, query, nil)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // a person has seen enough
+		}
 		return err
 	}
 	defer stream.Close()
@@ -91,7 +94,7 @@ func follow[R any](ctx context.Context, c *target, t terminal, path string, quer
 	for {
 		line, err := lines.ReadString('\n')
 		if ctx.Err() != nil {
-			return nil // a person has seen enough
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("the emulator does not send any more: %w", err)

@@ -69,6 +69,9 @@ func (b *Backend) Events(after uint64) (found []Event, last uint64, more <-chan 
 	if e.more == nil {
 		e.more = make(chan struct{})
 	}
+	if after > e.last { // it is of an emulator that ran before: all are new to the caller
+		after = 0
+	}
 	for i := range e.all {
 		if e.all[i].ID > after {
 			return append([]Event(nil), e.all[i:]...), e.last, e.more

@@ -21,13 +21,17 @@ import (
 // The control plane's calls about the calls that were made, and the actions
 // that can be called.
 
-var journalFilters = []string{"action", "secretName", "secretId", "code", "uin", "since"}
+var journalFilters = []string{"action", "secretName", "secretId", "code", "uin", "region", "since", "after"}
 
 // journalFilter reads the parameters that choose calls.
 func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 	q := r.URL.Query()
 	uin, err := uinOf(r)
-	f := journal.Filter{Action: q.Get("action"), SecretName: q.Get("secretName"), SecretID: q.Get("secretId"), Code: q.Get("code"), Uin: uin}
+	if err != nil {
+		return journal.Filter{}, err
+	}
+	after, _, err := afterOf(r)
+	f := journal.Filter{After: after, Action: q.Get("action"), Region: q.Get("region"), SecretName: q.Get("secretName"), SecretID: q.Get("secretId"), Code: q.Get("code"), Uin: uin}
 	if err != nil {
 		return f, err
 	}
@@ -66,14 +70,25 @@ func (c *Control) readJournal(r *http.Request) ([]journal.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := 0
-	if text := r.URL.Query().Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 {
-			return nil, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 on", text)
-		}
+	limit, err := journalLimit(r)
+	if err != nil {
+		return nil, err
 	}
 	found, _ := c.gateway.Journal.Find(f, limit)
 	return found, nil
+}
+
+// journalLimit is how many calls are wanted, 0 if the query doesn't say.
+func journalLimit(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 0, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 {
+		return 0, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 on", text)
+	}
+	return limit, nil
 }
 
 // Count says how many calls there are.
@@ -104,13 +119,26 @@ func (c *Control) clearJournal(r *http.Request) (Removed, error) {
 // stream sends calls as server-sent events until the client leaves or the
 // server stops.
 type stream struct {
-	c      *Control
-	filter journal.Filter
+	c       *Control
+	filter  journal.Filter
+	earlier bool // whether calls that were made before are sent first
+	limit   int  // at most so many of them, 0 for no limit
 }
 
+// streamJournal sends the calls from now on; before them the last ones if limit
+// asks for them, or those behind a number, so that a client which lost its
+// connection misses none that is still kept.
 func (c *Control) streamJournal(r *http.Request) (http.Handler, error) {
 	f, err := c.journalFilter(r)
-	return stream{c, f}, err
+	if err != nil {
+		return nil, err
+	}
+	limit, err := journalLimit(r)
+	if err != nil {
+		return nil, err
+	}
+	_, given, err := afterOf(r)
+	return stream{c, f, given || limit > 0, limit}, err
 }
 
 // pulse is how often a stream without events shows that it lives, so that a
@@ -120,11 +148,23 @@ const pulse = 15 * time.Second
 // ServeHTTP sends an event for each call; its id is the call's number, its data
 // the entry in JSON.
 func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	reader := x.c.gateway.Journal.Follow(x.filter)
+	earlier, reader := x.c.gateway.Journal.Follow(x.filter, x.limit)
 	defer x.c.gateway.Journal.Unfollow(reader)
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	_, err := fmt.Fprint(w, ": calls follow\n\n")
+	send := func(e journal.Entry) error {
+		data, err := json.Marshal(e)
+		if err == nil {
+			_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", e.Number, data)
+		}
+		return err
+	}
+	for _, e := range earlier {
+		if x.earlier && err == nil {
+			err = send(e)
+		}
+	}
 	ticker := time.NewTicker(pulse)
 	defer ticker.Stop()
 	for err == nil && out.Flush() == nil {
@@ -136,10 +176,7 @@ func (x stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-ticker.C:
 			_, err = fmt.Fprint(w, ":\n\n")
 		case e := <-reader.C:
-			var data []byte
-			if data, err = json.Marshal(e); err == nil {
-				_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", e.Number, data)
-			}
+			err = send(e)
 		}
 	}
 }

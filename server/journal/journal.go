@@ -45,9 +45,10 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 // A Filter chooses entries: those that agree with every field that is set.
 type Filter struct {
-	Action, SecretName, SecretID, Code string // SecretName with * and ?, as in file names
-	Uin                                uint64
-	Since                              time.Time
+	Action, Region, SecretName, SecretID, Code string // SecretName with * and ?, as in file names
+	Uin                                        uint64
+	Since                                      time.Time
+	After                                      uint64 // a number: only entries with a higher one
 }
 
 // Check returns what is wrong with the filter, nil for nothing.
@@ -57,8 +58,8 @@ func (f *Filter) Check() error {
 }
 
 func (f *Filter) matches(e *Entry) bool {
-	if f.Action != "" && f.Action != e.Action || f.SecretID != "" && f.SecretID != e.SecretID ||
-		f.Code != "" && f.Code != e.Code || f.Uin != 0 && f.Uin != e.Uin || e.Time.Before(f.Since) {
+	if f.Action != "" && f.Action != e.Action || f.Region != "" && f.Region != e.Region || f.SecretID != "" && f.SecretID != e.SecretID ||
+		f.Code != "" && f.Code != e.Code || f.Uin != 0 && f.Uin != e.Uin || e.Time.Before(f.Since) || e.Number <= f.After {
 		return false
 	}
 	named, _ := path.Match(f.SecretName, e.SecretName) // checked
@@ -127,7 +128,14 @@ func (j *Journal) Add(c Call) {
 func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.findLocked(f, limit)
+}
+
+func (j *Journal) findLocked(f Filter, limit int) (found []Entry, total int) {
 	found = []Entry{}
+	if f.After > j.number { // it is of an emulator that ran before: all are new to the caller
+		f.After = 0
+	}
 	for i := range j.calls {
 		if e := j.calls[(j.next+i)%len(j.calls)].entry(); f.matches(&e) {
 			found = append(found, e)
@@ -173,14 +181,17 @@ type Reader struct {
 const waiting = 256
 
 // Follow returns a reader of the entries from now on that a filter lets
-// through. Unfollow ends it.
-func (j *Journal) Follow(f Filter) *Reader {
+// through, and what Find returns at the same moment: no entry is in neither and
+// none in both. Unfollow ends the reader.
+func (j *Journal) Follow(f Filter, limit int) (found []Entry, r *Reader) {
 	c := make(chan Entry, waiting)
-	r := &Reader{C: c, c: c, filter: f}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	found, _ = j.findLocked(f, limit)
+	f.After = 0
+	r = &Reader{C: c, c: c, filter: f}
 	j.readers[r] = struct{}{}
-	return r
+	return found, r
 }
 
 // Unfollow ends a reader.

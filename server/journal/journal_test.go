@@ -62,7 +62,7 @@ func TestFilter(t *testing.T) {
 		want   int
 	}{
 		{Filter{}, 3}, {Filter{Action: "A"}, 2}, {Filter{SecretName: "db/main"}, 1}, {Filter{SecretName: "db-*"}, 1}, {Filter{SecretName: "db"}, 0},
-		{Filter{SecretID: "AKIDb"}, 1}, {Filter{Code: OK}, 2}, {Filter{Uin: 2}, 2}, {Filter{Since: at.Add(time.Hour)}, 2},
+		{Filter{SecretID: "AKIDb"}, 1}, {Filter{Region: "nowhere"}, 0}, {Filter{After: 1}, 2}, {Filter{After: 9}, 3}, {Filter{Code: OK}, 2}, {Filter{Uin: 2}, 2}, {Filter{Since: at.Add(time.Hour)}, 2},
 		{Filter{Action: "A", Code: OK, Uin: 2}, 0},
 	} {
 		if _, n := j.Find(c.filter, 0); n != c.want {
@@ -79,7 +79,8 @@ func TestFilter(t *testing.T) {
 // doesn't read makes nobody wait.
 func TestFollow(t *testing.T) {
 	j := New(0)
-	all, some := j.Follow(Filter{}), j.Follow(Filter{Action: "a"})
+	_, all := j.Follow(Filter{}, 0)
+	_, some := j.Follow(Filter{Action: "a"}, 0)
 	j.Add(call{Action: "a"})
 	j.Add(call{Action: "b"})
 	if len(all.C) != 2 || len(some.C) != 1 || (<-some.C).Action != "a" {
