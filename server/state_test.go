@@ -681,3 +681,38 @@ func TestExportsAreComplete(t *testing.T) {
 	close(stop)
 	imports.Wait()
 }
+
+// TestMergeKeepsWhatCallsWrite merges again and again while a client creates
+// secrets, and looks for each that was answered with success.
+func TestMergeKeepsWhatCallsWrite(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Unlimited: true})
+	created := make(chan []string, 1)
+	go func() {
+		var names []string
+		defer func() { created <- names }()
+		for i := range 150 {
+			name := fmt.Sprint("s", i)
+			if s.Call("CreateSecret", map[string]string{"SecretName": name, "SecretString": "x"}, nil) == nil {
+				names = append(names, name)
+			}
+		}
+	}()
+	merged := 0
+	for range 10 {
+		r, _ := http.NewRequest(http.MethodPut, s.ControlURL()+"/_ssmlocal/state?merge=true", strings.NewReader("accounts: [{secrets: [{secretName: merged, secretString: x}]}]"))
+		switch answer, body := send(t, r); answer.StatusCode {
+		case http.StatusOK:
+			merged++
+		case http.StatusServiceUnavailable: // calls changed the state each time
+		default:
+			t.Errorf("%s: %s", answer.Status, body)
+		}
+	}
+	for _, name := range <-created {
+		if value, err := s.Value(name, "SSM_Current"); value != "x" {
+			t.Errorf("%s is %q, %v (%d merges)", name, value, err, merged)
+		}
+	}
+	t.Log(merged, "of 10 merges succeeded")
+}

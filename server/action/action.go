@@ -84,6 +84,8 @@ type Action struct {
 	ChangesAccount bool
 	// Issues is set for actions that make temporary keys.
 	Issues bool
+	// Writes is set for actions that change the state.
+	Writes bool
 
 	unpaid     bool
 	secretName []int // the field of Request that names the secret, nil if there is none
@@ -216,7 +218,11 @@ type spec[Q, R any] struct {
 func query[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).View) }
 
 // command is an action that writes.
-func command[Q, R any](s spec[Q, R]) *Action { return row(s, (*store.DB).Update) }
+func command[Q, R any](s spec[Q, R]) *Action {
+	a := row(s, (*store.DB).Update)
+	a.Writes = true
+	return a
+}
 
 func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error) error) *Action {
 	a := &Action{
@@ -253,8 +259,10 @@ func row[Q, R any](s spec[Q, R], transact func(*store.DB, func(*store.Tx) error)
 			}
 		}
 		var reply *R
+		account := c.Account
 		err := transact(db, func(tx *store.Tx) (err error) {
-			c.tx, c.Events = tx, nil // it may run twice
+			// It may run twice: nothing of a first time may be left.
+			c.tx, c.Account, c.Due, c.Changes, c.Events = tx, account, time.Time{}, false, nil
 			d, ok := request.(dryRunner)
 			c.dryRun = ok && d.dryRun()
 			if reply, err = s.Do(c, request.(*Q)); err != nil {

@@ -81,6 +81,7 @@ func (b *Backend) Accounts() map[uint64]ssm.AccountData { return b.accounts.all(
 func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
+	defer b.edited()
 	return b.accounts.change(uin, func() (ssm.AccountData, error) {
 		data.Instances = b.accounts.of(uin).Instances
 		return data, action.PutAccount(b.db, b.generations.Load().Owner(uin, ""), data)
@@ -94,5 +95,6 @@ func (b *Backend) NewAccessKeySecret(ctx context.Context, uin uint64, region, se
 	defer b.stateLock.RUnlock()
 	c := b.Call(ctx, &account.Caller{Credential: account.Credential{Uin: uin}}, region, nil)
 	b.scheduler.CatchUp(b.lifetime, c.Now)
+	defer b.edited()
 	return action.NewAccessKeySecret(b.db, c, secretName, targetUin)
 }

@@ -82,7 +82,8 @@ type Backend struct {
 	stateLock   *stateLock
 	generations atomic.Pointer[action.Generations] // the present ones
 	staged      atomic.Uint32                      // the generation that is being written, 0 for none
-	given       atomic.Pointer[replacement]        // written for the next start but not taken; nil for none
+	given       atomic.Pointer[replacement]        // on disk for the next start, but not swapped in; nil for none
+	edits       atomic.Uint64                      // counts the changes of the state; see edited
 	shift       atomic.Int64                       // by how much replacements have moved the clock, in nanoseconds
 	scheduler   *scheduler.Scheduler[action.Event]
 	due         *action.Due
@@ -282,6 +283,9 @@ func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, requ
 		b.instances.look()
 	}
 	if err == nil {
+		if a.Writes {
+			b.edited()
+		}
 		b.publish(c.Events)
 	}
 	return reply, err

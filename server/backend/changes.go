@@ -398,6 +398,7 @@ func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure
 	}
 	x.b.stateLock.RLock()
 	event, due, err := x.b.due.Finish(*ch, x.b.Clock.Now(), reason, clean)
+	x.b.edited()
 	x.b.stateLock.RUnlock()
 	if err != nil {
 		return err

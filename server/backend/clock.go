@@ -120,6 +120,7 @@ func (b *Backend) moveClock(ctx context.Context, plan func() (clock.State, time.
 	err = b.scheduler.Move(ctx, func() (state clock.State, to time.Time, err error) {
 		began = b.Clock.Now()
 		state, to, refused = plan()
+		b.edited()
 		return state, to, refused
 	}, func(happened []action.Event, reached time.Time) {
 		// What a database has done that was due before is not the move's.

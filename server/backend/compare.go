@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/seed"
@@ -26,9 +27,32 @@ func (b *Backend) Preview(ctx context.Context, source *seed.Source, uin uint64, 
 	return b.compare(ctx, []*seed.Source{present}, after, uin)
 }
 
+// mostMerges is how often a merge is tried while calls change the state.
+const mostMerges = 10
+
+// errEdited is why a merge is tried again.
+var errEdited = errors.New("the state has changed")
+
+// edited must be called when anything has changed that a seed can say, by
+// whoever holds the state lock, the scheduler's turn or its Exclusive.
+func (b *Backend) edited() { b.edits.Add(1) }
+
 // Merge adds a seed to the present state: what both have is as the seed says,
-// everything else stays.
+// everything else stays, also what calls change meanwhile. If they never stop
+// changing it, the error is a Refusal.
 func (b *Backend) Merge(ctx context.Context, source *seed.Source, uin uint64) (seed.Counts, error) {
+	for range mostMerges {
+		counts, err := b.mergeOnce(ctx, source, uin)
+		if !errors.Is(err, errEdited) {
+			return counts, err
+		}
+	}
+	return seed.Counts{}, Refusal{Busy, "the state was changed by calls during each of several attempts, so nothing was merged; try it again while fewer calls write"}
+}
+
+// mergeOnce merges, unless the state changes between its export and the end.
+func (b *Backend) mergeOnce(ctx context.Context, source *seed.Source, uin uint64) (seed.Counts, error) {
+	before := b.edits.Load()
 	present, remove, err := b.present(ctx, uin)
 	if err != nil {
 		return seed.Counts{}, err
@@ -38,7 +62,12 @@ func (b *Backend) Merge(ctx context.Context, source *seed.Source, uin uint64) (s
 	if err != nil {
 		return seed.Counts{}, err
 	}
-	return b.replace(ctx, "merge", both, uin, b.random)
+	return b.replaceIf(ctx, "merge", both, uin, b.random, func() error {
+		if b.edits.Load() != before {
+			return errEdited
+		}
+		return nil
+	})
 }
 
 // together is a state with a seed added to it.

@@ -21,6 +21,9 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (sc
 		state := keep(reached)
 		return clocks.Put(tx, clockKey, &state)
 	})
+	if len(done.New)+len(done.Happened) > 0 {
+		b.edited()
+	}
 	if done.Changes {
 		b.instances.look()
 	}

@@ -27,11 +27,31 @@ func (b *Backend) AddFault(r fault.Rule) (fault.Report, error) {
 	if err := r.Check(known); err != nil {
 		return fault.Report{}, Refusal{Invalid, err.Error()}
 	}
+	b.stateLock.RLock()
+	defer b.stateLock.RUnlock()
 	report, err := b.Faults.Add(r)
+	b.edited()
 	if err != nil {
 		return fault.Report{}, Refusal{Conflict, err.Error()}
 	}
 	return report, nil
+}
+
+// ClearFaults removes the rules that concern an account, or with 0 all, and
+// returns how many there were.
+func (b *Backend) ClearFaults(uin uint64) int {
+	b.stateLock.RLock()
+	defer b.stateLock.RUnlock()
+	defer b.edited()
+	return b.Faults.Clear(uin)
+}
+
+// RemoveFault removes a rule, and reports whether there was one with that id.
+func (b *Backend) RemoveFault(id string) bool {
+	b.stateLock.RLock()
+	defer b.stateLock.RUnlock()
+	defer b.edited()
+	return b.Faults.Remove(id)
 }
 
 // knownToFaults is what rules may name.

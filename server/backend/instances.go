@@ -539,6 +539,7 @@ func (b *Backend) Unbind(uin uint64, id string) error {
 func (b *Backend) changeBindings(uin uint64, change func([]ssm.Binding) ([]ssm.Binding, error)) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
+	defer b.edited()
 	err := b.accounts.change(uin, func() (ssm.AccountData, error) {
 		data := b.accounts.of(uin)
 		all, err := change(slices.Clone(data.Instances))

@@ -15,7 +15,8 @@ import (
 	"ssmlocal/store"
 )
 
-// The whole state: seeded, exported, imported, reset.
+// Replacing the state: an import, and what a reset, a merge and a snapshot that
+// is loaded share with it.
 
 // credentials has the credentials of the state, under their IDKey; those of the
 // configuration are not part of the state. roles has the roles, under their
@@ -91,14 +92,22 @@ func (b *Backend) idTaken(uin uint64, secretID string) (taken bool, err error) {
 func (b *Backend) replace(
 	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random,
 ) (seed.Counts, error) {
+	return b.replaceIf(ctx, what, sources, uin, random, func() error { return nil })
+}
+
+// replaceIf is replace, unless allowed returns an error. It is called at the end,
+// while no call is served and no due work is done.
+func (b *Backend) replaceIf(
+	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random, allowed func() error,
+) (seed.Counts, error) {
 	ctx, cancel := b.While(ctx)
 	defer cancel()
-	counts, err := b.replaceNow(ctx, what, sources, uin, random)
+	counts, err := b.replaceNow(ctx, what, sources, &replacement{b: b, uin: uin, random: random, allowed: allowed})
 	return counts, refusedState(err)
 }
 
 func (b *Backend) replaceNow(
-	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random,
+	ctx context.Context, what string, sources []*seed.Source, r *replacement,
 ) (seed.Counts, error) {
 	free, err := b.scheduler.Exclusive(ctx)
 	if err != nil {
@@ -110,7 +119,6 @@ func (b *Backend) replaceNow(
 	}
 	work := b.works.begin(what, b.log)
 	defer work.end()
-	r := &replacement{b: b, uin: uin, random: random}
 	if r.stage, err = action.NewStage(b.db, b.Clock.Now()); err != nil {
 		return seed.Counts{}, err
 	}
@@ -121,8 +129,8 @@ func (b *Backend) replaceNow(
 		}
 		b.collector.wake() // for the previous state, or for the new one if it was given up
 	}()
-	r.state, err = b.build(ctx, sources, uin, func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
-		action.Fill(uin, h, random, now)
+	r.state, err = b.build(ctx, sources, r.uin, func(now time.Time, uin uint64, h *ssm.SecretSnapshot) error {
+		action.Fill(uin, h, r.random, now)
 		work.add(1)
 		return r.stage.Secret(ctx, uin, h)
 	})
@@ -137,11 +145,12 @@ func (b *Backend) replaceNow(
 
 // A replacement is a state that will take the place of the present one.
 type replacement struct {
-	b      *Backend
-	uin    uint64 // 0 for the whole
-	random *random
-	state  *seed.State
-	stage  *action.Stage
+	b       *Backend
+	uin     uint64 // 0 for the whole
+	random  *random
+	allowed func() error
+	state   *seed.State
+	stage   *action.Stage
 
 	known       map[string]account.Credential
 	generations *action.Generations
@@ -246,7 +255,10 @@ func (r *replacement) keep(tx *store.Tx, g *action.Generations, c clock.State, s
 
 // swap puts the state in place of the present one in memory, while no call is
 // served and no due work is done.
-func (r *replacement) swap() {
+func (r *replacement) swap() error {
+	if err := r.allowed(); err != nil {
+		return err
+	}
 	b := r.b
 	b.generations.Store(r.generations)
 	b.shift.Store(r.shift)
@@ -268,6 +280,8 @@ func (r *replacement) swap() {
 	}
 	b.Faults.Replace(r.uin, r.faults)
 	r.record()
+	b.edited()
+	return nil
 }
 
 // rolesOf returns the roles of an account, or with 0 all, by account and name.

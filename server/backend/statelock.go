@@ -10,8 +10,8 @@ import (
 // A stateLock protects the state like a sync.RWMutex. Any number of calls hold
 // it at once while they read and change the state; a replacement of the state
 // holds it alone. A replacement takes no time: the new state has been written
-// by then, and only memory is changed. Nobody waits for a disk or a client
-// while another one waits for the lock.
+// by then, and only memory is changed. It waits for the calls that hold the
+// lock, callsEnd at most; calls that come meanwhile wait, too.
 type stateLock struct {
 	mu       sync.Mutex
 	calls    int           // that hold the lock
@@ -56,9 +56,10 @@ var errBusy = errors.New("the state was not replaced, because running calls do n
 // callsEnd is how long replace waits for the calls that are under way.
 const callsEnd = 5 * time.Second
 
-// replace runs do once no call holds the lock; calls that come meanwhile wait. uin is the
-// account whose state do replaces, 0 for all. Only one replace may run at a time.
-func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
+// replace runs do once no call holds the lock; calls that come meanwhile wait.
+// uin is the account whose state do replaces, 0 for all; if do fails, nothing
+// was replaced. Only one replace may run at a time.
+func (l *stateLock) replace(ctx context.Context, uin uint64, do func() error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.replaced = make(chan struct{})
@@ -81,11 +82,14 @@ func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
 			err = errBusy
 		}
 		l.mu.Lock()
-		if l.idle = nil; err != nil {
+		l.idle = nil
+		if err != nil {
 			return err
 		}
 	}
-	do()
+	if err := do(); err != nil {
+		return err
+	}
 	l.generations[uin]++
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -96,26 +100,25 @@ func (l *stateLock) replace(ctx context.Context, uin uint64, do func()) error {
 // in was replaced while it slept.
 const Replaced = "the state was replaced"
 
-// look returns what changes when the state of an account is replaced, and what is closed when
-// any state is.
-func (l *stateLock) look(uin uint64) (generation uint64, changed chan struct{}) {
+// generation returns a number that changes when the state of an account is
+// replaced, and a channel that is closed when any state is.
+func (l *stateLock) generation(uin uint64) (number uint64, changed chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.generations[0] + l.generations[uin], l.changed
 }
 
-// without runs do, which waits for others, while a call of an account gives the lock back. It
-// reports whether the state was replaced meanwhile.
+// without releases a call's lock while do runs, which may wait for others. It
+// reports whether the state of the account was replaced meanwhile.
 func (l *stateLock) without(uin uint64, do func()) (replaced bool) {
-	before, _ := l.look(uin)
-	l.RUnlock()
-	defer func() {
-		l.RLock()
-		now, _ := l.look(uin)
-		replaced = now != before
+	before, _ := l.generation(uin)
+	func() {
+		l.RUnlock()
+		defer l.RLock()
+		do()
 	}()
-	do()
-	return
+	now, _ := l.generation(uin)
+	return now != before
 }
 
 // sleep delays a call of an account, without the lock. If the call must be
@@ -126,7 +129,7 @@ func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stop
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	before, changed := l.look(uin)
+	before, changed := l.generation(uin)
 	l.RUnlock()
 	for over := false; !over; {
 		over = true
@@ -138,12 +141,12 @@ func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stop
 			cut = "the server stops"
 		case <-changed:
 			var now uint64
-			now, changed = l.look(uin)
+			now, changed = l.generation(uin)
 			over = now != before
 		}
 	}
 	l.RLock()
-	if now, _ := l.look(uin); now != before {
+	if now, _ := l.generation(uin); now != before {
 		return Replaced
 	}
 	return cut

@@ -27,10 +27,11 @@ func TestReplaceIsAlone(t *testing.T) {
 		})
 	}
 	for range 100 {
-		err := l.replace(t.Context(), 0, func() {
+		err := l.replace(t.Context(), 0, func() error {
 			if n := calls.Load(); n != 0 {
 				t.Errorf("%d calls during a replacement", n)
 			}
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +48,7 @@ func TestReplaceGivesUp(t *testing.T) {
 	l.RLock()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := l.replace(ctx, 0, func() { t.Error("replaced during a call") }); !errors.Is(err, context.Canceled) {
+	if err := l.replace(ctx, 0, func() error { t.Error("replaced during a call"); return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("replaced with %v", err)
 	}
 	l.RLock() // is not held up
@@ -56,7 +57,7 @@ func TestReplaceGivesUp(t *testing.T) {
 	}
 	l.RUnlock()
 	l.RUnlock()
-	if err := l.replace(t.Context(), 0, func() {}); err != nil {
+	if err := l.replace(t.Context(), 0, func() error { return nil }); err != nil {
 		t.Error(err)
 	}
 }
@@ -79,7 +80,7 @@ func TestSleepIsCut(t *testing.T) {
 		})
 	}
 	asleep.Wait()
-	if err := l.replace(t.Context(), 1, func() {}); err != nil { // once both have given the lock back
+	if err := l.replace(t.Context(), 1, func() error { return nil }); err != nil { // once both have given the lock back
 		t.Fatal(err)
 	}
 	close(stopping)

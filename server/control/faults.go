@@ -35,12 +35,12 @@ func (c *Control) removeFaults(r *http.Request) (Removed, error) {
 	if err != nil {
 		return Removed{}, err
 	}
-	return Removed{c.backend.Faults.Clear(uin)}, nil
+	return Removed{c.backend.ClearFaults(uin)}, nil
 }
 
 func (c *Control) removeFault(r *http.Request) (Removed, error) {
 	id := r.PathValue("id")
-	if !c.backend.Faults.Remove(id) {
+	if !c.backend.RemoveFault(id) {
 		var ids []string
 		for _, f := range c.backend.Faults.List() {
 			ids = append(ids, f.ID)
