@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -96,4 +98,28 @@ func TestWatchedSeeds(t *testing.T) {
 	write("accounts: [{secrets: [{secretName: a, secretString: three}]}]")
 	becomes("a", "three")
 	becomes("b", "new")
+}
+
+// TestSeedsFromAPipe seeds from a pipe, which can be read once, and returns to
+// that seed with a reset.
+func TestSeedsFromAPipe(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.WriteString(w, "accounts: [{secrets: [{secretName: piped, secretString: x}]}]"); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	name := fmt.Sprintf("/dev/fd/%d", r.Fd())
+	if _, err := os.Stat(name); err != nil {
+		t.Skip("this system has no names for open files")
+	}
+	s := servertest.New(t, server.Config{Seeds: []string{name}})
+	callControl(t, s, http.MethodPost, "/reset", "")
+	if value, err := s.Value("piped", "SSM_Current"); value != "x" {
+		t.Errorf("piped is %q, %v", value, err)
+	}
 }

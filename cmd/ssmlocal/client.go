@@ -94,7 +94,7 @@ func (t *target) stream(ctx context.Context, method, path string, query url.Valu
 	}
 	r.Header.Set("User-Agent", "ssmlocal/"+thisBuild().Version) // what the journal shows as the client
 	// The environment's proxy is for other hosts, not for the emulator.
-	client := http.Client{Transport: &http.Transport{}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("no emulator answers at %s: %w; start one with ssmlocal serve or set --url", u, err)
@@ -118,14 +118,14 @@ func (t *target) stream(ctx context.Context, method, path string, query url.Valu
 
 type healthCommand struct{ target }
 
-// Run succeeds if the emulator is ready.
+// Run succeeds if the emulator answers. It may not be ready yet: see wait.
 func (c *healthCommand) Run(ctx context.Context, t terminal) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if _, err := c.call(ctx, http.MethodGet, "health", nil); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(t.out, "ready")
+	_, err := fmt.Fprintln(t.out, "alive")
 	return err
 }
 

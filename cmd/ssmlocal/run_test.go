@@ -127,7 +127,7 @@ func TestRunPassesSignalsOn(t *testing.T) {
 	var rest bytes.Buffer
 	_, _ = rest.ReadFrom(out)
 	err = cmd.Wait()
-	if rest.String() != "got it\nready\n" || cmd.ProcessState.ExitCode() != 9 {
+	if rest.String() != "got it\nalive\n" || cmd.ProcessState.ExitCode() != 9 {
 		t.Errorf("%q, %v", rest.String(), err)
 	}
 }

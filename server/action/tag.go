@@ -2,6 +2,7 @@ package action
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -105,10 +106,15 @@ var describeResourceTagsByResourceIds = query(spec[ResourceTagsRequest, Resource
 		reply := &ResourceTagsReply{Offset: q.Offset, Limit: cmp.Or(q.Limit, 15)}
 		var all []TagResource
 		for _, id := range q.ResourceIds {
-			if s, err := c.tagged(q.resource(id)); err == nil {
-				for _, t := range s.Tags {
-					all = append(all, TagResource{t.TagKey, t.TagValue, id})
-				}
+			s, err := c.tagged(q.resource(id))
+			if refused := (*apierr.Error)(nil); errors.As(err, &refused) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, t := range s.Tags {
+				all = append(all, TagResource{t.TagKey, t.TagValue, id})
 			}
 		}
 		reply.TotalCount = uint64(len(all))

@@ -30,7 +30,7 @@ type changes struct {
 	waiting map[string]*retry // changes that are tried again, by ID
 	down    map[place]*outage
 	// making has when accounts were made for which there is no secret yet.
-	making map[string]time.Time
+	making map[accountKey]time.Time
 }
 
 // begun is a change that is under way.
@@ -56,7 +56,7 @@ type outage struct {
 func newChanges() changes {
 	return changes{
 		wake: make(chan struct{}, 1), begun: map[string]*begun{}, secrets: map[string]bool{}, freed: make(chan struct{}),
-		count: map[place]int{}, waiting: map[string]*retry{}, down: map[place]*outage{}, making: map[string]time.Time{},
+		count: map[place]int{}, waiting: map[string]*retry{}, down: map[place]*outage{}, making: map[accountKey]time.Time{},
 	}
 }
 
@@ -164,7 +164,11 @@ func (x *instances) abandon(uin uint64) {
 			delete(x.waiting, id)
 		}
 	}
-	clear(x.down)
+	for p := range x.down {
+		if uin == 0 || p.uin == uin {
+			delete(x.down, p)
+		}
+	}
 }
 
 // free gives a change back.
@@ -218,6 +222,12 @@ func (x *instances) running(p place) int {
 	return x.count[p]
 }
 
+// accountKey names an account of an instance.
+type accountKey struct {
+	place
+	name string
+}
+
 // perform makes one change, and ends its task unless it is to be tried again.
 func (x *instances) perform(ctx context.Context, ch action.Change) {
 	defer x.free(&ch)
@@ -227,9 +237,12 @@ func (x *instances) perform(ctx context.Context, ch action.Change) {
 	if ctx.Err() != nil {
 		return // the next start goes on, or the state is no more
 	}
-	if !instance.IsAway(err) {
+	var untried notTried
+	switch {
+	case errors.As(err, &untried): // that says nothing about the database
+	case !instance.IsAway(err):
 		x.isBack(p)
-	} else if x.again(p, &ch, err, began) {
+	case x.again(p, &ch, err, began):
 		return
 	}
 	if err := x.end(ctx, p, &ch, err); err != nil { // the store's own: what the database has is not lost
@@ -240,11 +253,16 @@ func (x *instances) perform(ctx context.Context, ch action.Change) {
 	}
 }
 
+// A notTried is why a change failed without an attempt.
+type notTried string
+
+func (e notTried) Error() string { return string(e) }
+
 // attempt makes a change once.
 func (x *instances) attempt(ctx context.Context, p place, ch *action.Change) (err error) {
 	defer Catch(&err)
 	if ch.Void != "" {
-		return errors.New(ch.Void)
+		return notTried(ch.Void)
 	}
 	if err := x.isDown(p); err != nil {
 		return err
@@ -455,14 +473,15 @@ func (x *instances) again(p place, ch *action.Change, err error, began time.Time
 	return true
 }
 
-// isDown returns why a change need not be tried: the database has been away for long, and did not
-// answer a moment ago.
+// isDown returns an error if a change may fail without an attempt: the database
+// has been away for longer than the patience, and a moment ago an attempt waited
+// for its answer in vain.
 func (x *instances) isDown(p place) error {
 	now := x.b.Clock.Wall()
 	x.working.Lock()
 	defer x.working.Unlock()
 	if o := x.down[p]; o != nil && o.slow && now.Sub(o.since) >= x.patience && now.Sub(o.last) < stale {
-		return errors.New(o.reason)
+		return notTried(o.reason)
 	}
 	return nil
 }
@@ -599,7 +618,7 @@ func (x *instances) named(p place) (all map[string]action.NamedAccount, err erro
 func (x *instances) madeAt(p place, name string) time.Time {
 	x.working.Lock()
 	defer x.working.Unlock()
-	return x.making[p.id+"\x00"+name]
+	return x.making[accountKey{p, name}]
 }
 
 // isMaking notes that an account is about to be made for which there is no secret yet.
@@ -612,7 +631,7 @@ func (x *instances) isMaking(p place, name string) {
 			delete(x.making, key)
 		}
 	}
-	x.making[p.id+"\x00"+name] = now
+	x.making[accountKey{p, name}] = now
 }
 
 // putBack makes the accounts again that a database has lost, with the passwords of the secrets.

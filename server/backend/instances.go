@@ -645,7 +645,12 @@ func (x *instances) repairSecret(ctx context.Context, in *instance.Instance, p p
 		return
 	}
 	defer free()
-	if s, err = x.reread(s); s == nil || err != nil { // it may have been rotated since
+	name := s.Secret.Name
+	if s, err = x.reread(s); err != nil { // it may have been rotated since
+		r.Failed = append(r.Failed, FailedAccount{name, err.Error()})
+		return
+	}
+	if s == nil { // it was deleted since
 		return
 	}
 	for _, l := range s.Logins {

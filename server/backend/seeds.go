@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"ssmlocal/server/action"
@@ -19,13 +20,15 @@ import (
 type seeds struct {
 	names []string
 	watch bool
+	// read has what can't be read a second time, such as a pipe, by name.
+	read map[string][]*seed.Source
 	// faults are the rules of the seeds, for a state that keeps all the rest.
 	faults []fault.Rule
 }
 
 // checkSeeds finds the files of the seeds, and checks them against the model.
 func (b *Backend) checkSeeds(names []string) error {
-	b.seeds.names = names
+	b.seeds.names, b.seeds.read = names, map[string][]*seed.Source{}
 	sources, err := b.seeds.load()
 	if err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
@@ -44,9 +47,14 @@ func (b *Backend) checkSeeds(names []string) error {
 // load finds the files of the seeds, as they are now.
 func (s *seeds) load() (sources []*seed.Source, err error) {
 	for _, name := range s.names {
-		some, err := seed.Load(name)
-		if err != nil {
-			return nil, err
+		some, is := s.read[name]
+		if !is {
+			if some, err = seed.Load(name); err != nil {
+				return nil, err
+			}
+		}
+		if info, err := os.Stat(name); !is && err == nil && seed.IsStream(info.Mode()) {
+			s.read[name] = some
 		}
 		sources = append(sources, some...)
 	}
@@ -80,7 +88,7 @@ func (b *Backend) applySeeds() error {
 	if _, err := b.Reset(b.lifetime, 0); err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
 	}
-	b.log.Info("the state was empty and is seeded")
+	b.log.Info("the state was empty; the seeds are applied")
 	return nil
 }
 

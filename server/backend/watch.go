@@ -39,7 +39,9 @@ func (b *Backend) watchSeeds(ctx context.Context) {
 		}
 		for _, s := range sources {
 			if at, is := now[s.Name]; is && at != seen[s.Name] {
-				b.reapply(ctx, s)
+				if !b.reapply(ctx, s) {
+					now[s.Name] = seen[s.Name] // it is tried again
+				}
 			}
 		}
 		seen = now
@@ -58,13 +60,20 @@ func (b *Backend) stamps() map[string]stamp {
 	return all
 }
 
-func (b *Backend) reapply(ctx context.Context, s *seed.Source) {
+// reapply adds a seed file that has changed to the state. It returns false if
+// that can succeed later, with the same file.
+func (b *Backend) reapply(ctx context.Context, s *seed.Source) (over bool) {
 	counts, err := b.Merge(ctx, s.WithoutClock(), 0)
+	var refused Refusal
 	switch {
-	case errors.Is(err, context.Canceled):
+	case ctx.Err() != nil:
+	case errors.As(err, &refused) && refused.Kind == Busy:
+		b.log.Warn("a seed file has changed and can't be applied now; trying again", "file", s.Name, "reason", err.Error())
+		return false
 	case err != nil:
-		b.log.Warn("a seed file has changed and can't be applied", "reason", err.Error())
+		b.log.Warn("a seed file has changed and can't be applied", "file", s.Name, "reason", err.Error())
 	default:
 		b.log.Info("a seed file has changed and is applied; what it doesn't name stays", "file", s.Name, "secrets", counts.Secrets)
 	}
+	return true
 }

@@ -40,6 +40,11 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 const largestCapsule = 512 << 20
 
 func (c *Control) replay(r *http.Request) (any, error) {
+	end, err := c.beginDemo(r.Context()) // a capsule is large, and so is its emulator
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	body := http.MaxBytesReader(nil, r.Body, largestCapsule)
 	defer body.Close()
 	kept, err := capsule.Parse(body)

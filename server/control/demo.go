@@ -31,13 +31,23 @@ func show[T any](c *Control, r *http.Request, run func(ctx context.Context, star
 	ctx, cancel := context.WithTimeout(context.Background(), demoTime)
 	defer cancel()
 	defer context.AfterFunc(r.Context(), cancel)()
+	end, err := c.beginDemo(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer end()
+	return run(ctx, c.config.Throwaway)
+}
+
+// beginDemo waits until another throwaway emulator may run. The caller calls end
+// once it has ended.
+func (c *Control) beginDemo(ctx context.Context) (end func(), err error) {
 	select {
 	case c.demos <- struct{}{}:
-		defer func() { <-c.demos }()
+		return func() { <-c.demos }, nil
 	case <-ctx.Done():
-		return out, refuse(http.StatusServiceUnavailable, "%d demonstrations are running; try again later", mostDemos)
+		return nil, refuse(http.StatusServiceUnavailable, "%d throwaway emulators are running; try again later", mostDemos)
 	}
-	return run(ctx, c.config.Throwaway)
 }
 
 type runErrorRequest struct {

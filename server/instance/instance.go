@@ -155,7 +155,9 @@ func (i *Instance) explain(err error, a Account) error {
 		text = fmt.Sprintf("no answer from %s within %v", i.Address.host, Patience)
 	}
 	if a.Password != "" { // a statement that the error quotes may have it; the administrator's is in none
-		text = strings.ReplaceAll(text, a.Password, "***")
+		for _, written := range []string{quote(a.Password), a.Password} {
+			text = strings.ReplaceAll(text, written, "***")
+		}
 	}
 	return &Error{Away: isAway(err) || i.engine.away(err), text: text, err: err}
 }

@@ -81,7 +81,7 @@ func Load(seed string) ([]*Source, error) {
 		return nil, fmt.Errorf("cannot read the seed: %w", err)
 	case info.Mode().IsRegular():
 		return []*Source{inFile(seed)}, nil
-	case !info.IsDir(): // a pipe can be read once
+	case IsStream(info.Mode()):
 		text, err := os.ReadFile(seed)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the seed: %w", err)
@@ -94,6 +94,9 @@ func Load(seed string) ([]*Source, error) {
 	}
 	return all, err
 }
+
+// IsStream reports whether a file, such as a pipe, can be read only once.
+func IsStream(mode fs.FileMode) bool { return !mode.IsRegular() && !mode.IsDir() }
 
 // IsEmpty reports whether a directory has no seeds, or is not there.
 func IsEmpty(directory string) (bool, error) {

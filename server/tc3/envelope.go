@@ -16,6 +16,10 @@ import (
 // contentType is exactly this: the Python SDK looks for an error only if nothing follows.
 var contentType = []string{"application/json"}
 
+// largestKept is the capacity in bytes up to which an answer's memory is kept
+// for the next one.
+const largestKept = 64 << 10
+
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // Write writes the answer to q: reply, a struct of the action's output fields,
@@ -23,7 +27,11 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // expects.
 func Write(w http.ResponseWriter, q *Request, requestID string, reply any, failure *apierr.Error) error {
 	b := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(b)
+	defer func() {
+		if b.Cap() <= largestKept {
+			buffers.Put(b)
+		}
+	}()
 	b.Reset()
 	b.WriteString(`{"Response":`)
 	if failure != nil {
