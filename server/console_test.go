@@ -37,9 +37,9 @@ func TestNavigationsFindTheConsole(t *testing.T) {
 		{"a browser's API call", on.URL, "/?Action=ListSecrets", navigation, http.StatusOK, `"Error"`},
 		{"switched off", off.URL, "/", navigation, http.StatusOK, "MissingParameter"},
 		{"switched off, the page", off.URL, "/_ssmlocal/", navigation, http.StatusNotFound, "there is no"},
-		{"no control plane", noControl.URL, "/", navigation, http.StatusOK, "MissingParameter"},
-		{"no control plane, the page", noControl.URL, "/_ssmlocal/", navigation, http.StatusNotFound, ""},
-		{"control plane apart", apart.URL, "/", navigation, http.StatusOK, "MissingParameter"},
+		{"no control plane", noControl.URL, "/", navigation, http.StatusNotFound, "--control"},
+		{"no control plane, the page", noControl.URL, "/_ssmlocal/", navigation, http.StatusNotFound, "--control"},
+		{"control plane apart", apart.URL, "/", navigation, http.StatusNotFound, "--control"},
 		{"control plane apart, there", apart.ControlURL(), "/", link, http.StatusFound, ""},
 		{"control plane apart, the page", apart.ControlURL(), "/_ssmlocal/", link, http.StatusOK, "<!doctype html>"},
 	} {

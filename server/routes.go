@@ -24,7 +24,7 @@ func (s *Server) routes(withControl bool) http.Handler {
 		s.control.Mount(r)
 		s.mountConsole(r)
 	} else {
-		r.HandleFunc("/_ssmlocal/*", http.NotFound)
+		r.HandleFunc("/_ssmlocal/*", noControl)
 	}
 	calls := s.recording.Calls(s.Gateway)
 	r.NotFound(calls.ServeHTTP)
@@ -54,12 +54,20 @@ func (s *Server) routes(withControl bool) http.Handler {
 			http.Error(w, "this is ssmlocal's API, not a proxy: --proxy HOST:PORT opens one", http.StatusMethodNotAllowed)
 		case withControl && !s.consoleOff && console.IsNavigation(q):
 			http.Redirect(w, q, console.Path, http.StatusFound)
+		case !withControl && console.IsNavigation(q):
+			noControl(w, q)
 		case strings.HasPrefix(q.URL.Path, "/_ssmlocal"):
 			under.ServeHTTP(w, q)
 		default:
 			calls.ServeHTTP(w, q)
 		}
 	})
+}
+
+// noControl answers whoever looks for the control plane or the console where
+// they are not.
+func noControl(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "this is ssmlocal's API alone: the control plane and the console are off here, or at an address of their own (--control)", http.StatusNotFound)
 }
 
 // growStack makes room for a call on a goroutine's stack in one step. HTTP/2

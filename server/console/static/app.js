@@ -22,9 +22,18 @@ const pages = [
   ["state", "State", "t", State],
 ];
 
+/** decoded is a part of the address, as it is if a person has typed something else. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function where() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [page, ...rest] = path.split("/").map(decodeURIComponent);
+  const [page, ...rest] = path.split("/").map(decoded);
   return {
     page: pages.some(([name]) => name === page) ? page : "overview",
     rest,
@@ -112,7 +121,7 @@ function onKey(event) {
   else if (event.key === "k") rows[Math.max(at - 1, 0)]?.focus();
   else if (event.key === "c") document.querySelector("[data-copy]")?.click();
   else if (event.key === "?") change({ help: !shared.help });
-  else if (event.key === " " && !/^(BUTTON|SUMMARY|A)$/.test(event.target.tagName))
+  else if (event.key === " " && (at >= 0 || !/^(BUTTON|SUMMARY|A)$/.test(event.target.tagName)))
     document.querySelector("[data-pause]")?.click();
   else return;
   event.preventDefault();

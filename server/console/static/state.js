@@ -78,6 +78,7 @@ export function now() {
 export async function loadClock() {
   try {
     const clock = await get("/clock");
+    if (shared.gone) loadFacts().catch(() => {}); // it may be another emulator
     change({ clock: { ...clock, came: Date.now() }, gone: "" });
   } catch (error) {
     change({ gone: error.message });

@@ -4,6 +4,9 @@ import { change, now, shared, t } from "./state.js";
 
 export { html };
 
+/** number is what was typed as a number. What is none stays a text, so that the emulator refuses it. */
+export const number = (text) => (/^-?\d+(\.\d+)?$/.test(String(text).trim()) ? Number(text) : text);
+
 /** useLoad loads something, and again when what it depends on changes. */
 export function useLoad(load, depends, every = 0) {
   const [state, set] = useState({});
@@ -72,6 +75,9 @@ export function exact(ms) {
   return `${d.getUTCFullYear()}-${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())} +08:00`;
 }
 
+/** wallTime is the time of day of a text such as 2030-01-02T15:04:05Z, in UTC+8 like all others. */
+export const wallTime = (text) => exact(Date.parse(text)).slice(11, 19);
+
 /** Time says a virtual time twice: how far it is, and exactly. */
 export const Time = ({ at }) =>
   at
@@ -102,10 +108,18 @@ export function Copy({ text, label }) {
 /** Sure is a button that asks once more, in place. */
 export function Sure({ label, question, act, disabled, title }) {
   const [asked, ask] = useState(false);
+  const [before, remember] = useState(false);
+  const place = useRef();
+  useEffect(() => {
+    // The focus goes to the question, and comes back.
+    if (asked !== before) (asked ? place.current?.querySelector(".danger") : place.current)?.focus();
+    remember(asked);
+  }, [asked]);
   if (!asked)
-    return html`<button type="button" disabled=${disabled} title=${title} onClick=${() => ask(true)}>${label}</button>`;
-  return html`<span class="sure">${question || t("Really?")}
-    <button type="button" class="danger" autofocus onClick=${() => (ask(false), act())}>${label}</button>
+    return html`<button type="button" ref=${place} disabled=${disabled} title=${title} onClick=${() => ask(true)}>
+      ${label}</button>`;
+  return html`<span class="sure" ref=${place}>${question || t("Really?")}
+    <button type="button" class="danger" onClick=${() => (ask(false), act())}>${label}</button>
     <button type="button" onClick=${() => ask(false)}>${t("no")}</button></span>`;
 }
 
@@ -142,9 +156,25 @@ export function Wire({ of }) {
   </details>`;
 }
 
+/** word quotes a text for a shell. */
+const word = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'");
+
+/** callCommand is a call as a command. */
+export function callCommand(action, parameters, { as, region, language, signature } = {}) {
+  let command = `ssmlocal call ${action} ${word(JSON.stringify(parameters))}`;
+  for (const [name, value] of Object.entries({ as, region, language, signature }))
+    if (value) command += ` --${name} ${word(value)}`;
+  return command;
+}
+
+/** given leaves out what is empty. */
+export const given = (values) => Object.fromEntries(Object.entries(values).filter(([, v]) => v));
+
 /** As shows what a view does as a command and as curl. */
 export function As({ command, path, method = "GET", body }) {
-  const word = (text) => (/^[\w./:=?&-]*$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'");
+  // Commands that need a server find the one at the usual address by themselves.
+  if (command && !/^ssmlocal (errors|tour) /.test(command) && location.origin !== "http://127.0.0.1:9023")
+    command += " --url " + location.origin;
   const curl =
     "curl " +
     (method === "GET" ? "" : "-X " + method + " ") +
@@ -152,7 +182,7 @@ export function As({ command, path, method = "GET", body }) {
     (body ? " -d " + word(JSON.stringify(body)) : "");
   return html`<p class="as">${command && html`<span>${t("As a command")} <code>${command}
     </code> <${Copy} text=${command} /></span>`}
-    <span>${t("As curl")} <code>${curl}</code> <${Copy} text=${curl} /></span></p>`;
+    <span>${t("Over HTTP")} <code>${curl}</code> <${Copy} text=${curl} /></span></p>`;
 }
 
 /** Choice is a select with a label. */

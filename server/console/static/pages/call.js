@@ -1,6 +1,6 @@
 // Call: every action with a form, the answer, the wire, and the call as a program.
-import { html, useEffect, useState } from "../preact.js";
-import { As, Choice, Copy, Json, Problem, Wire, hash } from "../ui.js";
+import { html, useEffect, useRef, useState } from "../preact.js";
+import { As, Choice, Copy, Json, Problem, Wire, callCommand, given as notEmpty, hash, number } from "../ui.js";
 import { call, post } from "../api.js";
 import { options, shared, t, useShared } from "../state.js";
 
@@ -40,9 +40,9 @@ function read(of, typed) {
         parameters[p.name] =
           p.type === "object"
             ? text
-            : text.split(/\s*,\s*/).map((x) => (p.type === "integer" ? Number(x) : x));
+            : text.split(/\s*,\s*/).map((x) => (p.type === "integer" ? number(x) : x));
       }
-    } else if (p.type === "integer") parameters[p.name] = /^-?\d+$/.test(text) ? Number(text) : text;
+    } else if (p.type === "integer") parameters[p.name] = number(text);
     else if (p.type === "boolean") parameters[p.name] = text === "true";
     else parameters[p.name] = text;
   }
@@ -76,6 +76,12 @@ function Form({ of, given }) {
       say(error);
     }
   };
+  const shown = useRef();
+  useEffect(() => {
+    // On a narrow screen the answer is below the form.
+    if ((answer || problem) && shown.current.getBoundingClientRect().top > innerHeight - 160)
+      shown.current.scrollIntoView({ block: "start" });
+  }, [answer, problem]);
   const wrong =
     answer && answer.code && of.parameters.find((p) => (answer.message || "").includes("`" + p.name + "`"));
   const sorted = [...of.parameters].sort((a, b) => (b.required ? 1 : 0) - (a.required ? 1 : 0));
@@ -103,9 +109,9 @@ function Form({ of, given }) {
     ${of.codes && html`<details><summary>${t("documented codes")} (${of.codes.length})</summary><p>
       ${of.codes.map((c) => html`<a class="code" href=${hash("errors/" + of.action + "/" + c)}>${c}</a> `)}</p>
       </details>`}
-    <${As} command=${`ssmlocal call ${of.action} '${JSON.stringify(parameters).replaceAll("'", "'\\''")}'`} path="/call" method="POST" body=${{ action: of.action, parameters }} />
+    <${As} command=${callCommand(of.action, parameters, o)} path="/call" method="POST" body=${{ action: of.action, parameters, ...notEmpty({ ...o, service: "" }) }} />
       </section>
-  <section class="answer" aria-live="polite"><h2>${t("Answer")}</h2><${Problem} error=${problem} />
+  <section class="answer" aria-live="polite" ref=${shown}><h2>${t("Answer")}</h2><${Problem} error=${problem} />
     ${
       answer &&
       html`${answer.code ? html`<p class="reached bad">${answer.code}</p><p>${answer.message}
@@ -120,13 +126,13 @@ export function Program({ action, parameters, options: o }) {
   const [client, choose] = useState("");
   const [code, set] = useState("");
   const [problem, say] = useState(null);
-  const body = JSON.stringify([action, parameters, o.as, o.region, o.language]);
+  const body = JSON.stringify([action, parameters, o.as, o.region, o.language, o.signature]);
   useEffect(() => {
-    if (!client) return;
+    if (!client || !shared.facts) return;
     const q = { action, parameters, client };
-    for (const name of ["as", "region", "language", "service"]) if (o[name]) q[name] = o[name];
+    for (const name of ["as", "region", "language", "service", "signature"]) if (o[name]) q[name] = o[name];
     post("/call/code", q).then((r) => (set(r.code), say(null)), say);
-  }, [client, body]);
+  }, [client, body, !!shared.facts]);
   return html`<h3>${t("Copy as")}</h3><div class="tabs" role="group">
     ${clients.map((c, i) => html`<button type="button" data-copy=${i === 0 || undefined} aria-pressed=${c === client} onClick=${() => choose(c)}>
     ${c}</button>`)}</div>

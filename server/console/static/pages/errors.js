@@ -1,6 +1,6 @@
 // Errors: a map of action and code, recipes run live, tours.
 import { html, useEffect, useMemo, useState } from "../preact.js";
-import { As, Copy, Json, Problem, Text, Wire, announce, go, hash, useLoad } from "../ui.js";
+import { As, Copy, Json, Problem, Text, Wire, announce, hash, useLoad } from "../ui.js";
 import { get, post } from "../api.js";
 import { shared, t, useShared } from "../state.js";
 
@@ -18,7 +18,7 @@ export function Errors({ rest, q }) {
     <h2>${t("Error map")} <small>${recipes.value && recipes.value.length}</small></h2>
       <${Problem} error=${recipes.error || tours.error} />
     <p data-search class="filters"><label>
-      ${t("search")} <input id="search" value=${q.f || ""} onInput=${(e) => go("errors" + (rest.length ? "/" + rest.join("/") : ""), { f: e.target.value })} />
+      ${t("search")} <input id="search" value=${q.f || ""} onInput=${(e) => location.replace(hash("errors" + (rest.length ? "/" + rest.join("/") : ""), { f: e.target.value }))} />
       </label>
       <span class="legend"><i class="cell natural"></i> ${t("by a call and a state")} <i class="cell byfault">
         </i> ${t("by a fault")}</span></p>
@@ -126,8 +126,9 @@ function Tour({ name, tours }) {
   const [problem, say] = useState(null);
   const play = () => post(`/tours/${encodeURIComponent(name)}/run`).then((r) => (set(r), show(1)), say);
   useEffect(() => {
-    document.getElementById("next")?.focus();
-  }, [shown]);
+    if (shown > 1) document.querySelector(".tour .steps > li:last-child")?.scrollIntoView({ block: "start" });
+    document.getElementById("next")?.focus({ preventScroll: shown > 1 });
+  }, [shown, !!tour]);
   if (!tour) return html`<p class="dim">…</p>`;
   const last = played && shown >= played.steps.length;
   return html`<section class="tour"><h2>${tour.title[shared.language]} <a class="small" href="#/errors">

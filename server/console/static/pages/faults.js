@@ -1,6 +1,6 @@
 // Faults: rules that make calls fail, with what each has done, and a form for every effect.
 import { html, useState } from "../preact.js";
-import { As, Choice, Empty, Problem, Sure, Text, useLoad } from "../ui.js";
+import { As, Choice, Empty, Problem, Sure, Text, number, useLoad } from "../ui.js";
 import { get, post, remove } from "../api.js";
 import { shared, t, useShared } from "../state.js";
 
@@ -63,10 +63,10 @@ function Add({ added }) {
   const rule = {};
   for (const name of ["id", "action", "secretName", "secretId", "region"]) if (v[name]) rule[name] = v[name];
   for (const name of ["uin", "times", "after", "every", "probability"])
-    if (v[name]) rule[name] = Number(v[name]);
+    if (v[name]) rule[name] = number(v[name]);
   if (v.effect === "error") rule.error = { code: v.code, ...(v.message && { message: v.message }) };
   else if (v.effect === "delay") rule.delay = v.delay || "3s";
-  else if (v.effect === "status") rule.status = Number(v.status || 502);
+  else if (v.effect === "status") rule.status = number(v.status || 502);
   else if (v.effect === "script") {
     try {
       rule.script = JSON.parse(v.script || '[{"error":{"code":"InternalError"}},{}]');

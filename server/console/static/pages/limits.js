@@ -1,6 +1,6 @@
 // Limits: each budget as a bar of use against its limit; rates can be changed.
 import { html, useState } from "../preact.js";
-import { As, Choice, Empty, Problem, exact, useLoad } from "../ui.js";
+import { As, Choice, Empty, Problem, exact, number, useLoad } from "../ui.js";
 import { get, put } from "../api.js";
 import { shared, t, useShared } from "../state.js";
 
@@ -28,7 +28,7 @@ export function Limits() {
     ].map(
       ([name, label]) => html`<button type="button" onClick=${() => change({ all: name })}>${label}</button>`,
     )}
-      <form class="inline" onSubmit=${(e) => (e.preventDefault(), change({ action, perSecond: Number(rate) }))}>
+      <form class="inline" onSubmit=${(e) => (e.preventDefault(), change({ action, perSecond: number(rate) }))}>
         <${Choice} label=${t("action")} value=${action} values=${shared.facts ? shared.facts.actions.map((a) => a.action) : []} change=${choose} />
         <label>${t("a second")} <input class="number" value=${rate} placeholder="0 = ∞" onInput=${(e) => setRate(e.target.value)} />
           </label><button type="submit" disabled=${!/^\d+$/.test(rate)}>${t("set")}</button></form></p>

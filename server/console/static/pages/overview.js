@@ -1,6 +1,6 @@
 // Overview: how to connect, what becomes due, what is called.
 import { html, useEffect, useRef, useState } from "../preact.js";
-import { Code, Copy, Empty, Problem, Sure, Time, ago, announce, exact, hash, useLoad } from "../ui.js";
+import { Code, Copy, Empty, Problem, Sure, Time, ago, announce, exact, hash, useLoad, wallTime } from "../ui.js";
 import { get, post, put } from "../api.js";
 import { loadClock, now, options, shared, t, useShared } from "../state.js";
 
@@ -159,7 +159,7 @@ function Due() {
     say({});
     try {
       const r = await run();
-      const text = t("{n} things happened", { n: (r.happened || []).length + (r.omitted || 0) });
+      const text = t("happened: {n}", { n: (r.happened || []).length + (r.omitted || 0) });
       say({ text, happened: r.happened || [] });
       announce(text);
     } catch (error) {
@@ -201,7 +201,7 @@ function LastErrors() {
   return html`<section class="wide"><h2>${t("Last errors")}</h2>
     ${calls.value && calls.value.length === 0 && html`<p class="dim">${t("none")}</p>`}
     <ul class="happened">${(calls.value || []).map((c) => html`<li><a href=${hash("journal", { open: c.number })}>
-      ${c.time.slice(11, 19)} ${c.action || "–"} ${c.secretName}
+      ${wallTime(c.time)} ${c.action || "–"} ${c.secretName}
       </a> <${Code} of=${c.code} fault=${c.fault} /> ${c.mismatch && html`<span class="dim">✎ ${c.mismatch.slice(0, 120)}
       </span>`}</li>`)}</ul></section>`;
 }

@@ -16,6 +16,10 @@ import {
   go,
   hash,
   useLoad,
+  number,
+  callCommand,
+  given,
+  wallTime,
 } from "../ui.js";
 import { get, query, reply } from "../api.js";
 import { caller, options, shared, t, useShared } from "../state.js";
@@ -45,6 +49,9 @@ export function Secrets({ rest, q }) {
     [JSON.stringify(parameters), shared.as, shared.region, shared.language, !!shared.facts],
   );
   const total = list.value ? list.value.TotalCount : 0;
+  useEffect(() => {
+    if (total > 0 && page * size >= total) filter({ page: String(Math.ceil(total / size) - 1) });
+  }, [page, total]);
   return html`<div class=${name ? "split" : ""}><section class="list"><h2>${t("Secrets")} <small>
     ${list.value && total}</small></h2>
     <p class="filters"><span data-search>
@@ -71,9 +78,9 @@ export function Secrets({ rest, q }) {
         <button type="button" disabled=${(page + 1) * size >= total} onClick=${() => filter({ page: String(page + 1) })}>›</button>
           </p>`
     }
-    <${As} command=${`ssmlocal call ListSecrets '${JSON.stringify(parameters)}'`} path="/call" method="POST" body=${{ action: "ListSecrets", parameters }} />
+    <${As} command=${callCommand("ListSecrets", parameters, options())} path="/call" method="POST" body=${{ action: "ListSecrets", parameters, ...given(options()) }} />
       </section>
-    ${name && html`<${Secret} key=${name + shared.as + shared.region} name=${name} changed=${list.again} type=${parameters.SecretType} />`}
+    ${name && html`<${Secret} key=${name + shared.as + shared.region} name=${name} changed=${list.again} q=${q} />`}
       </div>`;
 }
 
@@ -89,8 +96,16 @@ function Nothing({ filtered }) {
 }
 
 const acts = ["EnableSecret", "DisableSecret", "RotateProductSecret", "DeleteSecret", "RestoreSecret"];
+// These need more than a name: their form is on the page Call.
+const forms = [
+  "PutSecretValue",
+  "UpdateSecret",
+  "UpdateDescription",
+  "UpdateRotationStatus",
+  "DeleteSecretVersion",
+];
 
-function Secret({ name, changed }) {
+function Secret({ name, changed, q }) {
   const o = options();
   const about = useLoad(async () => {
     const d = await reply("DescribeSecret", { SecretName: name }, o);
@@ -133,15 +148,21 @@ function Secret({ name, changed }) {
   const cells =
     (shared.facts && shared.facts.lifecycle[`${d.SecretType} (${types[d.SecretType]})`]?.[d.Status]) || [];
   return html`<section class="one"><h2><bdi class="cut">${d.SecretName}
-    </bdi> <${Status} of=${d.Status} /> <a class="small" href=${hash("secrets")}>${t("close")}</a></h2>
+    </bdi> <${Status} of=${d.Status} /> <a class="small" href=${hash("secrets", q)}>${t("close")}</a></h2>
     <p class="acts">${acts.map((a) => {
       const code = (cells.find((c) => c.action === a) || {}).code;
       if (code)
         return html`<button type="button" disabled title=${code}>${a} <small>${code}</small></button>`;
       if (a === "DeleteSecret")
         return html`<${Sure} label=${a} question=${html`<label>RecoveryWindowInDays <input class="number" value=${days} onInput=${(e) => setDays(e.target.value)} />
-          </label>`} act=${() => act(a, { RecoveryWindowInDays: Number(days) })} />`;
+          </label>`} act=${() => act(a, { RecoveryWindowInDays: number(days) })} />`;
       return html`<button type="button" onClick=${() => act(a)}>${a}</button>`;
+    })}
+    ${forms.map((a) => {
+      const code = (cells.find((c) => c.action === a) || {}).code;
+      return code
+        ? html`<button type="button" disabled title=${code}>${a} <small>${code}</small></button>`
+        : html`<a class="button" href=${hash("call/" + a, { p: JSON.stringify({ SecretName: name }) })}>${a} …</a>`;
     })}</p><${Problem} error=${problem} />
     <dl class="facts"><dt>${t("Description")}</dt><dd><${Text} of=${d.Description} /></dd><dt>SecretType</dt><dd>
       ${d.SecretType} ${types[d.SecretType]}</dd>
@@ -169,7 +190,7 @@ function Version({ name, of }) {
   const uncover = () => read().then(set, say);
   useEffect(() => () => set(null), []);
   const covered = value === null;
-  return html`<tr><td class="mono">${of.VersionId}</td><td><${Time} at=${of.CreateTime * 1000} /></td>
+  return html`<tr><td class="mono breaks">${of.VersionId}</td><td><${Time} at=${of.CreateTime * 1000} /></td>
       <td>${covered && "••••••"}</td>
       <td class="buttons"><${Copy} text=${read} /> <button type="button" class="small" onClick=${() => (covered ? uncover() : set(null))}>
         ${covered ? t("show") : t("cover")}</button></td></tr>
@@ -198,7 +219,7 @@ function Rotation({ d, history }) {
       history &&
       html`<table class="rows"><thead><tr><th>AccountName</th><th>Version</th><th>RotatedTime</th><th>
         ${t("in the database")}</th></tr></thead>
-      <tbody>${history.AccountInfoList.map((a) => html`<tr><td class="mono">${a.AccountName}</td><td class="mono">
+      <tbody>${history.AccountInfoList.map((a) => html`<tr><td class="mono breaks">${a.AccountName}</td><td class="mono breaks">
         ${a.Version}</td><td>${a.RotatedTime}</td><td>${states[a.AccountName] || "–"}</td></tr>`)}</tbody></table>
     <p class="dim">${history.VersionIDs.length ? history.VersionIDs.join(" · ") : t("no earlier value")}</p>`
     }`;
@@ -213,7 +234,7 @@ function Calls({ name }) {
       .map(
         (c) =>
           html`<li><a href=${hash("journal", { open: c.number, secretName: name })}>
-            ${c.time.slice(11, 19)} ${c.action}</a> <${Code} of=${c.code} fault=${c.fault} /></li>`,
+            ${wallTime(c.time)} ${c.action}</a> <${Code} of=${c.code} fault=${c.fault} /></li>`,
       )}</ul>`;
 }
 

@@ -1,6 +1,6 @@
 // State: export, import with a preview, reset, snapshots, accounts, tasks, instances.
 import { html, useState } from "../preact.js";
-import { As, Choice, Empty, Problem, Sure, Text, useLoad } from "../ui.js";
+import { As, Choice, Empty, Problem, Sure, Text, number, useLoad } from "../ui.js";
 import { get, post, put, query, remove } from "../api.js";
 import { caller, loadClock, loadFacts, t, useShared } from "../state.js";
 
@@ -119,7 +119,7 @@ function Account() {
   const save = async (event) => {
     event.preventDefault();
     try {
-      const q = { ...v, secretLimit: Number(v.secretLimit) };
+      const q = { ...v, secretLimit: number(v.secretLimit || 0) };
       for (const name of ["kmsKeys", "users", "isolated"])
         if (typeof q[name] === "string") q[name] = JSON.parse(q[name]);
       if (!q.order) delete q.order;
