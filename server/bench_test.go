@@ -18,7 +18,8 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// newHandler returns an emulator without limits and without a socket in the way.
+// newHandler returns an emulator without limits and without a socket in the
+// way.
 func newHandler(t testing.TB, c Config) http.Handler {
 	t.Helper()
 	c.Listen, c.Unlimited, c.Log = []string{"127.0.0.1:0"}, true, slog.New(slog.DiscardHandler)

@@ -22,8 +22,8 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// TestListsAreBounded sends one item too many in every list of every action, at whatever
-// depth: each is refused for its length, under its name.
+// TestListsAreBounded sends one item too many in every list of every action, at
+// whatever depth: each is refused for its length, under its name.
 func TestListsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true, Auth: account.Off})
@@ -44,8 +44,8 @@ func TestListsAreBounded(t *testing.T) {
 	}
 }
 
-// withLongLists returns the parameters of a type with one list too long, for each list that
-// it has, by the list's path.
+// withLongLists returns the parameters of a type with one list too long, for
+// each list that it has, by the list's path.
 func withLongLists(t reflect.Type) map[string]map[string]any {
 	out := map[string]map[string]any{}
 	for f := range t.Fields() {
@@ -108,7 +108,8 @@ func TestRefusedCallsLeaveNothing(t *testing.T) {
 	}
 }
 
-// TestManyPairsAreRefused sends forms with more pairs, or deeper ones, than any action takes.
+// TestManyPairsAreRefused sends forms with more pairs, or deeper ones, than any
+// action takes.
 func TestManyPairsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -181,8 +182,8 @@ func TestAdvanceEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// TestImportEndsWithItsCaller gives up an import in its middle: nothing is changed, and what
-// was written of it is removed.
+// TestImportEndsWithItsCaller gives up an import in its middle: nothing is
+// changed, and what was written of it is removed.
 func TestImportEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{SecretLimit: 100_000})
@@ -210,7 +211,8 @@ func TestImportEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// TestStoppedServerEndsWork stops a server in the middle of a move of the clock: it ends soon.
+// TestStoppedServerEndsWork stops a server in the middle of a move of the
+// clock: it ends soon.
 func TestStoppedServerEndsWork(t *testing.T) {
 	t.Parallel()
 	emulator, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}})

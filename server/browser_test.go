@@ -84,8 +84,8 @@ func TestMetadataOff(t *testing.T) {
 	}
 }
 
-// TestUnsignedCallsNeedASeededRole asks for keys without a signature: only a role of the
-// account's seed gives any, and only a fresh call gets them.
+// TestUnsignedCallsNeedASeededRole asks for keys without a signature: only a
+// role of the account's seed gives any, and only a fresh call gets them.
 func TestUnsignedCallsNeedASeededRole(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []account.Mode{account.Verify, account.Any} {
@@ -116,7 +116,8 @@ func TestUnsignedCallsNeedASeededRole(t *testing.T) {
 	}
 }
 
-// TestScopeOfAnotherService signs for one service and calls the host of another.
+// TestScopeOfAnotherService signs for one service and calls the host of
+// another.
 func TestScopeOfAnotherService(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})
@@ -136,8 +137,8 @@ func TestScopeOfAnotherService(t *testing.T) {
 	}
 }
 
-// TestDeniedSecretsKeepTheirTags denies a caller a secret: the tag service's actions on it are
-// denied, too, and lists leave it out.
+// TestDeniedSecretsKeepTheirTags denies a caller a secret: the tag service's
+// actions on it are denied, too, and lists leave it out.
 func TestDeniedSecretsKeepTheirTags(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

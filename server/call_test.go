@@ -140,8 +140,8 @@ func TestCallAsProgram(t *testing.T) {
 	}
 }
 
-// TestFacts looks at what a form is made from: every action with its parameters,
-// what a status allows, and who may call, without their keys.
+// TestFacts looks at what a form is made from: every action with its
+// parameters, what a status allows, and who may call, without their keys.
 func TestFacts(t *testing.T) {
 	s := servertest.New(t, server.Config{Seeds: []string{"errors"}})
 	text := getControl(t, s, "/facts")

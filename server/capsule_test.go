@@ -17,8 +17,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// aRun is calls of every kind: with values that are drawn, refused, failing by a
-// fault, over the rate, after a move of the clock.
+// aRun is calls of every kind: with values that are drawn, refused, failing by
+// a fault, over the rate, after a move of the clock.
 func aRun(t *testing.T, s *servertest.Server) {
 	t.Helper()
 	call := func(action string, params map[string]any) { _ = s.Call(action, params, nil) }

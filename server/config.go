@@ -18,7 +18,8 @@ type Config struct {
 	// Listen has addresses as host:port; port 0 takes a free port. Without any,
 	// DefaultListen is used.
 	Listen []string
-	// Data is the directory of the data file; without one the state is temporary.
+	// Data is the directory of the data file; without one the state is
+	// temporary.
 	Data string
 	// Auth says how callers must prove who they are; "" is account.Verify.
 	Auth account.Mode
@@ -28,10 +29,11 @@ type Config struct {
 	// of built-in seeds, files, directories of .yaml files. They are applied to
 	// an empty state only.
 	Seeds []string
-	// Capsule is how many requests since the start or the last replacement of the
-	// state are kept, so that they can be replayed; 0 for none.
+	// Capsule is how many requests since the start or the last replacement of
+	// the state are kept, so that they can be replayed; 0 for none.
 	Capsule int
-	// WatchSeeds adds seed files that change while the server runs to the state.
+	// WatchSeeds adds seed files that change while the server runs to the
+	// state.
 	WatchSeeds bool
 	// RandomSeed makes all random values except SSH keys repeat from start to
 	// start; nil means new ones each time.
@@ -44,10 +46,12 @@ type Config struct {
 	// SecretLimit is how many secrets a region of an account may hold; 0 is the
 	// documented 1,000.
 	SecretLimit uint64
-	// Instances are real databases behind instances, by account: their accounts are made and
-	// changed with the secrets. Those of the state are used before them.
+	// Instances are real databases behind instances, by account: their accounts
+	// are made and changed with the secrets. Those of the state are used before
+	// them.
 	Instances map[uint64][]ssm.Binding
-	// InstancePatience is how long a database may be away before what changes it fails; 0 is 20 s.
+	// InstancePatience is how long a database may be away before what changes
+	// it fails; 0 is 20 s.
 	InstancePatience time.Duration
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
@@ -76,8 +80,8 @@ type Config struct {
 	Journal int
 	// Version is the build that the control plane reports.
 	Version string
-	// LostLines returns how many lines of the log could not be written, for the metrics; nil
-	// for none. LogWriter.Lost is one.
+	// LostLines returns how many lines of the log could not be written, for the
+	// metrics; nil for none. LogWriter.Lost is one.
 	LostLines func() uint64
 	// Log gets one line for each call at debug level, and at higher levels what
 	// needs attention; nil is slog.Default().

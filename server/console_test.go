@@ -9,7 +9,8 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// TestNavigationsFindTheConsole opens addresses as a browser and as programs do.
+// TestNavigationsFindTheConsole opens addresses as a browser and as programs
+// do.
 func TestNavigationsFindTheConsole(t *testing.T) {
 	t.Parallel()
 	on := servertest.New(t, server.Config{})

@@ -58,8 +58,8 @@ func TestHundredsDueAtOnce(t *testing.T) {
 	}
 }
 
-// TestReplacementsOfManyTaggedSecrets resets and imports one account with hundreds of them,
-// while others are deleted in parallel.
+// TestReplacementsOfManyTaggedSecrets resets and imports one account with
+// hundreds of them, while others are deleted in parallel.
 func TestReplacementsOfManyTaggedSecrets(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})
@@ -97,8 +97,8 @@ func TestReplacementsOfManyTaggedSecrets(t *testing.T) {
 	}
 }
 
-// TestDueBesideEverything moves the clock, tags, imports and resets in turn at random, with
-// the whole store checked after each.
+// TestDueBesideEverything moves the clock, tags, imports and resets in turn at
+// random, with the whole store checked after each.
 func TestDueBesideEverything(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -217,8 +217,9 @@ accounts:
 	}
 }
 
-// TestExportDuringAMove exports again and again while the clock is moved over rotations at the
-// same moment: each export is of one moment, so that it can be imported.
+// TestExportDuringAMove exports again and again while the clock is moved over
+// rotations at the same moment: each export is of one moment, so that it can be
+// imported.
 func TestExportDuringAMove(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Unlimited: true, SecretLimit: 2000})

@@ -75,8 +75,9 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// TestFaultsAreTold provokes errors for callers of both languages; the log warns of each.
-func TestFaultsAreTold(t *testing.T) {
+// TestFaultsAreLogged provokes errors for callers of both languages; the log
+// warns of each.
+func TestFaultsAreLogged(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
 	s := servertest.New(t, server.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -94,7 +95,7 @@ func TestFaultsAreTold(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Count(log.String(), `level=WARN msg="a fault hit" fault=`); got != 6 {
+	if got := strings.Count(log.String(), `level=WARN msg="a fault rule hit this call" fault=`); got != 6 {
 		t.Errorf("the log warns of %d of 6 faults:\n%s", got, log.String())
 	}
 }

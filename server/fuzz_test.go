@@ -69,9 +69,9 @@ func checkEnvelope(t *testing.T, h http.Handler, r *http.Request) {
 	}
 }
 
-// TestInternalErrorIsTold breaks the store under a running server: the caller
+// TestInternalErrorIsLogged breaks the store under a running server: the caller
 // gets the fixed text, with a request id, and the log the cause.
-func TestInternalErrorIsTold(t *testing.T) {
+func TestInternalErrorIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	s, err := New(Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {

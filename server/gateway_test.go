@@ -88,7 +88,8 @@ func signFor(r *http.Request, s *servertest.Server, service string) {
 	tc3.Sign(r, []byte("{}"), s.Credential.SecretID, s.Credential.SecretKey, service, time.Now())
 }
 
-// resign makes changes and signs again, so that they are part of what is signed.
+// resign makes changes and signs again, so that they are part of what is
+// signed.
 func resign(s *servertest.Server, body string, change func(*http.Request)) *http.Request {
 	r := request(s, change)
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
@@ -96,7 +97,8 @@ func resign(s *servertest.Server, body string, change func(*http.Request)) *http
 	return r
 }
 
-// request returns a signed GetRegions with changes made to it after it was signed.
+// request returns a signed GetRegions with changes made to it after it was
+// signed.
 func request(s *servertest.Server, change func(*http.Request)) *http.Request {
 	r := servertest.NewRequest(s.URL, "ap-guangzhou", s.Credential, "GetRegions", []byte("{}"))
 	if change != nil {
@@ -209,7 +211,8 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
-// TestModes calls with known and unknown keys, right and wrong ones, in each mode.
+// TestModes calls with known and unknown keys, right and wrong ones, in each
+// mode.
 func TestModes(t *testing.T) {
 	known := account.Default
 	forged := account.Credential{SecretID: known.SecretID, SecretKey: "wrong"}
@@ -233,7 +236,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestAnyChecksForm lets a stranger in only with a signature that is well formed and fresh.
+// TestAnyChecksForm lets a stranger in only with a signature that is well
+// formed and fresh.
 func TestAnyChecksForm(t *testing.T) {
 	s := servertest.New(t, server.Config{Auth: account.Any})
 	s.Credential = account.Credential{SecretID: "AKIDstranger", SecretKey: "x"}

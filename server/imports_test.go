@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// mayImport says which packages of this module each package may import; tests may import any.
+// mayImport says which packages of this module each package may import; tests
+// may import any.
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
 	"server": {

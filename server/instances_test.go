@@ -73,7 +73,8 @@ func onEach(t *testing.T, test func(l *live)) {
 	}
 }
 
-// liveOn starts a database and an emulator with it. At the end, no password may be in the log.
+// liveOn starts a database and an emulator with it. At the end, no password may
+// be in the log.
 func liveOn(t *testing.T, engine string, c server.Config) *live {
 	t.Helper()
 	e := engines[engine]
@@ -228,8 +229,8 @@ func events(all []action.Event) (out []string) {
 	return out
 }
 
-// TestLiveLife goes through the life of a secret: created, rotated by hand, deleted with its
-// accounts.
+// TestLiveLife goes through the life of a secret: created, rotated by hand,
+// deleted with its accounts.
 func TestLiveLife(t *testing.T) {
 	onEach(t, func(l *live) {
 		first := l.create("db", nil)
@@ -265,7 +266,8 @@ func TestLiveLife(t *testing.T) {
 	})
 }
 
-// TestLiveYear moves the clock over a year: twelve rotations, each a real one, each in its time.
+// TestLiveYear moves the clock over a year: twelve rotations, each a real one,
+// each in its time.
 func TestLiveYear(t *testing.T) {
 	onEach(t, func(l *live) {
 		begin := l.Clock.Now().Add(time.Hour)
@@ -302,8 +304,8 @@ func TestLiveYear(t *testing.T) {
 	})
 }
 
-// TestLiveTogether rotates several secrets at the same times: a move lists each of them, also
-// those that are done while it looks at what others have done.
+// TestLiveTogether rotates several secrets at the same times: a move lists each
+// of them, also those that are done while it looks at what others have done.
 func TestLiveTogether(t *testing.T) {
 	const secrets, months = 8, 100
 	l := liveOn(t, "Redis", server.Config{})
@@ -318,8 +320,8 @@ func TestLiveTogether(t *testing.T) {
 	}
 }
 
-// TestLiveRefused has a privilege that the database refuses: the task fails with the reason, the
-// secret is Failed, and nothing is left in the database.
+// TestLiveRefused has a privilege that the database refuses: the task fails
+// with the reason, the secret is Failed, and nothing is left in the database.
 func TestLiveRefused(t *testing.T) {
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -346,8 +348,9 @@ func TestLiveRefused(t *testing.T) {
 	}
 }
 
-// TestLiveNamesClash has two emulators that draw the same names in one database: the second one
-// takes others, and the accounts of the first stay as they are.
+// TestLiveNamesClash has two emulators that draw the same names in one
+// database: the second one takes others, and the accounts of the first stay as
+// they are.
 func TestLiveNamesClash(t *testing.T) {
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -372,8 +375,8 @@ func TestLiveNamesClash(t *testing.T) {
 	}
 }
 
-// TestLiveAway stops the database: a rotation waits for it, and fails if it does not come back. The
-// value stays, and the next turn is as scheduled.
+// TestLiveAway stops the database: a rotation waits for it, and fails if it
+// does not come back. The value stays, and the next turn is as scheduled.
 func TestLiveAway(t *testing.T) {
 	for name := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -426,8 +429,8 @@ func TestLiveComesBack(t *testing.T) {
 	})
 }
 
-// TestLiveHangs binds to something that accepts and never answers: it costs nobody else anything,
-// and has an end.
+// TestLiveHangs binds to something that accepts and never answers: it costs
+// nobody else anything, and has an end.
 func TestLiveHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -458,7 +461,8 @@ func TestLiveHangs(t *testing.T) {
 	}
 }
 
-// TestLiveWrongAdmin has a wrong password of the administrator: the task fails at once.
+// TestLiveWrongAdmin has a wrong password of the administrator: the task fails
+// at once.
 func TestLiveWrongAdmin(t *testing.T) {
 	for name := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -481,8 +485,9 @@ func TestLiveWrongAdmin(t *testing.T) {
 	}
 }
 
-// TestLiveRepair binds an instance to a database that was made anew: the accounts are missing, and
-// a repair puts them back with the passwords that the secrets hold.
+// TestLiveRepair binds an instance to a database that was made anew: the
+// accounts are missing, and a repair puts them back with the passwords that the
+// secrets hold.
 func TestLiveRepair(t *testing.T) {
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -514,8 +519,9 @@ func TestLiveRepair(t *testing.T) {
 	}
 }
 
-// TestLiveOutOfStep replaces the state: accounts of before are left over, nothing is dropped by
-// itself, and a repair drops them only if it is told to. A state that comes back is put right.
+// TestLiveOutOfStep replaces the state: accounts of before are left over,
+// nothing is dropped by itself, and a repair drops them only if it is told to.
+// A state that comes back is put right.
 func TestLiveOutOfStep(t *testing.T) {
 	onEach(t, func(l *live) {
 		l.create("db", nil)
@@ -547,8 +553,8 @@ func TestLiveOutOfStep(t *testing.T) {
 	})
 }
 
-// TestLiveScheduledDeletion drops the accounts when the time of the deletion comes, and not if the
-// secret is restored before.
+// TestLiveScheduledDeletion drops the accounts when the time of the deletion
+// comes, and not if the secret is restored before.
 func TestLiveScheduledDeletion(t *testing.T) {
 	onEach(t, func(l *live) {
 		login := l.create("db", nil)
@@ -595,7 +601,8 @@ func TestLiveDeleteModeZero(t *testing.T) {
 	})
 }
 
-// TestLivePace holds tasks to their pace, lets one fail, and skips the turn of a disabled secret.
+// TestLivePace holds tasks to their pace, lets one fail, and skips the turn of
+// a disabled secret.
 func TestLivePace(t *testing.T) {
 	onEach(t, func(l *live) {
 		begin := l.Clock.Now().Add(time.Hour)
@@ -639,8 +646,9 @@ func TestLivePace(t *testing.T) {
 	})
 }
 
-// TestLiveRedisSecret makes and drops the account of a secret of the type Redis, which does not
-// rotate, and puts it back when a restart of the database has lost it.
+// TestLiveRedisSecret makes and drops the account of a secret of the type
+// Redis, which does not rotate, and puts it back when a restart of the database
+// has lost it.
 func TestLiveRedisSecret(t *testing.T) {
 	l := withDatabase(t, "Redis", instancetest.Redis(t, instancetest.Forgetful()...), server.Config{})
 	config := `{"InstanceId":"live-1","Privilege":"rw"}`
@@ -671,8 +679,9 @@ func TestLiveRedisSecret(t *testing.T) {
 	l.wantAccounts()
 }
 
-// TestLiveHostsOfMySQL makes accounts for several hosts, and for hosts that are not the emulator's:
-// the new password can't be tried then, and the rotation is done all the same.
+// TestLiveHostsOfMySQL makes accounts for several hosts, and for hosts that are
+// not the emulator's: the new password can't be tried then, and the rotation is
+// done all the same.
 func TestLiveHostsOfMySQL(t *testing.T) {
 	l := liveOn(t, "MariaDB", server.Config{})
 	here := l.create("here", object{"Domains": []string{"127.0.0.%", "10.1.2.3"}})
@@ -685,8 +694,8 @@ func TestLiveHostsOfMySQL(t *testing.T) {
 	}
 }
 
-// TestLiveSeed starts with a seed that names an instance and secrets on it: the start says that the
-// accounts are missing, and a repair makes them.
+// TestLiveSeed starts with a seed that names an instance and secrets on it: the
+// start says that the accounts are missing, and a repair makes them.
 func TestLiveSeed(t *testing.T) {
 	db := instancetest.MariaDB(t)
 	l := &live{T: t, db: db, log: new(safeBuffer)}
@@ -729,8 +738,9 @@ accounts:
 	}
 }
 
-// TestLiveRepairGivesPrivileges repairs before the tables are there, and once more afterwards: the
-// accounts get what they lacked. A rotation does not promote an account that lacks something.
+// TestLiveRepairGivesPrivileges repairs before the tables are there, and once
+// more afterwards: the accounts get what they lacked. A rotation does not
+// promote an account that lacks something.
 func TestLiveRepairGivesPrivileges(t *testing.T) {
 	units := []object{{"PrivilegeName": "TablePrivileges", "Database": "shop", "TableName": "orders", "Privileges": []string{"SELECT"}}}
 	l := liveOn(t, "MariaDB", server.Config{})
@@ -762,8 +772,8 @@ func TestLiveRepairGivesPrivileges(t *testing.T) {
 	}
 }
 
-// TestLiveOthersAccounts has secrets name accounts that somebody else has made: they are not changed
-// and not dropped, until a repair takes them over.
+// TestLiveOthersAccounts has secrets name accounts that somebody else has made:
+// they are not changed and not dropped, until a repair takes them over.
 func TestLiveOthersAccounts(t *testing.T) {
 	db := instancetest.MariaDB(t)
 	db.Execute("CREATE USER a_SSM_one IDENTIFIED BY 'theirs'")
@@ -809,8 +819,8 @@ accounts:
 	}
 }
 
-// TestLiveSecondOutage has the database away for a second time, soon after the first: a rotation
-// waits for it again.
+// TestLiveSecondOutage has the database away for a second time, soon after the
+// first: a rotation waits for it again.
 func TestLiveSecondOutage(t *testing.T) {
 	l := liveOn(t, "Redis", server.Config{InstancePatience: 2 * time.Second})
 	l.create("db", nil)
@@ -827,8 +837,8 @@ func TestLiveSecondOutage(t *testing.T) {
 	}
 }
 
-// TestLiveRenamedByImport has a deletion fail while the database is away, and then a state that has
-// the accounts under another secret: they stay.
+// TestLiveRenamedByImport has a deletion fail while the database is away, and
+// then a state that has the accounts under another secret: they stay.
 func TestLiveRenamedByImport(t *testing.T) {
 	l := liveOn(t, "Redis", server.Config{InstancePatience: time.Second})
 	l.create("db", nil)
@@ -848,8 +858,9 @@ func TestLiveRenamedByImport(t *testing.T) {
 	l.wants(l.login("renamed", ssm.CurrentVersion), true)
 }
 
-// TestLiveEdges has what clients may send: a host twice, a host by name, a deletion that shall fail,
-// a Redis secret that is refused, an instance that is bound to another Redis.
+// TestLiveEdges has what clients may send: a host twice, a host by name, a
+// deletion that shall fail, a Redis secret that is refused, an instance that is
+// bound to another Redis.
 func TestLiveEdges(t *testing.T) {
 	t.Run("hosts", func(t *testing.T) {
 		l := liveOn(t, "MariaDB", server.Config{})
@@ -893,7 +904,8 @@ func TestLiveEdges(t *testing.T) {
 	})
 }
 
-// TestLivePasswordFile changes the administrator's password and its file while the instance is bound.
+// TestLivePasswordFile changes the administrator's password and its file while
+// the instance is bound.
 func TestLivePasswordFile(t *testing.T) {
 	db := instancetest.MariaDB(t)
 	file := filepath.Join(t.TempDir(), "password")
@@ -911,7 +923,8 @@ func TestLivePasswordFile(t *testing.T) {
 	l.wants(l.rotate("db"), true)
 }
 
-// TestLiveTLS binds a database that speaks TLS, with the right CA, a wrong one and none.
+// TestLiveTLS binds a database that speaks TLS, with the right CA, a wrong one
+// and none.
 func TestLiveTLS(t *testing.T) {
 	ca, cert, key := instancetest.Certificate(t)
 	_, other, _ := instancetest.Certificate(t)
@@ -934,8 +947,8 @@ func TestLiveTLS(t *testing.T) {
 	}
 }
 
-// TestLiveHooks binds a program and a service: they are called before a value is shown, and their
-// refusal fails the task.
+// TestLiveHooks binds a program and a service: they are called before a value
+// is shown, and their refusal fails the task.
 func TestLiveHooks(t *testing.T) {
 	var calls struct {
 		sync.Mutex
@@ -1032,7 +1045,8 @@ func TestLiveHooks(t *testing.T) {
 	})
 }
 
-// TestEvents reads what has become of secrets, as a list and as a stream that goes on from an id.
+// TestEvents reads what has become of secrets, as a list and as a stream that
+// goes on from an id.
 func TestEvents(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	begin := s.Clock.Now().Add(time.Hour)
@@ -1079,10 +1093,11 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// BenchmarkRotation rotates secrets of real databases. "password" is the engine's own change of a
-// password, "one" a rotation until its task is done, "sixteen" a rotation of which sixteen are
-// under way, and "year" the twelve rotations of a year for each of b.N secrets, all on one
-// database: go test ./server -run xxx -bench Rotation/MariaDB/year -benchtime 1000x
+// BenchmarkRotation rotates secrets of real databases. "password" is the
+// engine's own change of a password, "one" a rotation until its task is done,
+// "sixteen" a rotation of which sixteen are under way, and "year" the twelve
+// rotations of a year for each of b.N secrets, all on one database: go test
+// ./server -run xxx -bench Rotation/MariaDB/year -benchtime 1000x
 func BenchmarkRotation(b *testing.B) {
 	for _, name := range []string{"MariaDB", "PostgreSQL", "Redis"} {
 		b.Run(name, func(b *testing.B) {
@@ -1211,7 +1226,8 @@ func (r *rotations) login(b *testing.B) {
 	}
 }
 
-// rotate has so many secrets rotated, over and over, until b.N rotations are done.
+// rotate has so many secrets rotated, over and over, until b.N rotations are
+// done.
 func (r *rotations) rotate(b *testing.B, atOnce int) {
 	s := r.emulator(b, atOnce)
 	var left atomic.Int64

@@ -126,7 +126,8 @@ func (run *randomRun) reload() {
 
 const period = 30 * 24 * time.Hour
 
-// createProduct makes a product secret whose policy begins in some hours, or has no policy.
+// createProduct makes a product secret whose policy begins in some hours, or
+// has no policy.
 func (run *randomRun) createProduct(name string) {
 	run.Helper()
 	hours, on := 1+run.r.IntN(100), run.r.IntN(2) == 0

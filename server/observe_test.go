@@ -59,7 +59,8 @@ func count(t *testing.T, s *servertest.Server, query string) int {
 	return n.Count
 }
 
-// TestJournal asserts what was called, by every filter, and looks at all that an entry has.
+// TestJournal asserts what was called, by every filter, and looks at all that
+// an entry has.
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Journal: 6})
@@ -286,10 +287,10 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestNoValueIsTold plants values wherever a client can send them, and looks
-// for them in everything that is reported: the log at debug level, the journal,
-// the stream, the metrics, errors.
-func TestNoValueIsTold(t *testing.T) {
+// TestNoValueIsReported plants values wherever a client can send them, and
+// looks for them in everything that is reported: the log at debug level, the
+// journal, the stream, the metrics, errors.
+func TestNoValueIsReported(t *testing.T) {
 	t.Parallel()
 	const planted = "hunter2planted"
 	told := new(safeBuffer)
@@ -342,14 +343,15 @@ func TestNoValueIsTold(t *testing.T) {
 		at := strings.Index(text, planted)
 		t.Errorf("a value is told: …%s", text[max(0, at-300):at+30])
 	}
-	for _, part := range []string{`"SecretString":"***"`, "a fault hit", "ssmlocal_calls_total", "data: {"} {
+	for _, part := range []string{`"SecretString":"***"`, "a fault rule hit this call", "ssmlocal_calls_total", "data: {"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("nothing was told of %s", part)
 		}
 	}
 }
 
-// TestTemporaryKeys lets keys with a token in until they expire, by the virtual clock.
+// TestTemporaryKeys lets keys with a token in until they expire, by the virtual
+// clock.
 func TestTemporaryKeys(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{})

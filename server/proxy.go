@@ -74,7 +74,7 @@ func early(b *bufio.ReadWriter) []byte {
 
 // destination returns the queue for connections to a host:port, and what serves
 // that queue, "" for the API. There is one for the vendor's names and those of
-// --tls-host, for which this emulator stands in, and for the emulator's own
+// --tls-host, which this emulator serves, and for the emulator's own
 // addresses.
 func (s *Server) destination(to string, r *http.Request) (in listen.Queue, what string, found bool) {
 	name, number, _ := net.SplitHostPort(to)

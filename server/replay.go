@@ -32,7 +32,7 @@ type Replayed struct {
 	Stopped string `json:"stopped,omitempty"`
 }
 
-// A Difference is the first answer that is another one.
+// A Difference is the first answer that differs from the recorded one.
 type Difference struct {
 	Number int       `json:"number"` // of the request, from 1
 	At     time.Time `json:"at"`     // wall time of the recording

@@ -118,8 +118,9 @@ func (s *Server) healthRoutes(r chi.Router) {
 // health answers 200: any answer shows that the server lives.
 func health(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok", "") }
 
-// ready answers 200 if calls can be served: the data file is opened and seeded before that.
-// It says so if something due is set aside, and answers 503 if nothing can be written.
+// ready answers 200 if calls can be served: the data file is opened and seeded
+// before that. It says so if something due is set aside, and answers 503 if
+// nothing can be written.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Backend.Usable(); err != nil {
 		writeStatus(w, http.StatusServiceUnavailable, "not ready", err.Error())

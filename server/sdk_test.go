@@ -22,7 +22,8 @@ import (
 	"ssmlocal/server/servertest"
 )
 
-// sdk is the vendor's own Go client, pointed at an emulator and otherwise as it comes.
+// sdk is the vendor's own Go client, pointed at an emulator and otherwise as it
+// comes.
 type sdk struct {
 	t      *testing.T
 	server *servertest.Server
@@ -75,7 +76,8 @@ func (c *sdk) call(action string, params object) (reply object, code string) {
 	return envelope.Response, ""
 }
 
-// flatten writes nested values under dotted keys, as the typed requests of the client do.
+// flatten writes nested values under dotted keys, as the typed requests of the
+// client do.
 func flatten(into map[string]string, key string, value any) {
 	switch v := value.(type) {
 	case object:

@@ -31,7 +31,8 @@ import (
 
 // A Server is an emulator, listening since New and serving while Serve runs.
 type Server struct {
-	// Backend is what is emulated, without HTTP; Gateway has the calls of the API.
+	// Backend is what is emulated, without HTTP; Gateway has the calls of the
+	// API.
 	Backend *backend.Backend
 	Gateway *gateway.Gateway
 

@@ -99,7 +99,8 @@ func newSession(t *testing.T) *session {
 	return &session{t: t, server: s, region: "ap-guangzhou", caller: s.Credential}
 }
 
-// replay runs every call of a session and returns the session with the answers that came.
+// replay runs every call of a session and returns the session with the answers
+// that came.
 func (s *session) replay(text string) string {
 	var out strings.Builder
 	skip := false

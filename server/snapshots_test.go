@@ -181,7 +181,8 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// callControl makes a call of the control plane that must succeed, and returns the answer.
+// callControl makes a call of the control plane that must succeed, and returns
+// the answer.
 func callControl(t *testing.T, s *servertest.Server, method, path, body string) string {
 	t.Helper()
 	status, text := rawControl(t, s, method, path, body)

@@ -180,7 +180,8 @@ func TestResetForgets(t *testing.T) {
 	}
 }
 
-// TestOneAccount resets, exports and imports one account; the other doesn't notice.
+// TestOneAccount resets, exports and imports one account; the other doesn't
+// notice.
 func TestOneAccount(t *testing.T) {
 	t.Parallel()
 	const other = 200000000002
@@ -233,7 +234,8 @@ func TestOneAccount(t *testing.T) {
 	}
 }
 
-// TestRefusedStateChangesNothing imports states with a mistake at their very end.
+// TestRefusedStateChangesNothing imports states with a mistake at their very
+// end.
 func TestRefusedStateChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Seeds: []string{"every-status"}})
@@ -283,7 +285,7 @@ func TestSeedsAndDataFile(t *testing.T) {
 		}
 		return reply.SecretString
 	}
-	const seeded, kept = "the state was empty and is seeded", "the seeds are not applied"
+	const seeded, kept = "the state was empty: the seeds are applied", "the seeds are not applied"
 	s := servertest.New(t, config)
 	if got := value(s); got != "seeded" || !strings.Contains(log.String(), seeded) || strings.Contains(log.String(), kept) {
 		t.Errorf("%s, and the log says %s", got, log.String())

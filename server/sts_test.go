@@ -53,7 +53,8 @@ func sts(t *testing.T, s *servertest.Server, who account.Credential, action, par
 	return reply.Credentials
 }
 
-// callWith calls an action with temporary keys and returns the code, or the answer.
+// callWith calls an action with temporary keys and returns the code, or the
+// answer.
 func callWith(t *testing.T, s *servertest.Server, k temporary, service, version, action, params string) string {
 	t.Helper()
 	who := account.Credential{SecretID: k.TmpSecretId, SecretKey: k.TmpSecretKey, Token: k.Token}
@@ -246,7 +247,8 @@ func TestFederatedKeysOfAHeldKey(t *testing.T) {
 	}
 }
 
-// TestWhoMayAssume lets a caller assume the role that its policy names, and no other.
+// TestWhoMayAssume lets a caller assume the role that its policy names, and no
+// other.
 func TestWhoMayAssume(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer

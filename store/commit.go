@@ -9,14 +9,16 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A Tx is one transaction. What it reads is one consistent state of the whole store.
+// A Tx is one transaction. What it reads is one consistent state of the whole
+// store.
 type Tx struct {
 	bolt   *bbolt.Tx
 	writes bool
 	undo   []change // what this writer has done so far, newest last
 }
 
-// change is one written key with what stood there before; a nil value stands for no key.
+// change is one written key with what stood there before; a nil value stands
+// for no key.
 type change struct {
 	bucket   *bbolt.Bucket
 	key, old []byte
@@ -63,7 +65,8 @@ func (d *DB) Update(do func(*Tx) error) error {
 	return w.err
 }
 
-// lead commits everyone who waits, its own caller first among them, and passes the lead on.
+// lead commits everyone who waits, its own caller first among them, and passes
+// the lead on.
 func (d *DB) lead() {
 	d.mu.Lock()
 	group := d.waiting
@@ -100,9 +103,10 @@ func (d *DB) lead() {
 // of what one of its writers met in the file.
 var errAllFailed = fmt.Errorf("%w: a write met a page that can't be right; put a backup in its place", ErrDamaged)
 
-// commit runs a group of writers in one transaction. The error is the store's own;
-// what a writer returned is in it. It never panics, and whatever happens, bbolt's
-// lock for writers is free afterwards, or the store refuses all writes from then on.
+// commit runs a group of writers in one transaction. The error is the store's
+// own; what a writer returned is in it. It never panics, and whatever happens,
+// bbolt's lock for writers is free afterwards, or the store refuses all writes
+// from then on.
 func (d *DB) commit(group []*write) (err error) {
 	if err := d.Usable(); err != nil {
 		return err
@@ -152,8 +156,8 @@ func (d *DB) giveUp(b *bbolt.Tx) (err error) {
 	return b.Rollback()
 }
 
-// Usable returns why nothing can be written any more, nil if it can: the data file is lost,
-// or a failed write could not be taken back.
+// Usable returns why nothing can be written any more, nil if it can: the data
+// file is lost, or a failed write could not be taken back.
 func (d *DB) Usable() error {
 	if stuck := d.stuck.Load(); stuck != nil {
 		return *stuck

@@ -32,8 +32,8 @@ func (d *DB) Copy(ctx context.Context) (f *os.File, remove func(), err error) {
 	return f, remove, nil
 }
 
-// copyTo writes the copy under a name, which it removes as soon as the file is open:
-// a process that is killed in the middle leaves nothing behind.
+// copyTo writes the copy under a name, which it removes as soon as the file is
+// open: a process that is killed in the middle leaves nothing behind.
 func (d *DB) copyTo(ctx context.Context, name string, remove func()) (f *os.File, err error) {
 	defer func() {
 		if p := recover(); p != nil { // a damaged page

@@ -157,8 +157,8 @@ func TestFirstStartLeavesNoHalfFile(t *testing.T) {
 	}
 }
 
-// TestFormat1IsUpgraded opens a file as an earlier build made it: with marks, and with keys
-// of its own.
+// TestFormat1IsUpgraded opens a file as an earlier build made it: with marks,
+// and with keys of its own.
 func TestFormat1IsUpgraded(t *testing.T) {
 	t.Parallel()
 	db, file := filled(t)

@@ -21,7 +21,8 @@ type index struct {
 func (t *Table[T]) index(tx *Tx) index {
 	names := t.buckets()
 	x := index{tx: tx, entries: tx.bolt.Bucket(names[1]), heads: tx.bolt.Bucket(names[2])}
-	// Entries arrive at the end of their list: pages that split there stay full.
+	// Entries arrive at the end of their list: pages that split there stay
+	// full.
 	x.entries.FillPercent = 0.9
 	return x
 }
@@ -135,11 +136,12 @@ func (x index) at(l list, n uint64) (*bbolt.Cursor, []byte) {
 
 // Cursor.Prev, and so every walk backwards, is for transactions that only read:
 // after a deletion in the same transaction it answers nil on a page that the
-// deletion has emptied, though there are entries before it. First, Seek and Next
-// step over such pages.
+// deletion has emptied, though there are entries before it. First, Seek and
+// Next step over such pages.
 
-// check compares the entries with the records, both ways, and the heads with the
-// entries. Records for which skip reports true have no entries yet, or not all.
+// check compares the entries with the records, both ways, and the heads with
+// the entries. Records for which skip reports true have no entries yet, or not
+// all.
 func (t *Table[T]) check(tx *Tx, skip Skip) error {
 	if t.Index == nil {
 		return t.Scan(tx, nil, func([]byte, *T) error { return nil })

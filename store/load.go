@@ -28,8 +28,8 @@ type pair struct{ key, value []byte }
 const (
 	// heldBack bounds the records that wait to be sorted, in bytes.
 	heldBack = 16 << 20
-	// perCommit and bytesPerCommit bound what one transaction of a load writes: some
-	// milliseconds.
+	// perCommit and bytesPerCommit bound what one transaction of a load writes:
+	// some milliseconds.
 	perCommit      = 2000
 	bytesPerCommit = 512 << 10
 )

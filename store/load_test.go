@@ -11,8 +11,8 @@ import (
 	"ssmlocal/store/storetest"
 )
 
-// TestLoadBesideWriters loads records out of order while others write to the same lists:
-// afterwards everything is there, and the whole file is in order.
+// TestLoadBesideWriters loads records out of order while others write to the
+// same lists: afterwards everything is there, and the whole file is in order.
 func TestLoadBesideWriters(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, fruits)
@@ -66,7 +66,8 @@ func TestLoadThatIsGivenUpCanBeDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// It ends with its caller, between two of its transactions: while the entries are written.
+	// It ends with its caller, between two of its transactions: while the
+	// entries are written.
 	ctx := &endsAfter{Context: t.Context(), asked: 4}
 	if err := load.Finish(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("finished with %v", err)

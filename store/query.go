@@ -159,7 +159,8 @@ func (l index) walkFrom(g group, reverse bool, offset uint64) *walk {
 	return w
 }
 
-// headAt is a head on the entry with an offset from the end from which the walk goes.
+// headAt is a head on the entry with an offset from the end from which the walk
+// goes.
 func (l index) headAt(x list, reverse bool, offset uint64) head {
 	if reverse {
 		offset = x.count - 1 - offset

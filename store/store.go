@@ -11,8 +11,8 @@
 //	<table>.lists  list number (4) ‖ order (8) ‖ record key → nothing: the entries of every list, in order
 //	<table>.index  list name → list number (4) ‖ how many entries the list has (8)
 //
-// Format 1 had a fourth bucket for each table with lists, <table>.marks, which is
-// removed when the file is opened.
+// Format 1 had a fourth bucket for each table with lists, <table>.marks, which
+// is removed when the file is opened.
 //
 // All integers are big-endian, so that byte order is their order. The package
 // knows tables and lists; what a record means is up to the packages that
@@ -45,7 +45,8 @@ const Format = 2
 // FileName is the name of the one file in a data directory.
 const FileName = "ssmlocal.db"
 
-// The ways in which a data file is refused. The error that carries one says what to do.
+// The ways in which a data file is refused. The error that carries one says
+// what to do.
 var (
 	ErrLocked  = errors.New("the data file is in use by another process")
 	ErrDamaged = errors.New("the data file is damaged")
@@ -124,8 +125,9 @@ func (d *DB) OwnersAlone() error {
 	return nil
 }
 
-// create makes an empty data file under another name and renames it when it is whole.
-// Of two processes that do so at once, the later finds the earlier one's file locked.
+// create makes an empty data file under another name and renames it when it is
+// whole. Of two processes that do so at once, the later finds the earlier one's
+// file locked.
 func create(file string, tables []Bucketer) error {
 	fresh, err := os.MkdirTemp(filepath.Dir(file), "new-")
 	if err != nil {
@@ -284,8 +286,9 @@ func explain(file string, err error) error {
 	return damaged(file, err.Error())
 }
 
-// prepare checks that the file is whole and ours, makes the buckets that are missing
-// (all of them in a new file, none in most) and removes those of an older format.
+// prepare checks that the file is whole and ours, makes the buckets that are
+// missing (all of them in a new file, none in most) and removes those of an
+// older format.
 func (d *DB) prepare() error {
 	var missing, old [][]byte
 	err := d.bolt.View(func(tx *bbolt.Tx) error {
@@ -361,7 +364,8 @@ func checkFormat(tx *bbolt.Tx) error {
 	return nil
 }
 
-// syncDir makes the name of a new file as durable as what is written to the file.
+// syncDir makes the name of a new file as durable as what is written to the
+// file.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" { // there a directory can't be synced
 		return nil

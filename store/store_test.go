@@ -21,7 +21,8 @@ import (
 	"ssmlocal/store/storetest"
 )
 
-// fruit is a record of these tests: listed by color, by the colors it is not, and all together.
+// fruit is a record of these tests: listed by color, by the colors it is not,
+// and all together.
 type fruit struct {
 	Color string `cbor:"1,keyasint"`
 	Order uint64 `cbor:"2,keyasint"`

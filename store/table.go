@@ -16,11 +16,12 @@ import (
 type Table[T any] struct {
 	// Name is the bucket's name.
 	Name string
-	// Index names every list in which the record belongs, with its position there;
-	// nil for a table without lists. It must depend on nothing but its arguments,
-	// and name no list twice.
+	// Index names every list in which the record belongs, with its position
+	// there; nil for a table without lists. It must depend on nothing but its
+	// arguments, and name no list twice.
 	Index func(key []byte, record *T) []Entry
-	// Rekey, if not nil, returns the key in this format of a record of format 1.
+	// Rekey, if not nil, returns the key in this format of a record of format
+	// 1.
 	Rekey func(key []byte, record *T) []byte
 }
 
@@ -140,7 +141,8 @@ func (t *Table[T]) Empty(tx *Tx) bool { return t.From(tx, nil) == nil }
 // Has reports whether there is a record under key.
 func (t *Table[T]) Has(tx *Tx, key []byte) bool { return t.bucket(tx).Get(key) != nil }
 
-// KeysFrom returns copies of up to most keys that start with prefix, from one on.
+// KeysFrom returns copies of up to most keys that start with prefix, from one
+// on.
 func (t *Table[T]) KeysFrom(tx *Tx, from, prefix []byte, most int) [][]byte {
 	var keys [][]byte
 	c := t.bucket(tx).Cursor()
@@ -156,7 +158,8 @@ func (t *Table[T]) From(tx *Tx, least []byte) []byte {
 	return bytes.Clone(k)
 }
 
-// Drawn returns the last number that a file of format 1 has drawn for the table, 0 for none.
+// Drawn returns the last number that a file of format 1 has drawn for the
+// table, 0 for none.
 func (t *Table[T]) Drawn(tx *Tx) uint64 { return t.bucket(tx).Sequence() }
 
 // rekey gives the records of a file of format 1 the keys of this one.

@@ -18,7 +18,7 @@ import (
 
 type caCommand struct {
 	target
-	Out         string `placeholder:"FILE" help:"Write it to a file instead."`
+	Out         string `placeholder:"FILE" help:"Write the certificate to a file instead of standard output."`
 	Truststore  string `placeholder:"FILE" help:"Write it to a truststore for Java, PKCS #12 with the password changeit."`
 	JVM         string `name:"jvm" env:"JAVA_HOME" placeholder:"DIR" help:"Home of the JVM whose own certificates go into the truststore, too; by default that of java in the path."`
 	InstallHint bool   `help:"Print how to make each language trust it."`

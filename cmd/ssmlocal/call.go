@@ -31,7 +31,8 @@ type callCommand struct {
 	Print      string   `predictor:"client" placeholder:"CLIENT" help:"Make no call, but print it as a program: curl, tccli, go, python, node, java or php; or as settings for terraform."`
 }
 
-// Run makes the call, and prints its reply. An error of the API is this command's.
+// Run makes the call, and prints its reply. An error of the API is this
+// command's.
 func (c *callCommand) Run(ctx context.Context, t terminal) error {
 	parameters, err := readParameters(c.Action, c.Parameters)
 	if err != nil {
@@ -117,7 +118,8 @@ func printJSON(w io.Writer, text []byte) error {
 	return err
 }
 
-// printWire prints both directions of a call, and what its signature was made of.
+// printWire prints both directions of a call, and what its signature was made
+// of.
 func printWire(w io.Writer, r *caller.Wire) {
 	fmt.Fprintln(w, r.Request.Line)
 	for _, h := range r.Request.Headers {
@@ -150,7 +152,7 @@ func readParameters(name string, args []string) (json.RawMessage, error) {
 		}
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(text, &object); err != nil {
-			return nil, fmt.Errorf("the parameters are no JSON object: %w", err)
+			return nil, fmt.Errorf("the parameters are not a JSON object: %w", err)
 		}
 		return text, nil
 	}

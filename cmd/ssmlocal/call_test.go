@@ -16,8 +16,8 @@ import (
 const awkward = "it's \"quoted\" `so` \\ 中文 🔑\n$x <&> %s {{.}}"
 
 // TestPrintedPrograms runs what call --print prints, with the real clients:
-// each program reads the same value. The clients are those of TestOfficialClients,
-// and what is not installed is skipped as there.
+// each program reads the same value. The clients are those of
+// TestOfficialClients, and what is not installed is skipped as there.
 func TestPrintedPrograms(t *testing.T) {
 	s := servertest.New(t, server.Config{})
 	if err := s.Call("CreateSecret", map[string]any{"SecretName": "a", "VersionId": "v1", "SecretString": "x"}, nil); err != nil {

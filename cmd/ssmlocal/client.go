@@ -42,7 +42,7 @@ func (t *target) parse() (*url.URL, error) {
 	t.find()
 	u, err := url.Parse(t.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" || strings.Trim(u.Path, "/") != "" {
-		return nil, usageError{fmt.Errorf("--url is %q, it must be such as http://127.0.0.1:9023", t.URL)}
+		return nil, usageError{fmt.Errorf("--url is %q; it must be such as http://127.0.0.1:9023", t.URL)}
 	}
 	return u, nil
 }
@@ -80,7 +80,8 @@ func (t *target) send(ctx context.Context, method, path string, query url.Values
 	return io.ReadAll(answer)
 }
 
-// stream calls the control plane with a body of any length. The caller closes the answer.
+// stream calls the control plane with a body of any length. The caller closes
+// the answer.
 func (t *target) stream(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
 	u, err := t.parse()
 	if err != nil {
@@ -140,7 +141,7 @@ const between = 20 * time.Millisecond
 // Run succeeds as soon as the emulator is ready.
 func (c *waitCommand) Run(ctx context.Context, t terminal) error {
 	if c.Timeout <= 0 {
-		return usageError{fmt.Errorf("--timeout is %s, it must be more than 0", c.Timeout)}
+		return usageError{fmt.Errorf("--timeout is %s; it must be more than 0", c.Timeout)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()

@@ -24,7 +24,8 @@ type clientRecord struct {
 	}
 }
 
-// returned is what came back from an action: fields that had a value, and codes.
+// returned is what came back from an action: fields that had a value, and
+// codes.
 type returned struct {
 	Fields []string `json:"fields"`
 	Codes  []string `json:"codes"`

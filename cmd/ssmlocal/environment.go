@@ -39,8 +39,8 @@ func (e *environment) remove() {
 // plain HTTP and TLS.
 func (e *environment) url() string { return "http://" + e.address }
 
-// variables returns an environment with what the SDKs' default chains, tccli and
-// Terraform read, and without what would lead them to the real service.
+// variables returns an environment with what the SDKs' default chains, tccli
+// and Terraform read, and without what would lead them to the real service.
 func (e *environment) variables(present []string) ([]string, error) {
 	set := map[string]string{
 		"SSMLOCAL_URL": e.url(), "SSMLOCAL_ENDPOINT": e.address,
@@ -141,8 +141,8 @@ func without(env []string, name string) (rest []string) {
 //go:embed sitecustomize.py
 var siteCustomize []byte
 
-// systemBundles are where systems keep the certificates that they trust, in PEM,
-// as crypto/x509 knows them.
+// systemBundles are where systems keep the certificates that they trust, in
+// PEM, as crypto/x509 knows them.
 var systemBundles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",

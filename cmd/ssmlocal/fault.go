@@ -104,7 +104,7 @@ func parseStep(step string) (e fault.Effect, err error) {
 		case part != "" && part[0] >= 'A' && part[0] <= 'Z':
 			e.Error = &fault.Error{Code: part}
 		default:
-			return e, fmt.Errorf("the step %q is no code, pass, throttle, drop, truncate, status or delay", part)
+			return e, fmt.Errorf("the step %q is not a code, pass, throttle, drop, truncate, status or delay", part)
 		}
 		if before.Delay != e.Delay && before.Delay != (fault.Span{}) {
 			return e, fmt.Errorf("the step %q has two delays", step)

@@ -119,7 +119,8 @@ type instanceRepair struct {
 	DropLeftover bool   `help:"Drop the accounts, too, that were made for secrets which are no more."`
 }
 
-// Run repairs the accounts, and prints what was done. It fails if anything could not be put right.
+// Run repairs the accounts, and prints what was done. It fails if anything
+// could not be put right.
 func (c *instanceRepair) Run(ctx context.Context, t terminal) error {
 	query := c.query()
 	if c.DropLeftover {
@@ -161,8 +162,8 @@ func printRepaired(w io.Writer, r *backend.Repaired) {
 	}
 }
 
-// anotherInstance is where a variable's next binding begins: on another line, or behind a comma
-// before ID=mysql:// and the like.
+// anotherInstance is where a variable's next binding begins: on another line,
+// or behind a comma before ID=mysql:// and the like.
 var anotherInstance = regexp.MustCompile(`[\r\n]+|,([^,=]+=[a-z]+://)`)
 
 var bindingForm = regexp.MustCompile(`^(?:([0-9]+)/)?([^=]+)=(.+)$`)

@@ -23,16 +23,18 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// kills and stops are how often TestTortureLogins kills the emulator and stops the database.
+// kills and stops are how often TestTortureLogins kills the emulator and stops
+// the database.
 const (
 	kills = 50
 	stops = 10
 )
 
-// TestTortureLogins holds rotation in real databases to its promise: whatever SSM_Current holds can
-// log in, at every moment. A client reads the value and logs in anew all the time, while secrets
-// are rotated, made and deleted, the emulator is killed and the database stopped. The pair before
-// can log in until its account's next turn, and not after it. At the end no account is left
+// TestTortureLogins holds rotation in real databases to its promise: whatever
+// SSM_Current holds can log in, at every moment. A client reads the value and
+// logs in anew all the time, while secrets are rotated, made and deleted, the
+// emulator is killed and the database stopped. The pair before can log in until
+// its account's next turn, and not after it. At the end no account is left
 // without a secret, and no password is in any output.
 func TestTortureLogins(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) *instancetest.Server{
@@ -173,7 +175,8 @@ func (l *logins) settled(what string, holds func() bool) {
 	l.Fatalf("%s does not come: %s\n%s", what, state, text[max(0, len(text)-4000):])
 }
 
-// ended reports whether no task of a secret runs. One that could not be made is gone.
+// ended reports whether no task of a secret runs. One that could not be made is
+// gone.
 func (l *logins) ended(secretName string) bool {
 	status, text := l.program.Load().control("GET", "/state", "")
 	if status != http.StatusOK {
@@ -227,7 +230,8 @@ func (l *logins) read() (ssm.Login, bool) {
 	return login, true
 }
 
-// loginOnce is what an application does: it reads the value, and logs in at once.
+// loginOnce is what an application does: it reads the value, and logs in at
+// once.
 func (l *logins) loginOnce() {
 	login, ok := l.read()
 	if !ok {
@@ -243,8 +247,9 @@ func (l *logins) loginOnce() {
 	}
 }
 
-// pairBefore tries the pair before the current one, which can log in until its account's turn. The
-// one before that is of the same account as the current one, and can't.
+// pairBefore tries the pair before the current one, which can log in until its
+// account's turn. The one before that is of the same account as the current
+// one, and can't.
 func (l *logins) pairBefore() {
 	l.Helper()
 	l.mu.Lock()

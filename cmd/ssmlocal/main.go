@@ -34,7 +34,7 @@ type commands struct {
 
 	Call    callCommand    `cmd:"" group:"calls" help:"Make a call that the emulator at --url signs itself, or print it as a program."`
 	Errors  errorsCommand  `cmd:"" group:"calls" help:"Print how to get each documented error code, or get it live."`
-	Tour    tourCommand    `cmd:"" group:"calls" help:"Play a tour in this terminal: a story told by calls and their answers."`
+	Tour    tourCommand    `cmd:"" group:"calls" help:"Play a tour in this terminal: a story in calls and their answers."`
 	Provoke provokeCommand `cmd:"" group:"calls" help:"Make the next call of an action answer an error code."`
 	Fault   faultCommands  `cmd:"" group:"calls" help:"Make calls of the emulator at --url fail."`
 	Facts   factsCommand   `cmd:"" group:"calls" help:"Print the actions with their parameters and documented rates."`
@@ -56,7 +56,7 @@ type commands struct {
 	Reset     resetCommand     `cmd:"" group:"state" help:"Return the emulator at --url to its seeds."`
 	Snapshot  snapshotCommands `cmd:"" group:"state" help:"Keep states under a name, compare them, and return to them."`
 	Capsule   capsuleCommands  `cmd:"" group:"state" help:"Save a recorded run."`
-	Replay    replayCommand    `cmd:"" group:"state" help:"Replay a recorded run, and tell the first answer that differs."`
+	Replay    replayCommand    `cmd:"" group:"state" help:"Replay a recorded run, and print the first answer that differs."`
 	Backup    backupCommand    `cmd:"" group:"state" help:"Write a copy of the data file."`
 	Tasks     tasksCommands    `cmd:"" group:"state" help:"Look at the pace of tasks, and change it."`
 	Accounts  accountsCommands `cmd:"" group:"state" help:"Look at accounts besides their secrets, and change them."`
@@ -66,7 +66,7 @@ type commands struct {
 	CA         caCommand                 `cmd:"" name:"ca" group:"programs" help:"Print the certificate that programs trust for TLS with the emulator at --url."`
 	Env        envCommand                `cmd:"" group:"programs" help:"Print what SDKs, tccli and Terraform need to find the emulator at --url."`
 	Schema     schemaCommand             `cmd:"" group:"programs" help:"Print the JSON schema of seeds, for editors."`
-	Completion kongcompletion.Completion `cmd:"" group:"programs" help:"Print what makes a shell complete this command line."`
+	Completion kongcompletion.Completion `cmd:"" group:"programs" help:"Print a completion script for a shell."`
 	VersionOf  versionCommand            `cmd:"" name:"version" group:"programs" help:"Print the version."`
 }
 
@@ -90,7 +90,8 @@ const (
 	commandEnds = time.Second
 )
 
-// interruptedCode is the exit code of a command that was interrupted, as shells have it.
+// interruptedCode is the exit code of a command that was interrupted, as shells
+// have it.
 const interruptedCode = 130
 
 func main() {
@@ -161,7 +162,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		return 2
 	}
 	for _, name := range unknownVariables(parser.Model) {
-		fmt.Fprintf(t.err, "ssmlocal: there is no variable %s, it is ignored; see ssmlocal serve --help\n", name)
+		fmt.Fprintf(t.err, "ssmlocal: there is no variable %s; it is ignored; see ssmlocal serve --help\n", name)
 	}
 	if err := command.Run(); err != nil {
 		var code exitCode
@@ -182,8 +183,8 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	return 0
 }
 
-// whoMayRead says what to do about a file that may not be read, "" about another
-// error. In a container the user is another one than the file's owner.
+// whoMayRead says what to do about a file that may not be read, "" about
+// another error. In a container the user is another one than the file's owner.
 func whoMayRead(err error) string {
 	if !errors.Is(err, fs.ErrPermission) || os.Getuid() < 0 {
 		return ""
@@ -201,7 +202,8 @@ func emptyArgument(args []string) int {
 	})
 }
 
-// unknownVariables returns the variables of the environment that look like ours and are not.
+// unknownVariables returns the variables of the environment that look like ours
+// and are not.
 func unknownVariables(app *kong.Application) (names []string) {
 	known := map[string]bool{ // of the tests and examples, and what ssmlocal run gives to programs
 		"SSMLOCAL_REQUIRE": true, "SSMLOCAL_ENDPOINT": true, "SSMLOCAL_CA": true, "SSMLOCAL_BIN": true,
@@ -223,7 +225,8 @@ func unknownVariables(app *kong.Application) (names []string) {
 	return names
 }
 
-// usageError is a mistake in the command line that only the command itself could find.
+// usageError is a mistake in the command line that only the command itself
+// could find.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }

@@ -228,16 +228,16 @@ func TestCredentialsOfAVariable(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	ready := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	alive := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet || r.URL.Path != "/_ssmlocal/health" {
 			http.NotFound(w, r)
 		}
 	}))
-	defer ready.Close()
-	if out, errs, code := ssmlocal(t, "health", "--url", ready.URL); code != 0 || out != "ready\n" || errs != "" {
+	defer alive.Close()
+	if out, errs, code := ssmlocal(t, "health", "--url", alive.URL); code != 0 || out != "alive\n" || errs != "" {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
-	t.Setenv("SSMLOCAL_LISTEN", strings.Replace(strings.TrimPrefix(ready.URL, "http://"), "127.0.0.1", "0.0.0.0", 1))
+	t.Setenv("SSMLOCAL_LISTEN", strings.Replace(strings.TrimPrefix(alive.URL, "http://"), "127.0.0.1", "0.0.0.0", 1))
 	if _, errs, code := ssmlocal(t, "health"); code != 0 {
 		t.Errorf("by SSMLOCAL_LISTEN: exit %d, %q", code, errs)
 	}

@@ -20,7 +20,7 @@ import (
 // tasksCommands are about tasks, such as a rotation.
 type tasksCommands struct {
 	Show tasksShow `cmd:"" default:"withargs" help:"Print the pace of tasks, and how many of the next ones fail (the default)."`
-	Set  tasksSet  `cmd:"" help:"Change that."`
+	Set  tasksSet  `cmd:"" help:"Change the pace of tasks, or make the next ones fail."`
 }
 
 type tasksShow struct{ target }
@@ -105,7 +105,7 @@ type accountsSet struct {
 	target
 	Account     uint64            `arg:"" placeholder:"UIN" help:"The account."`
 	Service     string            `placeholder:"STATE" help:"normal, none, arrears or released."`
-	Postpaid    bool              `help:"It pays afterwards."`
+	Postpaid    bool              `help:"The service is postpaid."`
 	SecretLimit uint64            `placeholder:"N" help:"How many secrets it may have in a region."`
 	KmsKey      map[string]string `mapsep:"," placeholder:"ID=STATE" help:"A KMS key that is disabled or foreign; repeatable."`
 	User        []uint64          `placeholder:"UIN" help:"A sub-account; repeatable."`

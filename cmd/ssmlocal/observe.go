@@ -22,7 +22,7 @@ import (
 // journalCommands are about the calls that were made.
 type journalCommands struct {
 	List  journalList  `cmd:"" default:"withargs" help:"Print the last calls, oldest first (the default)."`
-	Count journalCount `cmd:"" help:"Print how many of them there are."`
+	Count journalCount `cmd:"" help:"Print how many calls match."`
 	Clear journalClear `cmd:"" help:"Forget them."`
 }
 
@@ -251,7 +251,7 @@ func (c *limitsShow) Run(ctx context.Context, t terminal) error {
 
 type limitsSet struct {
 	target
-	What string `arg:"" placeholder:"ACTION=N|off|documented|start" help:"An action with its calls a second, 0 for no limit; or all of them: off, documented, or start for those of the command line."`
+	What string `arg:"" placeholder:"ACTION=N|off|documented|start" help:"An action with its calls per second, 0 for no limit; or all of them: off, documented, or start for those of the command line."`
 }
 
 // Run changes rates.
@@ -260,7 +260,7 @@ func (c *limitsSet) Run(ctx context.Context, t terminal) error {
 	if name, text, is := strings.Cut(c.What, "="); is {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return usageError{fmt.Errorf("%s is no number of calls a second", text)}
+			return usageError{fmt.Errorf("%s is not a number of calls per second", text)}
 		}
 		body = map[string]any{"action": name, "perSecond": n}
 	}

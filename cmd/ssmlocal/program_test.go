@@ -55,7 +55,8 @@ func startProgram(t *testing.T, args ...string) *program {
 	return &program{t, cmd, url, lines}
 }
 
-// call returns the code of a refusal, "" for success, or an error if there was no answer.
+// call returns the code of a refusal, "" for success, or an error if there was
+// no answer.
 func (p *program) call(action string, params map[string]any) (reply map[string]any, code string, err error) {
 	body, _ := json.Marshal(params)
 	answer, err := http.DefaultClient.Do(servertest.NewRequest(p.url, "ap-guangzhou", account.Default, action, body))

@@ -17,8 +17,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// TestREADME compares the generated parts of the documents with what the program says; -update
-// writes them.
+// TestREADME compares the generated parts of the documents with what the
+// program says; -update writes them.
 func TestREADME(t *testing.T) {
 	help, _, _ := ssmlocal(t, "serve", "--help")
 	_, flags, _ := strings.Cut(help, "Flags:\n")
@@ -36,7 +36,8 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// generated compares a part of a document, between two marks, with what it must be.
+// generated compares a part of a document, between two marks, with what it must
+// be.
 func generated(t *testing.T, file, name, part string) {
 	t.Helper()
 	path := filepath.Join("../..", file)
@@ -108,7 +109,8 @@ func documentsSeeds(t *testing.T, files ...string) (seeds []string) {
 	return seeds
 }
 
-// TestLinks follows the links between the documents: the files and the headings are there.
+// TestLinks follows the links between the documents: the files and the headings
+// are there.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	notInAnchor := regexp.MustCompile(`[^\pL\pN _-]`)
@@ -172,7 +174,8 @@ func source(t *testing.T, file string) string {
 	return "```go\n" + code + "```\n"
 }
 
-// actionTable is the table of actions in Markdown, with how many of the documented ones it has.
+// actionTable is the table of actions in Markdown, with how many of the
+// documented ones it has.
 func actionTable(t *testing.T) string {
 	t.Helper()
 	api, err := fixtures.Facts()
@@ -180,7 +183,7 @@ func actionTable(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("| Action | calls a second |\n|---|--:|\n")
+	b.WriteString("| Action | calls per second |\n|---|--:|\n")
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
 			name := a.Name

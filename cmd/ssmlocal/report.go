@@ -40,7 +40,7 @@ type findings struct {
 	wrong   map[string][]string // what each check found, in lines
 }
 
-// calls are how often an action got a code.
+// calls are how often an action was answered with a code.
 type calls struct {
 	action, code string
 	n            uint64
@@ -121,8 +121,8 @@ func (c *runCommand) look(e *environment) (*findings, error) {
 	return f, nil
 }
 
-// tell prints the report, and writes it as JUnit XML.
-func (c *runCommand) tell(t terminal, f *findings, code int) error {
+// writeReport prints the report, and writes it as JUnit XML.
+func (c *runCommand) writeReport(t terminal, f *findings, code int) error {
 	if c.Report {
 		f.print(t.err, c.Command[0], code)
 	}

@@ -20,7 +20,8 @@ import (
 	"ssmlocal/server/account"
 )
 
-// runCommand runs a command, such as a test suite, beside an emulator of its own.
+// runCommand runs a command, such as a test suite, beside an emulator of its
+// own.
 type runCommand struct {
 	Listen       string   `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Address to listen on; a free port by default."`
 	HTTPS        bool     `name:"https" help:"Let the command's programs use HTTPS: a CA that all of them trust, besides those that they trust already."`
@@ -29,10 +30,11 @@ type runCommand struct {
 	ReportJUnit  string   `name:"report-junit" placeholder:"FILE" help:"Write what was noticed as JUnit XML."`
 	FailOn       []string `placeholder:"WHAT" help:"Fail the run for leaks, unused-faults, throttled or signatures; repeatable, or separated by commas. --through-proxy implies leaks."`
 	serveFlags
-	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command with its arguments, behind --."`
+	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command with its arguments, after --."`
 }
 
-// Exit codes of a command that could not be started, as shells and env have them.
+// Exit codes of a command that could not be started, as shells and env have
+// them.
 const (
 	notExecutableCode = 126
 	notFoundCode      = 127
@@ -54,7 +56,7 @@ func (c *runCommand) Run(t terminal) error {
 		c.Command = c.Command[1:]
 	}
 	if len(c.Command) == 0 {
-		return usageError{errors.New("there is no command to run; write it behind --: ssmlocal run -- pytest")}
+		return usageError{errors.New("there is no command to run; write it after --: ssmlocal run -- pytest")}
 	}
 	if c.Control != "" {
 		return usageError{errors.New("--control can't be set here: the command finds the control plane at SSMLOCAL_URL")}
@@ -83,7 +85,7 @@ func (c *runCommand) Run(t terminal) error {
 	}
 	found, err := c.look(&e)
 	if err == nil {
-		err = c.tell(t, found, code)
+		err = c.writeReport(t, found, code)
 	}
 	if err := errors.Join(err, stop()); err != nil {
 		return err

@@ -180,8 +180,8 @@ func TestRunReports(t *testing.T) {
 	}
 }
 
-// TestRunHTTPS lets curl and Python, with what the vendor's SDK trusts, call the
-// emulator by HTTPS, without an option of theirs.
+// TestRunHTTPS lets curl and Python, with what the vendor's SDK trusts, call
+// the emulator by HTTPS, without an option of theirs.
 func TestRunHTTPS(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]string{
@@ -212,8 +212,8 @@ func TestRunHTTPS(t *testing.T) {
 	}
 }
 
-// TestRunThroughProxy runs a program that calls the vendor's names, and one that
-// also calls somebody else.
+// TestRunThroughProxy runs a program that calls the vendor's names, and one
+// that also calls somebody else.
 func TestRunThroughProxy(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

@@ -107,7 +107,7 @@ func (c *serveFlags) config() (server.Config, error) {
 	case c.Capsule < 0:
 		return config, usageError{errors.New("--capsule is less than 0; 0 keeps no requests")}
 	case c.SecretLimit == 0:
-		return config, usageError{errors.New("--secret-limit is 0, it must be at least 1")}
+		return config, usageError{errors.New("--secret-limit is 0; it must be at least 1")}
 	}
 	if c.SeedDir != "" {
 		empty, err := seed.IsEmpty(c.SeedDir)

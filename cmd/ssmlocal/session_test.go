@@ -162,8 +162,8 @@ func recordCalls(t *testing.T, emulator string) string {
 	return front.URL
 }
 
-// TestEveryControlHasACommand compares the control plane with the calls that the
-// sessions' commands have made.
+// TestEveryControlHasACommand compares the control plane with the calls that
+// the sessions' commands have made.
 func TestEveryControlHasACommand(t *testing.T) {
 	TestSessions(t)
 	local := map[string]bool{ // the commands do the same without a server, or have tests of their own

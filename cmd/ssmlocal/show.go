@@ -32,8 +32,8 @@ type request struct {
 	long         bool      // it may take long: its progress is shown
 }
 
-// show makes a call, and prints its answer: as it is with --output json, else as
-// text.
+// show makes a call, and prints its answer: as it is with --output json, else
+// as text.
 func show[R any](ctx context.Context, c *target, t terminal, q request, text func(w io.Writer, reply R) error) error {
 	body := q.stream
 	if q.body != nil {

@@ -70,8 +70,8 @@ func writeOwn(name string, text io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// inlineAtMost is up to which size a seed may name values that are elsewhere, in
-// bytes. Larger ones are exports, which have all values in them.
+// inlineAtMost is up to which size a seed may name values that are elsewhere,
+// in bytes. Larger ones are exports, which have all values in them.
 const inlineAtMost = 4 << 20
 
 type importCommand struct {

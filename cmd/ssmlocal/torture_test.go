@@ -42,8 +42,8 @@ type process struct {
 	url string
 }
 
-// launch starts the program with a standard error of the test's choice, and waits until it
-// is ready.
+// launch starts the program with a standard error of the test's choice, and
+// waits until it is ready.
 func launch(t *testing.T, stderr *os.File, args ...string) *process {
 	t.Helper()
 	p := begin(t, stderr, args...)
@@ -262,8 +262,8 @@ func TestTortureUnreadLog(t *testing.T) {
 	p.ends("an unread log", syscall.SIGTERM, 5*time.Second)
 }
 
-// TestTortureKills kills the program in the middle of imports, resets and moves of the clock:
-// it starts again, with all of one state or all of another.
+// TestTortureKills kills the program in the middle of imports, resets and moves
+// of the clock: it starts again, with all of one state or all of another.
 func TestTortureKills(t *testing.T) {
 	torture(t)
 	data := t.TempDir()
@@ -302,8 +302,8 @@ func TestTortureKills(t *testing.T) {
 	checkFile(t, data)
 }
 
-// TestTortureDues lets ten thousand things become due while calls are made in another
-// account, and lists that are too long come in.
+// TestTortureDues lets ten thousand things become due while calls are made in
+// another account, and lists that are too long come in.
 func TestTortureDues(t *testing.T) {
 	torture(t)
 	p := launch(t, nil, "--listen", "127.0.0.1:0", "--log-level", "error", "--limits", "off", "--data", t.TempDir())
@@ -433,8 +433,8 @@ func TestTortureFullDisk(t *testing.T) {
 	checkFile(t, data)
 }
 
-// TestTortureDescriptors lets connections use up all file descriptors: the log says so once,
-// and the program goes on when they are closed.
+// TestTortureDescriptors lets connections use up all file descriptors: the log
+// says so once, and the program goes on when they are closed.
 func TestTortureDescriptors(t *testing.T) {
 	torture(t)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))

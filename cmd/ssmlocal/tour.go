@@ -46,7 +46,7 @@ func (c *tourCommand) Run(ctx context.Context, t terminal) error {
 	}
 	language := cmp.Or(c.Language, languageOfTours())
 	if language != "en" && language != "zh" {
-		return usageError{fmt.Errorf("--language is %q, it must be en or zh", language)}
+		return usageError{fmt.Errorf("--language is %q; it must be en or zh", language)}
 	}
 	in := func(text fixtures.Text) string {
 		if language == "zh" {

@@ -20,9 +20,9 @@ import (
 
 // The words of the command line: variables, suggestions, completions.
 
-// scopeVariables leaves variables of the environment to what serves an emulator,
-// and to where an emulator is. Set for one command, any other variable would
-// change another one unnoticed.
+// scopeVariables leaves variables of the environment to what serves an
+// emulator, and to where an emulator is. Set for one command, any other
+// variable would change another one unnoticed.
 func scopeVariables(k *kong.Kong) error {
 	serves := map[string]bool{}
 	for _, n := range k.Model.Children {
@@ -61,7 +61,8 @@ func nearest(word string, known []string) (near string) {
 	return near
 }
 
-// meantCommand suggests a command for an argument that the parser did not expect.
+// meantCommand suggests a command for an argument that the parser did not
+// expect.
 func meantCommand(app *kong.Application, err error) string {
 	_, word, is := strings.Cut(err.Error(), "unexpected argument ")
 	if !is || strings.Contains(word, "did you mean") {
@@ -79,8 +80,8 @@ func meantCommand(app *kong.Application, err error) string {
 	return ""
 }
 
-// completions answers a shell that asks how a command line goes on, and ends the
-// process then.
+// completions answers a shell that asks how a command line goes on, and ends
+// the process then.
 func completions(parser *kong.Kong) {
 	if os.Getenv("COMP_LINE") == "" {
 		return

@@ -17,7 +17,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// A Mode says how far a caller must prove who it is.
+// A Mode says which callers are let in, and whether their signatures are
+// verified.
 type Mode string
 
 // The modes.
@@ -83,7 +84,7 @@ func ParseCredential(s string) (Credential, error) {
 	if at := strings.LastIndexByte(key, ':'); at >= 0 && isDigits(key[at+1:]) {
 		uin, err := strconv.ParseUint(key[at+1:], 10, 53)
 		if err != nil || uin == 0 {
-			return Credential{}, fmt.Errorf("the Uin after the last colon is out of range, it must be a number such as %d", DefaultUin)
+			return Credential{}, fmt.Errorf("the Uin after the last colon is out of range; it must be a number such as %d", DefaultUin)
 		}
 		c.SecretKey, c.Uin = key[:at], uin
 	}
@@ -172,7 +173,8 @@ func (d *Directory) With(credentials []Credential) (map[string]Credential, error
 	return known, nil
 }
 
-// Use makes what With returned the known credentials. No call may be served at the same time.
+// Use makes what With returned the known credentials. No call may be served at
+// the same time.
 func (d *Directory) Use(known map[string]Credential) { d.known = known }
 
 // Anybody reports whether unknown SecretIds may call, too.
@@ -205,8 +207,8 @@ func (d *Directory) Anonymous() Caller {
 	return Caller{Credential: Credential{Uin: DefaultUin}}
 }
 
-// First returns the key pair that a call uses which names none: the first of the
-// configuration.
+// First returns the key pair that a call uses which names none: the first of
+// the configuration.
 func (d *Directory) First() Credential {
 	if len(d.own) > 0 {
 		return d.own[0]
@@ -223,13 +225,14 @@ func (d *Directory) FirstUin() uint64 {
 	return first
 }
 
-// Owns reports whether a SecretId is that of one of the directory's own credentials.
+// Owns reports whether a SecretId is that of one of the directory's own
+// credentials.
 func (d *Directory) Owns(secretID string) bool {
 	return slices.ContainsFunc(d.own, func(c Credential) bool { return c.SecretID == secretID })
 }
 
-// Known returns the credential with a SecretId that was given: by the configuration or by
-// the state.
+// Known returns the credential with a SecretId that was given: by the
+// configuration or by the state.
 func (d *Directory) Known(secretID string) (Credential, bool) {
 	c, known := d.known[secretID]
 	return c, known
@@ -256,7 +259,8 @@ func (d *Directory) OtherKeys(but string, most int) map[string]string {
 	return keys
 }
 
-// ownUin is the account of an unknown SecretId: the same at every start, in a range of its own.
+// ownUin is the account of an unknown SecretId: the same at every start, in a
+// range of its own.
 func ownUin(secretID string) uint64 {
 	h := sha256.Sum256([]byte(secretID))
 	return 200000000000 + binary.BigEndian.Uint64(h[:])%100000000000

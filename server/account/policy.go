@@ -28,7 +28,8 @@ type Statement struct {
 	Resource Words  `yaml:"resource" json:"resource" cbor:"3,keyasint"`
 }
 
-// Words are one or several texts. A policy may write one of them without a list.
+// Words are one or several texts. A policy may write one of them without a
+// list.
 type Words []string
 
 // UnmarshalJSON reads a text or a list of texts.
@@ -61,7 +62,7 @@ const maxWords = 1000
 // Secrets Manager. The error begins with the field.
 func (p *Policy) Check(operations, regions []string) error {
 	if p.Version != "2.0" && p.Version != "3.0" {
-		return fmt.Errorf("version: it is %q, it must be \"2.0\" or \"3.0\"", p.Version)
+		return fmt.Errorf("version: it is %q; it must be \"2.0\" or \"3.0\"", p.Version)
 	}
 	if len(p.Statement) == 0 {
 		return fmt.Errorf("statement: there is none; without policies everything is allowed")
@@ -69,7 +70,7 @@ func (p *Policy) Check(operations, regions []string) error {
 	for i, s := range p.Statement {
 		switch {
 		case s.Effect != "allow" && s.Effect != "deny":
-			return fmt.Errorf("statement[%d].effect: it is %q, it must be allow or deny", i, s.Effect)
+			return fmt.Errorf("statement[%d].effect: it is %q; it must be allow or deny", i, s.Effect)
 		case len(s.Action) == 0:
 			return fmt.Errorf("statement[%d].action: there is none; write ssm:* for all", i)
 		case len(s.Action) > maxWords || len(s.Resource) > maxWords:
@@ -95,7 +96,7 @@ func (p *Policy) Check(operations, regions []string) error {
 var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
 // checkAction refuses an action that no call can have. For a service with
-// operations here, it must be one of them. For any other service, it only has
+// operations here; it must be one of them. For any other service, it only has
 // to be written as an action. CAM itself takes such a statement, which then has
 // no effect.
 func checkAction(pattern string, operations []string) error {
@@ -117,7 +118,7 @@ func checkAction(pattern string, operations []string) error {
 	case emulated:
 		return fmt.Errorf("there is no action %q; there are %s", pattern, strings.Join(operations, ", "))
 	case !serviceName.MatchString(service) || operation == "":
-		return fmt.Errorf("%q is no action; it is written as SERVICE:ACTION, such as ssm:GetSecretValue, with the service in lower case, or * for all", pattern)
+		return fmt.Errorf("%q is not an action; write SERVICE:ACTION, such as ssm:GetSecretValue, with the service in lower case, or * for all", pattern)
 	}
 	return nil
 }
@@ -154,8 +155,8 @@ func checkResource(pattern string, regions []string) error {
 
 var (
 	accountPattern = regexp.MustCompile(`^uin/[0-9*]+$`)
-	// secretPattern is what may stand before the first * of a secret's resource, or all of
-	// it.
+	// secretPattern is what may stand before the first * of a secret's
+	// resource, or all of it.
 	secretPattern = regexp.MustCompile(`^[0-9]*$|^[0-9]+/[A-Za-z0-9_-]*$`)
 	wholeSecret   = regexp.MustCompile(`^[0-9]+/[A-Za-z0-9][A-Za-z0-9_-]*$`)
 )
@@ -184,7 +185,8 @@ func (c *Caller) May(operation, resource string) bool {
 	return allow(c.Policies, operation, resource, c.Uin) && allow(c.Also, operation, resource, c.Uin)
 }
 
-// Denied reports whether a statement denies an operation with a resource explicitly.
+// Denied reports whether a statement denies an operation with a resource
+// explicitly.
 func (c *Caller) Denied(operation, resource string) bool {
 	for _, p := range slices.Concat(c.Policies, c.Also) {
 		for _, s := range p.Statement {
@@ -227,8 +229,8 @@ func (s *Statement) covers(operation, resource string, uin uint64) bool {
 		slices.ContainsFunc(s.Resource, func(pattern string) bool { return coversResource(pattern, resource, uin) })
 }
 
-// coversResource compares part by part: a pattern's empty service is any service, its
-// empty region any region, its empty account the policy's own.
+// coversResource compares part by part: a pattern's empty service is any
+// service, its empty region any region, its empty account the policy's own.
 func coversResource(pattern, resource string, uin uint64) bool {
 	if pattern == "*" || resource == "*" {
 		return pattern == "*"
@@ -251,7 +253,8 @@ func coversResource(pattern, resource string, uin uint64) bool {
 	return true
 }
 
-// glob reports whether a text fits a pattern, in which * stands for any characters.
+// glob reports whether a text fits a pattern, in which * stands for any
+// characters.
 func glob(pattern, text string) bool {
 	first, rest, starred := strings.Cut(pattern, "*")
 	if !starred {

@@ -12,8 +12,8 @@ import (
 // emulator. No public action makes one (CreateAccessKeySecret is the console's
 // own), so NewAccessKeySecret does it for the control plane.
 
-// accessKeys holds the keys that secrets hold or held last, under their IDKey, and
-// lists those of each secret and of each user by age.
+// accessKeys holds the keys that secrets hold or held last, under their IDKey,
+// and lists those of each secret and of each user by age.
 var accessKeys = &store.Table[ssm.AccessKeyPair]{Name: "accesskeys", Index: func(key []byte, k *ssm.AccessKeyPair) []store.Entry {
 	_, generation := SplitIDKey(key)
 	o := ssm.NewOwner(k.Uin, k.Region).In(generation)
@@ -120,7 +120,8 @@ func (c *Call) rotateAtOnce(s *ssm.Secret) error {
 	if err := c.Account.CheckUser(c.Owner.Uin, s.TargetUin); err != nil {
 		return err
 	}
-	// The key that the secret holds now stays beside the new one; the one before it goes.
+	// The key that the secret holds now stays beside the new one; the one
+	// before it goes.
 	others := accessKeys.Count(c.tx, keysOf(c.Owner, s.TargetUin)) - accessKeys.Count(c.tx, string(secretKey(c.Owner, s.Name)))
 	if err := c.Account.CheckKeys(s.TargetUin, int(others)+2); err != nil {
 		return err

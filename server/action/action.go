@@ -43,8 +43,8 @@ type Call struct {
 	Instances Instances
 	// Context ends with the request, for what waits for a database.
 	Context context.Context
-	// Denied reports whether the caller is explicitly denied the action with a resource;
-	// nil for never.
+	// Denied reports whether the caller is explicitly denied the action with a
+	// resource; nil for never.
 	Denied func(resource string) bool
 
 	// Checked is set once the parameters were found to be in order.
@@ -72,13 +72,15 @@ type Tasks interface {
 type Action struct {
 	Name    string
 	Service string // ssm, or that of another set
-	// Rate is the documented number of calls a second (1078/38633, and each action's page).
+	// Rate is the documented number of calls per second (1078/38633, and each
+	// action's page).
 	Rate int
 	// Request and Reply are the struct types of the parameters and of the
 	// answer without RequestId.
 	Request, Reply reflect.Type
 
-	// Unsigned actions may come without a signature, with an Authorization of SKIP.
+	// Unsigned actions may come without a signature, with an Authorization of
+	// SKIP.
 	Unsigned bool
 	// ChangesAccount is set for actions that change Call.Account.
 	ChangesAccount bool
@@ -154,7 +156,8 @@ func (a *Action) Tagged(c *Call, request any) (resources []string) {
 // Operation is the action as CAM names it, such as ssm:GetSecretValue.
 func (a *Action) Operation() string { return a.Service + ":" + a.Name }
 
-// values are the parameters that are secrets' values, in whatever action has them.
+// values are the parameters that are secrets' values, in whatever action has
+// them.
 var values = []string{"SecretString", "SecretBinary", "WebIdentityToken", "TokenCode", "ExternalId"}
 
 // IsValue reports whether a parameter of that name is a secret's value.
@@ -188,7 +191,8 @@ func (a *Action) Run(db *store.DB, c *Call, request any) (reply any, err error) 
 	return a.run(db, c, request)
 }
 
-// spec is an action as its file writes it down: Q are its parameters, R is its answer.
+// spec is an action as its file writes it down: Q are its parameters, R is its
+// answer.
 type spec[Q, R any] struct {
 	Name    string
 	Service string // Service if ""
@@ -206,7 +210,8 @@ type spec[Q, R any] struct {
 	// Resource returns CAM's name of what a request is about, if that is not a
 	// secret.
 	Resource func(*Q) string
-	// Tagged are the resources whose tags a request is about, as the tag service names them.
+	// Tagged are the resources whose tags a request is about, as the tag
+	// service names them.
 	Tagged func(*Q) []string
 	// Prepare does what takes time before the transaction, so that nobody has
 	// to wait.

@@ -71,7 +71,8 @@ func TestUnpaidIsWhereDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryDocumentedCodeHasAText looks for each code of each action in the set of errors.
+// TestEveryDocumentedCodeHasAText looks for each code of each action in the set
+// of errors.
 func TestEveryDocumentedCodeHasAText(t *testing.T) {
 	codes := map[string]bool{}
 	for _, k := range apierr.Kinds() {
@@ -86,7 +87,8 @@ func TestEveryDocumentedCodeHasAText(t *testing.T) {
 	}
 }
 
-// TestDryRunLeavesNothing runs a writing action with and without DryRun, and one that fails.
+// TestDryRunLeavesNothing runs a writing action with and without DryRun, and
+// one that fails.
 func TestDryRunLeavesNothing(t *testing.T) {
 	type request struct {
 		SecretName string

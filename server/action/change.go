@@ -10,19 +10,22 @@ import (
 	"ssmlocal/store"
 )
 
-// Changes of real databases. A task of a secret whose instance is bound does not end in the
-// transaction that makes it due: it becomes ready, with its new login in its record. Whoever
-// changes the database reads it as a Change, works outside of every transaction, and calls Finish,
-// which makes the new login the secret's value. After a crash at any point it is still ready.
+// Changes of real databases. A task of a secret whose instance is bound does
+// not end in the transaction that makes it due: it becomes ready, with its new
+// login in its record. Whoever changes the database reads it as a Change, works
+// outside of every transaction, and calls Finish, which makes the new login the
+// secret's value. After a crash at any point it is still ready.
 
 // Instances are the real databases behind instances.
 type Instances interface {
-	// Engine is which kind of database is bound to an instance of an account; "" for none.
+	// Engine is which kind of database is bound to an instance of an account;
+	// "" for none.
 	Engine(uin uint64, instanceID string) string
 	// CheckPrivileges refuses privileges that this kind of database can't have.
 	CheckPrivileges(uin uint64, instanceID string, units []ssm.PrivilegeUnit) error
-	// Make makes an account while the call waits, and calls claim with the database's
-	// address before it does. The error is ErrNameTaken if there is such an account, else what the API answers.
+	// Make makes an account while the call waits, and calls claim with the
+	// database's address before it does. The error is ErrNameTaken if there is
+	// such an account, else what the API answers.
 	Make(c *Call, a NewAccount, claim func(at string) error) error
 }
 
@@ -37,14 +40,16 @@ type NewAccount struct {
 // ErrNameTaken is Make's error where the database has an account of that name.
 var ErrNameTaken = errors.New("the database has an account of that name")
 
-// A MadeAccount is an account that the emulator has made in a real database, or is about to
-// make. It is no part of the state: it stays when that is replaced.
+// A MadeAccount is an account that the emulator has made in a real database, or
+// is about to make. It is no part of the state: it stays when that is replaced.
 type MadeAccount struct {
 	Region     string `cbor:"1,keyasint"`
 	SecretName string `cbor:"2,keyasint"`
-	// Drop is set while the account is not a secret's yet, and once nobody wants it any more.
+	// Drop is set while the account is not a secret's yet, and once nobody
+	// wants it any more.
 	Drop bool `cbor:"3,keyasint,omitempty"`
-	// At is the database, without a password: an instance may be bound to another one later.
+	// At is the database, without a password: an instance may be bound to
+	// another one later.
 	At string `cbor:"4,keyasint,omitempty"`
 	// Unfinished is set until the account has all its privileges.
 	Unfinished bool `cbor:"5,keyasint,omitempty"`
@@ -52,12 +57,14 @@ type MadeAccount struct {
 
 var madeAccounts = &store.Table[MadeAccount]{Name: "dbaccounts"}
 
-// madeKey is the account, the instance, a zero byte and the name. Neither contains one.
+// madeKey is the account, the instance, a zero byte and the name. Neither
+// contains one.
 func madeKey(uin uint64, instanceID, name string) []byte {
 	return append(append(append(AccountKey(uin, 0), instanceID...), 0), name...)
 }
 
-// engineOf is the kind of real database behind an instance of the owner, "" for none.
+// engineOf is the kind of real database behind an instance of the owner, "" for
+// none.
 func (c *Call) engineOf(instanceID string) string {
 	if c.Instances == nil {
 		return ""
@@ -70,12 +77,12 @@ func (c *Call) live(s *ssm.Secret) bool {
 	return (s.Type == ssm.Product || s.Type == ssm.Redis) && c.engineOf(s.ResourceID) != ""
 }
 
-// newStrictPassword draws a password for a real database: it has all four kinds of characters, which
-// policies of databases ask for.
+// newStrictPassword draws a password for a real database: it has all four kinds
+// of characters, which policies of databases ask for.
 func (t *Tx) newStrictPassword() string { return t.random(dsnSafe, 20) + "_aA1" }
 
-// ready writes a task whose change of the database may begin now, and its secret, nil if that
-// is gone.
+// ready writes a task whose change of the database may begin now, and its
+// secret, nil if that is gone.
 func (c *Call) ready(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	t.Ready, t.DueAt, t.Polls = true, c.Now.UnixNano(), 0
 	if s != nil {
@@ -91,8 +98,8 @@ func (c *Call) ready(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	return tasks.Put(c.tx, taskKey(c.Owner, flowID), t)
 }
 
-// loginsOf returns the accounts of a secret with their passwords, as far as it has them: the
-// current one's, and of the one before it the archived one's.
+// loginsOf returns the accounts of a secret with their passwords, as far as it
+// has them: the current one's, and of the one before it the archived one's.
 func (t *Tx) loginsOf(s *ssm.Secret) (logins []ssm.Login, err error) {
 	if s.Type == ssm.Redis {
 		v, err := t.version(s.Name, ssm.CurrentVersion)
@@ -122,8 +129,8 @@ func (t *Tx) loginsOf(s *ssm.Secret) (logins []ssm.Login, err error) {
 	return logins, nil
 }
 
-// dropAccounts begins to drop the accounts of a secret that is deleted now, as far as they were made
-// here.
+// dropAccounts begins to drop the accounts of a secret that is deleted now, as
+// far as they were made here.
 func (c *Call) dropAccounts(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	logins, err := c.loginsOf(s)
 	if err != nil {
@@ -148,7 +155,8 @@ func (c *Call) dropAccounts(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	return c.start(flowID, t, nil)
 }
 
-// release forgets that the accounts of a secret were made here: it goes, and they stay.
+// release forgets that the accounts of a secret were made here: the secret is
+// deleted and they stay.
 func (t *Tx) release(s *ssm.Secret) error {
 	if madeAccounts.Empty(t.tx) {
 		return nil
@@ -168,8 +176,9 @@ type Change struct {
 	SecretName string
 	InstanceID string
 	At         time.Time // virtual time at which it became ready
-	// Accounts are those that a creation makes, first the one that is used, that a rotation
-	// changes, or that a deletion drops. Pending is what will be the value.
+	// Accounts are those that a creation makes, first the one that is used,
+	// that a rotation changes, or that a deletion drops. Pending is what will
+	// be the value.
 	Accounts   []string
 	Pending    ssm.Login
 	Domains    []string
@@ -181,15 +190,16 @@ type Change struct {
 // ID names the change, as no other is named.
 func (ch *Change) ID() string { return string(taskKey(ch.Owner, ch.FlowID)) }
 
-// Secret names the secret, also across replacements of the state: two changes of one secret follow
-// each other.
+// Secret names the secret, also across replacements of the state: two changes
+// of one secret follow each other.
 func (ch *Change) Secret() string { return string(secretKey(ch.Owner.In(0), ch.SecretName)) }
 
 // SecretID is the ID of the change's secret.
 func (ch *Change) SecretID() string { return string(secretKey(ch.Owner, ch.SecretName)) }
 
-// Changes returns the first changes that are ready, in the order in which they became so: those of
-// an instance of an account, or with "" of all. skip reports whether one is left out.
+// Changes returns the first changes that are ready, in the order in which they
+// became so: those of an instance of an account, or with "" of all. skip
+// reports whether one is left out.
 func (d *Due) Changes(uin uint64, instanceID string, most int, skip func(id string) bool) (all []Change, err error) {
 	list := toChange
 	if instanceID != "" {
@@ -246,9 +256,9 @@ func readChange(tx *store.Tx, key []byte) (Change, error) {
 	return ch, nil
 }
 
-// Claim notes that accounts of a change are about to be made: what is found of that name in the
-// database at an address later is the emulator's own. Until the change is finished they belong to
-// nobody.
+// Claim notes that accounts of a change are about to be made: what is found of
+// that name in the database at an address later is the emulator's own. Until
+// the change is finished they belong to nobody.
 func (d *Due) Claim(ch Change, at string) error {
 	return d.DB.Update(func(tx *store.Tx) error {
 		for _, name := range ch.Accounts {
@@ -274,8 +284,9 @@ func (d *Due) Claimed(ch Change) (is bool, err error) {
 	return is, err
 }
 
-// Rename draws other names for the accounts of a creation: the database has one of those. With
-// release the claim of the old ones is taken back: they are somebody else's.
+// Rename draws other names for the accounts of a creation: the database has one
+// of those. With release the claim of the old ones is taken back: they are
+// somebody else's.
 func (d *Due) Rename(ch Change, release bool) (renamed Change, err error) {
 	err = d.DB.Update(func(tx *store.Tx) error {
 		now, err := readChange(tx, []byte(ch.ID()))
@@ -321,7 +332,8 @@ func (d *Due) callAt(tx *store.Tx, ch Change) *Call {
 	}
 }
 
-// errEnded is Finish's error where the task has ended already, or its state is no more.
+// errEnded is Finish's error where the task has ended already, or its state is
+// no more.
 var errEnded = errors.New("the task has ended already")
 
 // Finish ends a task whose change is done, or has failed for a reason, at a moment of virtual
@@ -386,8 +398,8 @@ func (c *Call) settleMade(ch Change, done, clean bool) (err error) {
 	return err
 }
 
-// finish hands the event of a finished change to the next step of a move, if there is one, and
-// wakes who waits for that.
+// finish hands the event of a finished change to the next step of a move, if
+// there is one, and wakes who waits for that.
 func (d *Due) finish(e *Event) {
 	moving := d.Moving()
 	d.mu.Lock()
@@ -411,8 +423,8 @@ func (d *Due) another() <-chan struct{} {
 	return d.changed
 }
 
-// takeFinished returns the events since the last time, among them those of all changes that a
-// transaction before it has seen finished.
+// takeFinished returns the events since the last time, among them those of all
+// changes that a transaction before it has seen finished.
 func (d *Due) takeFinished() (events []Event) {
 	d.finishing.Lock()
 	defer d.finishing.Unlock()
@@ -422,7 +434,8 @@ func (d *Due) takeFinished() (events []Event) {
 	return events
 }
 
-// firstChange is when the first change became ready that is not done yet; the zero time for none.
+// firstChange is when the first change became ready that is not done yet; the
+// zero time for none.
 func firstChange(tx *store.Tx, g *Generations) time.Time {
 	for _, e := range tasks.Until(tx, toChange, 1<<64-1, 1, func(key []byte) bool {
 		uin, generation, _ := splitKey(key)
@@ -453,8 +466,8 @@ func (s *InstanceSecret) Current(l ssm.Login) bool {
 	return s.Secret.Type == ssm.Redis || current != nil && current.Name == l.UserName
 }
 
-// OnInstance returns the secrets of an account whose accounts are on an instance, in every
-// region, but for those that are being made or could not be.
+// OnInstance returns the secrets of an account whose accounts are on an
+// instance, in every region, but for those that are being made or could not be.
 func OnInstance(tx *store.Tx, g *Generations, uin uint64, instanceID string) (all []InstanceSecret, err error) {
 	for _, region := range ssm.Regions() {
 		for _, kind := range []ssm.Type{ssm.Product, ssm.Redis} {
@@ -472,7 +485,8 @@ func OnInstance(tx *store.Tx, g *Generations, uin uint64, instanceID string) (al
 	return all, nil
 }
 
-// ReadOnInstance returns a secret by its ID, nil if it is gone or has no accounts yet.
+// ReadOnInstance returns a secret by its ID, nil if it is gone or has no
+// accounts yet.
 func ReadOnInstance(tx *store.Tx, id string) (*InstanceSecret, error) {
 	s, err := secrets.Get(tx, []byte(id))
 	if s == nil || err != nil || s.Creation != ssm.CreationDone {
@@ -493,7 +507,8 @@ func redisPrivileges(config string) []ssm.PrivilegeUnit {
 	return []ssm.PrivilegeUnit{{PrivilegeName: "GlobalPrivileges", Privileges: []string{ssm.RedisPrivilege(config)}}}
 }
 
-// Made returns the accounts that the emulator has made on an instance of an account, by name.
+// Made returns the accounts that the emulator has made on an instance of an
+// account, by name.
 func Made(tx *store.Tx, uin uint64, instanceID string) (map[string]MadeAccount, error) {
 	all := map[string]MadeAccount{}
 	prefix := madeKey(uin, instanceID, "")
@@ -524,8 +539,9 @@ type NamedAccount struct {
 	BeingMade          bool
 }
 
-// NamedOnInstance returns the accounts that the secrets on an instance of an account name, in every
-// region, also those that are being made; not those of secrets that could not be made.
+// NamedOnInstance returns the accounts that the secrets on an instance of an
+// account name, in every region, also those that are being made; not those of
+// secrets that could not be made.
 func NamedOnInstance(tx *store.Tx, g *Generations, uin uint64, instanceID string) (map[string]NamedAccount, error) {
 	all := map[string]NamedAccount{}
 	for _, region := range ssm.Regions() {
@@ -552,8 +568,8 @@ func NamedOnInstance(tx *store.Tx, g *Generations, uin uint64, instanceID string
 	return all, nil
 }
 
-// makeRedisAccount makes the account of a Redis secret whose instance is bound, before the secret
-// itself: until that is there, the account belongs to nobody.
+// makeRedisAccount makes the account of a Redis secret whose instance is bound,
+// before the secret itself: until that is there, the account belongs to nobody.
 func (c *Call) makeRedisAccount(db *store.DB, name, config, kmsKeyID string, softwareKey bool) error {
 	id, _ := ssm.RedisInstance(config) // checked
 	if c.engineOf(id) == "" {

@@ -15,7 +15,7 @@ import (
 	"ssmlocal/store"
 )
 
-// An Event is something that happened because it was due.
+// An Event is a change of a secret, made by a call or by time.
 type Event struct {
 	At         time.Time `json:"at"`
 	What       string    `json:"what"` // deletion; rotation, also skipped, failed or begun; the end of a task: "creation done"
@@ -29,7 +29,7 @@ type Event struct {
 
 // Due does what is due. An item that can't be done is set aside, so that it
 // doesn't stop the others, and is tried again later. Only one goroutine at a
-// time may use a Due, except for Aside.
+// time may call Step; all other methods are safe for concurrent use.
 type Due struct {
 	DB          *store.DB
 	Random      io.Reader
@@ -37,14 +37,15 @@ type Due struct {
 	Account     func(uin uint64) ssm.AccountData
 	Generations func() *Generations
 	Instances   Instances
-	// Moving reports whether the clock is being moved by steps that are ordered.
+	// Moving reports whether the clock is being moved by steps that are
+	// ordered.
 	Moving func() bool
 	Wall   func() time.Time
 	// Failed is called with each item that is set aside.
 	Failed func(Aside)
 
-	// finishing is held, shared, from before a change is finished on disk until its event is in
-	// finished.
+	// finishing is held, shared, from before a change is finished on disk until
+	// its event is in finished.
 	finishing sync.RWMutex
 
 	mu       sync.Mutex
@@ -119,24 +120,24 @@ func (k *dueKind) order(t time.Time) uint64 {
 	return uint64(t.UnixNano())
 }
 
-// A Stepped is what a step has done.
+// A Stepped is the result of a step.
 type Stepped struct {
 	Happened []Event
 	New      []Event   // those of Happened that Finish has not returned
 	Next     time.Time // when more is due, the zero time for never
-	// Wait, if not nil, is closed when a database has been changed: until then nothing may
-	// happen that is due later than Next.
+	// Wait, if not nil, is closed when a database has been changed: until then
+	// nothing may happen that is due later than Next.
 	Wait <-chan struct{}
 	// Changes is set if databases are to be changed because of the step.
 	Changes bool
 }
 
 // Step does the first things that are due until a time, in order and each at
-// its own time, in one transaction of a few milliseconds. Within the transaction
-// it calls keep with the time of the last thing that was done, or with until if
-// nothing more is due by then. If the step is ordered, nothing later happens
-// before the databases are changed whose change is due; else they are changed
-// in their own time.
+// its own time, in one transaction of a few milliseconds. Within the
+// transaction it calls keep with the time of the last thing that was done, or
+// with until if nothing more is due by then. If the step is ordered, nothing
+// later happens before the databases are changed whose change is due; else they
+// are changed in their own time.
 func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reached time.Time) error) (done Stepped, err error) {
 	var tried []attempt
 	more := d.another()
@@ -230,8 +231,8 @@ func failedOf(tried []attempt) map[string]bool {
 // id is a name of the item that no other has.
 func (item *dueItem) id() string { return item.list + string(item.Key) }
 
-// settle sets aside what could not be done, once the rest is on disk, and returns what
-// happened.
+// settle sets aside what could not be done, once the rest is on disk, and
+// returns what happened.
 func (d *Due) settle(tried []attempt) (events []Event) {
 	var failed []Aside
 	d.mu.Lock()
@@ -271,8 +272,8 @@ func dueItems(tx *store.Tx, until time.Time, most int, skip func(list string, ke
 	return items[:min(most, len(items))]
 }
 
-// skip leaves out what belongs to a state that is not the present one, and what is set
-// aside.
+// skip leaves out what belongs to a state that is not the present one, and what
+// is set aside.
 func (d *Due) skip(g *Generations, wall time.Time) func(list string, key []byte) bool {
 	return func(list string, key []byte) bool {
 		uin, generation, _ := splitKey(key)
@@ -387,9 +388,9 @@ func (c *Call) deleteDue(key []byte) (Event, error) {
 	return c.event("deletion", s.Name), c.delete(s, t)
 }
 
-// rotateDue rotates a secret by its policy, or skips the turn of one that can't be
-// rotated now: one that isn't enabled, is being rotated already, or whose account, KMS
-// key or instance forbids it. The next turn is set either way.
+// rotateDue rotates a secret by its policy, or skips the turn of one that can't
+// be rotated now: one that isn't enabled, is being rotated already, or whose
+// account, KMS key or instance forbids it. The next turn is set either way.
 func (c *Call) rotateDue(key []byte) (Event, error) {
 	s, err := c.dueSecret(key)
 	if err != nil {
@@ -417,7 +418,8 @@ func (c *Call) rotateDue(key []byte) (Event, error) {
 	return event, c.put(s)
 }
 
-// rotateLive begins to rotate a secret of a real database. The event comes when that is changed.
+// rotateLive begins to rotate a secret of a real database. The event comes when
+// that is changed.
 func (c *Call) rotateLive(s *ssm.Secret) (Event, error) {
 	flowID, t, err := c.newTask(ssm.RotateTask, s)
 	if err != nil {
@@ -448,8 +450,8 @@ func (c *Call) endTask(key []byte) (Event, error) {
 	return c.taskEvent(flowID, t), nil
 }
 
-// taskEvent is the event of a task that has ended. A rotation by policy that took no time is one
-// event, as it is where no database is changed.
+// taskEvent is the event of a task that has ended. A rotation by policy that
+// took no time is one event, as it is where no database is changed.
 func (c *Call) taskEvent(flowID int64, t *ssm.Task) Event {
 	what := t.Kind.String() + " done"
 	switch {

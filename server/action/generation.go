@@ -18,16 +18,17 @@ import (
 // one are removed bit by bit (Collect). A process that is killed in between
 // leaves a generation that nobody reads; the next start removes it.
 
-// generations has the present generation of each account that has one of its own,
-// under 8 zero bytes that of all others, and under "last" the last one that was drawn.
+// generations has the present generation of each account that has one of its
+// own, under 8 zero bytes that of all others, and under "last" the last one
+// that was drawn.
 var generations = &store.Table[uint32]{Name: "generations"}
 
 var lastGeneration = []byte("last")
 
 func generationKey(uin uint64) []byte { return binary.BigEndian.AppendUint64(nil, uin) }
 
-// Generations says which generation of each account is the present one. It does not
-// change: a replacement makes a new one.
+// Generations says which generation of each account is the present one. It does
+// not change: a replacement makes a new one.
 type Generations struct {
 	all uint32
 	own map[uint64]uint32
@@ -44,7 +45,8 @@ func (g *Generations) Of(uin uint64) uint32 {
 // Live reports whether a generation of an account is the present one.
 func (g *Generations) Live(uin uint64, generation uint32) bool { return g.Of(uin) == generation }
 
-// Owner returns an account's owner of secrets in a region, in the present generation.
+// Owner returns an account's owner of secrets in a region, in the present
+// generation.
 func (g *Generations) Owner(uin uint64, region string) ssm.Owner {
 	return ssm.NewOwner(uin, region).In(g.Of(uin))
 }
@@ -121,8 +123,8 @@ func drawGeneration(db *store.DB) (n uint32, err error) {
 	return n, err
 }
 
-// owners returns the accounts that have anything, in their present generation; with a
-// Uin that account alone.
+// owners returns the accounts that have anything, in their present generation;
+// with a Uin that account alone.
 func owners(tx *store.Tx, g *Generations, uin uint64) (all []ssm.Owner) {
 	if uin != 0 {
 		return []ssm.Owner{g.Owner(uin, "")}
@@ -164,8 +166,8 @@ func behind(key []byte, uin uint64, generation uint32) []byte {
 	return next
 }
 
-// Dead reports whether a record of one of the tables here belongs to a generation that
-// is not the present one.
+// Dead reports whether a record of one of the tables here belongs to a
+// generation that is not the present one.
 func (g *Generations) Dead(table string, key []byte) bool {
 	switch table {
 	case accessKeys.Name: // the account is in the record, not in the key; a live record has its entries, too
@@ -178,8 +180,8 @@ func (g *Generations) Dead(table string, key []byte) bool {
 	return false
 }
 
-// FindID returns the record of the present generation that a table whose keys are IDKeys
-// has for a SecretId, nil for none.
+// FindID returns the record of the present generation that a table whose keys
+// are IDKeys has for a SecretId, nil for none.
 func FindID[T any](tx *store.Tx, g *Generations, t *store.Table[T], secretID string, uinOf func(*T) uint64) (*T, error) {
 	keys := append(t.Keys(tx, append([]byte(secretID), 0)), []byte(secretID))
 	for _, key := range keys {
@@ -211,7 +213,8 @@ func (g *Generations) anybodys(generation uint32) bool {
 // takes some milliseconds.
 const removedAtOnce = 40
 
-// A Keep reports whether a generation of an account is present, or being written.
+// A Keep reports whether a generation of an account is present, or being
+// written.
 type Keep func(uin uint64, generation uint32) bool
 
 // Collect removes what nobody reads, in short transactions.

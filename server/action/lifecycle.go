@@ -7,7 +7,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// A secret's life: enabled, disabled, deleted, restored. What is allowed when is ssm's table.
+// A secret's life: enabled, disabled, deleted, restored. What is allowed when
+// is ssm's table.
 
 // toStatus is an action that only moves a secret to another status.
 func toStatus(name string, operation *ssm.Operation, change func(*ssm.Secret)) *Action {
@@ -45,7 +46,8 @@ var (
 	})
 )
 
-// keepAccounts ends the task that waits to drop the accounts of a secret when it is deleted.
+// keepAccounts ends the task that waits to drop the accounts of a secret when
+// it is deleted.
 func (c *Call) keepAccounts(s *ssm.Secret) error {
 	flowID, t, err := c.deletion(s)
 	if t == nil {
@@ -55,7 +57,8 @@ func (c *Call) keepAccounts(s *ssm.Secret) error {
 	return c.end(flowID, t, nil)
 }
 
-// deletion returns the task that waits to drop the accounts of a secret, nil if there is none.
+// deletion returns the task that waits to drop the accounts of a secret, nil if
+// there is none.
 func (c *Call) deletion(s *ssm.Secret) (flowID int64, t *ssm.Task, err error) {
 	if s.FlowID == 0 {
 		return 0, nil, nil
@@ -137,8 +140,8 @@ var deleteSecret = command(spec[DeleteSecretRequest, DeleteSecretReply]{
 	},
 })
 
-// delete removes a secret now. Its accounts are dropped by a task, that of its FlowID; without one
-// they stay, and are the emulator's no more.
+// delete removes a secret now. Its accounts are dropped by a task, that of its
+// FlowID; without one they stay, and no longer belong to the emulator.
 func (c *Call) delete(s *ssm.Secret, drop *ssm.Task) (err error) {
 	switch {
 	case drop == nil:

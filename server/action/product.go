@@ -98,8 +98,8 @@ var createProductSecret = command(spec[CreateProductSecretRequest, CreateProduct
 	},
 })
 
-// checkProduct holds a ProductName to the list, unless the instance is a real database: that one
-// says by itself what it is, and which privileges it has.
+// checkProduct holds a ProductName to the list, unless the instance is a real
+// database: that one says by itself what it is, and which privileges it has.
 func (c *Call) checkProduct(product, instanceID string, privileges []ssm.PrivilegeUnit) error {
 	if c.engineOf(instanceID) == "" {
 		return ssm.CheckProduct(product)
@@ -159,7 +159,8 @@ func (t *Tx) newUserName(prefix string) string {
 	return prefix + ssm.AccountMark + t.random(alphanumeric, 3)
 }
 
-// accountInfos lists the accounts of a secret that have been used: first the current one.
+// accountInfos lists the accounts of a secret that have been used: first the
+// current one.
 func accountInfos(s *ssm.Secret) []AccountInfo {
 	var infos []AccountInfo
 	for _, a := range s.Accounts {

@@ -19,7 +19,8 @@ type RotationRequest struct {
 
 func checkRotationRequest(q *RotationRequest) error { return ssm.CheckName(q.SecretName) }
 
-// FlowReply is the answer of RotateProductSecret. FlowID is 0 where the rotation is no task.
+// FlowReply is the answer of RotateProductSecret. FlowID is 0 where the
+// rotation is no task.
 type FlowReply struct{ FlowID int64 }
 
 // 1078/41515. It doesn't move the schedule of the policy.
@@ -46,8 +47,8 @@ var rotateProductSecret = command(spec[RotationRequest, FlowReply]{
 })
 
 // rotate archives the current value under the time at which the rotation began,
-// and makes a new one now: next, the login of its next account. If that is zero,
-// it is drawn. The secret is changed but not written yet.
+// and makes a new one now: next, the login of its next account. If that is
+// zero, it is drawn. The secret is changed but not written yet.
 func (c *Call) rotate(s *ssm.Secret, began time.Time, next ssm.Login) error {
 	old, err := c.version(s.Name, ssm.CurrentVersion)
 	if err != nil {
@@ -72,8 +73,8 @@ func (c *Call) rotate(s *ssm.Secret, began time.Time, next ssm.Login) error {
 }
 
 // newValue gives a secret its next value, as of now: next, or if that is zero
-// one that is drawn. archived is the VersionId under which the previous value is
-// kept.
+// one that is drawn. archived is the VersionId under which the previous value
+// is kept.
 func (c *Call) newValue(s *ssm.Secret, archived string, next ssm.Login) error {
 	var value string
 	if s.Type == ssm.AccessKey {

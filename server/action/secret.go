@@ -108,8 +108,8 @@ var createSecret = command(spec[CreateSecretRequest, CreateSecretReply]{
 	},
 })
 
-// redisLogin is the login of a new Redis secret: that of the account which was made, where the
-// instance is bound.
+// redisLogin is the login of a new Redis secret: that of the account which was
+// made, where the instance is bound.
 func (c *Call) redisLogin(s *ssm.Secret) (ssm.Login, error) {
 	switch {
 	case c.engineOf(s.ResourceID) == "":
@@ -164,7 +164,8 @@ func (c *Call) create(s *ssm.Secret) error {
 // admit checks that the name of a new secret is free and that the quota allows
 // it, and fills in its time and id.
 func (c *Call) admit(s *ssm.Secret) error {
-	// CreateSecret's codes lack the one for a foreign key, those of the other two have it.
+	// CreateSecret's codes lack the one for a foreign key, those of the other
+	// two have it.
 	if err := c.useKey(s, s.Type == ssm.Product || s.Type == ssm.SSHKeyPair); err != nil {
 		return err
 	}
@@ -186,7 +187,8 @@ func (c *Call) admit(s *ssm.Secret) error {
 const (
 	lowercase    = "abcdefghijklmnopqrstuvwxyz0123456789"
 	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lowercase
-	// dsnSafe is what passwords are made of: the rotation SDKs put them into a DSN.
+	// dsnSafe is what passwords are made of: the rotation SDKs put them into a
+	// DSN.
 	dsnSafe = alphanumeric + "_-"
 )
 
@@ -199,7 +201,8 @@ func accountValue(user, password string) string {
 	return fmt.Sprintf(`{"UserName":%q,"Password":%q}`, user, password)
 }
 
-// NameRequest has the one parameter of the actions that need only a secret's name.
+// NameRequest has the one parameter of the actions that need only a secret's
+// name.
 type NameRequest struct {
 	SecretName string `tc3:"required"`
 }

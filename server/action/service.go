@@ -48,7 +48,8 @@ var createService = command(spec[CreateServiceRequest, CreateServiceReply]{
 	},
 })
 
-// resourceOf is the postpaid service of an account as a resource, such as ssm_1250000000.
+// resourceOf is the postpaid service of an account as a resource, such as
+// ssm_1250000000.
 func resourceOf(o ssm.Owner) string { return fmt.Sprintf("ssm_%d", o.AppID) }
 
 // ServiceStatusReply is the answer of GetServiceStatus.
@@ -79,7 +80,8 @@ var getServiceStatus = query(spec[NoRequest, ServiceStatusReply]{
 			TotalCount: int64(c.held()), ResourceRegion: ssm.RegionNumber(c.Owner.Region),
 		}
 		if c.Account.Postpaid {
-			// The official example of a postpaid service has no limits (1140/40521).
+			// The official example of a postpaid service has no limits
+			// (1140/40521).
 			reply.PayModel, reply.ResourceId, reply.RenewFlag = "Postpaid_SSM", resourceOf(c.Owner), 0
 			reply.QPSLimit, reply.SecretLimit = 0, 0
 		}
@@ -105,7 +107,8 @@ type ProductsReply struct {
 	TotalCount int64
 }
 
-// The products are those of the newest official sample (1140, DescribeSupportedProducts).
+// The products are those of the newest official sample (1140,
+// DescribeSupportedProducts).
 var describeSupportedProducts = query(spec[DryRunRequest, ProductsReply]{
 	Name: "DescribeSupportedProducts", Rate: 20,
 	Do: func(*Call, *DryRunRequest) (*ProductsReply, error) {

@@ -1,7 +1,7 @@
 package action
 
-// The table of all actions, which everything else reads: dispatch, rates, policies, metrics,
-// the documents, the comparison with the documented facts.
+// The table of all actions, which everything else reads: dispatch, rates,
+// policies, metrics, the documents, the comparison with the documented facts.
 
 // A Set is the actions of one service in one version.
 type Set struct {
@@ -21,7 +21,8 @@ func Sets() []Set {
 	}
 }
 
-// All returns the table: every action of the API's version, in alphabetical order.
+// All returns the table: every action of the API's version, in alphabetical
+// order.
 func All() []*Action {
 	return []*Action{
 		createProductSecret, createSSHKeyPairSecret, createSecret, createService, deleteSecret, deleteSecretVersion,

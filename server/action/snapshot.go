@@ -16,15 +16,16 @@ import (
 // Whole accounts: reading them, completing them, and writing them in place of
 // the present ones. Exports, imports and seeds do this.
 
-// A Reader is what Read calls, account by account in the order of their numbers: first
-// Account, then Secret for each of its secrets by region and name.
+// A Reader is what Read calls, account by account in the order of their
+// numbers: first Account, then Secret for each of its secrets by region and
+// name.
 type Reader interface {
 	Account(*ssm.AccountSnapshot) error
 	Secret(uin uint64, s *ssm.SecretSnapshot) error
 }
 
-// ErrNoKeyPair is Read's error where the pair of an SSH key secret has not been made yet:
-// MakeKeyPairs makes it.
+// ErrNoKeyPair is Read's error where the pair of an SSH key secret has not been
+// made yet: MakeKeyPairs makes it.
 var ErrNoKeyPair = errors.New("the key pair of a secret has not been made yet")
 
 // Read reads everything of one account, or with 0 of every account that has a
@@ -161,11 +162,13 @@ func (t *Tx) fillKeyPair(h *ssm.SecretSnapshot) {
 	h.Secret.ResourceName = cmp.Or(h.Secret.ResourceName, t.newKeyName())
 }
 
-// tooFar is when the task of a secret that is Creating ends, if nobody chose it.
+// tooFar is when the task of a secret that is Creating ends, if nobody chose
+// it.
 const tooFar = 365 * 24 * time.Hour
 
-// A Stage is a state that is being written beside the present one. Nobody reads it
-// before its generation is the present one; one that is given up is removed by Collect.
+// A Stage is a state that is being written beside the present one. Nobody reads
+// it before its generation is the present one; one that is given up is removed
+// by Collect.
 type Stage struct {
 	Generation uint32
 
@@ -296,6 +299,6 @@ func (t *Tx) putKey(k *ssm.HeldKey) error {
 	return accessKeys.Put(t.tx, IDKey(k.SecretID, t.Owner.Generation), &k.AccessKeyPair)
 }
 
-// Holds reports whether the store has anything that a client or the control plane has
-// put there.
+// Holds reports whether the store has anything that a client or the control
+// plane has put there.
 func Holds(tx *store.Tx, g *Generations) bool { return len(owners(tx, g, 0)) > 0 }

@@ -105,7 +105,8 @@ func newKeyPair() (*ssm.KeyPair, error) {
 	}, nil
 }
 
-// SSHKeyPairValueRequest has the parameters of GetSSHKeyPairValue; one of them must be given.
+// SSHKeyPairValueRequest has the parameters of GetSSHKeyPairValue; one of them
+// must be given.
 type SSHKeyPairValueRequest struct{ SecretName, SSHKeyId string }
 
 // SSHKeyPairValueReply is the answer of GetSSHKeyPairValue.

@@ -41,7 +41,8 @@ type Grant struct {
 // Keys are temporary keys.
 type Keys struct{ SecretID, SecretKey, Token string }
 
-// An Issuer makes temporary keys. An unknown role and a bad policy are API errors.
+// An Issuer makes temporary keys. An unknown role and a bad policy are API
+// errors.
 type Issuer func(tx *store.Tx, g Grant, now time.Time) (Keys, error)
 
 // CredentialsReply is the answer of the actions that make keys. Times are those
@@ -245,7 +246,8 @@ var getCallerIdentity = query(spec[NoRequest, CallerIdentityReply]{
 	},
 })
 
-// RoleID is the number of a role: the same at every start, of the length of official examples.
+// RoleID is the number of a role: the same at every start, of the length of
+// official examples.
 func RoleID(uin uint64, name string) string {
 	if strings.Trim(name, "0123456789") == "" && len(name) > 10 {
 		return name // a RoleArn may name it by its number

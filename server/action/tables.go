@@ -10,11 +10,11 @@ import (
 	"ssmlocal/store"
 )
 
-// The tables, and their keys. What belongs to an account has a key that starts with
-// the account: AccountKey. A secret's key is that, its region, a zero byte and its
-// name; a version's key is the secret's, a zero byte and the VersionId; a task's key
-// is the account's and the FlowID. Neither regions nor names contain a zero byte.
-// Access keys have the SecretId as their key, see IDKey.
+// The tables, and their keys. What belongs to an account has a key that starts
+// with the account: AccountKey. A secret's key is that, its region, a zero byte
+// and its name; a version's key is the secret's, a zero byte and the VersionId;
+// a task's key is the account's and the FlowID. Neither regions nor names
+// contain a zero byte. Access keys have the SecretId as their key, see IDKey.
 var (
 	secrets  = &store.Table[ssm.Secret]{Name: "secrets", Index: secretEntries}
 	versions = &store.Table[ssm.Version]{Name: "versions"}
@@ -26,8 +26,8 @@ func Tables() []store.Bucketer {
 	return []store.Bucketer{secrets, versions, keyPairs, accessKeys, accounts, tasks, flowIDs, generations, madeAccounts}
 }
 
-// marked is the first byte of keys of a generation above 0: no account's number,
-// which has at most 53 bits, starts with it.
+// marked is the first byte of keys of a generation above 0: no account's
+// number, which has at most 53 bits, starts with it.
 const marked = 0xff
 
 // AccountKey returns the beginning of all keys of an account in a generation:
@@ -108,7 +108,8 @@ func splitSecretKey(key []byte) (o ssm.Owner, name string) {
 // both of them left out, so that one list and its length answer any of these
 // filters.
 
-// byType is the list of a type's secrets with a status and a key type; nil stands for any.
+// byType is the list of a type's secrets with a status and a key type; nil
+// stands for any.
 func byType(t ssm.Type, status *ssm.Status, software *bool) string {
 	name := "t" + strconv.FormatUint(uint64(t), 10)
 	if status != nil {
@@ -140,7 +141,8 @@ const (
 	toEnd    = "end"
 )
 
-// toChange is the list of tasks whose change of a real database may begin, by when it could.
+// toChange is the list of tasks whose change of a real database may begin, by
+// when it could.
 const toChange = "change"
 
 // changesOf is the list of those of one instance of an account.

@@ -16,7 +16,8 @@ import (
 // and writes tags only through it. There is one set of tags, that of the
 // secrets; ListSecrets' TagFilters see what these actions change.
 //
-// Numbers such as 651/33012 are pages of the vendor's documentation of that service.
+// Numbers such as 651/33012 are pages of the vendor's documentation of that
+// service.
 
 // The versions of the tag service and of STS are the same.
 const (
@@ -211,8 +212,8 @@ func (q *ResourceTagRequest) tagged() []string { return []string{q.Resource} }
 
 func (q *ResourceTagRequest) tags() []Tag { return []Tag{{q.TagKey, q.TagValue}} }
 
-// 651/33016. Terraform's tencentcloud_tag_attachment calls this, UpdateResourceTagValue and
-// DeleteResourceTag.
+// 651/33016. Terraform's tencentcloud_tag_attachment calls this,
+// UpdateResourceTagValue and DeleteResourceTag.
 var addResourceTag = command(spec[ResourceTagRequest, EmptyReply]{
 	Name: "AddResourceTag", Rate: 20, Service: tagService, Unpaid: true,
 	Tagged: (*ResourceTagRequest).tagged,
@@ -295,7 +296,8 @@ type GetResourcesRequest struct {
 	MaxResults      uint64 // 0 is 50
 }
 
-// GetResourcesReply is the answer of GetResources. PaginationToken is "" with the last page.
+// GetResourcesReply is the answer of GetResources. PaginationToken is "" with
+// the last page.
 type GetResourcesReply struct {
 	PaginationToken        string
 	ResourceTagMappingList []ResourceTags

@@ -6,8 +6,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// FuzzTags takes two tags that pass the rules: the names of their lists are the same only if
-// they are.
+// FuzzTags takes two tags that pass the rules: the names of their lists are the
+// same only if they are.
 func FuzzTags(f *testing.F) {
 	f.Add("a", "b", "a", "b")
 	f.Add("a\x00b", "c", "a", "b\x00c")

@@ -27,7 +27,8 @@ func taskRekey(key []byte, t *ssm.Task) []byte {
 // flowIDs counts the tasks that each account has begun.
 var flowIDs = &store.Table[uint64]{Name: "flowids"}
 
-// firstFlowID is the first FlowID of a new store: official examples have numbers from 43414 on.
+// firstFlowID is the first FlowID of a new store: official examples have
+// numbers from 43414 on.
 const firstFlowID = 43414
 
 // newFlowID draws the FlowID of a task that begins. A seed may have used any
@@ -88,7 +89,8 @@ func (c *Call) begin(kind ssm.TaskKind, s *ssm.Secret) (flowID int64, err error)
 	return flowID, c.start(flowID, t, s)
 }
 
-// start lets a task begin, and ends it if its pace is at once. s is its secret, nil if that is gone.
+// start lets a task begin, and ends it if its pace is at once. s is its secret,
+// nil if that is gone.
 func (c *Call) start(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	pace := c.Tasks.Pace()
 	switch {
@@ -107,8 +109,8 @@ func (c *Call) start(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	return c.put(s)
 }
 
-// endNow ends a task whose time has come. One that changes a real database does so now, and ends
-// when that is done.
+// endNow ends a task whose time has come. One that changes a real database does
+// so now, and ends when that is done.
 func (c *Call) endNow(flowID int64, t *ssm.Task, s *ssm.Secret) error {
 	switch {
 	case t.Kind == ssm.DeleteTask:

@@ -9,8 +9,8 @@ import (
 	"ssmlocal/store"
 )
 
-// A Tx is a transaction over the secrets of one owner, at one moment. What it reads is one
-// consistent state.
+// A Tx is a transaction over the secrets of one owner, at one moment. What it
+// reads is one consistent state.
 type Tx struct {
 	Owner  ssm.Owner
 	Now    time.Time // virtual time, one for the whole transaction

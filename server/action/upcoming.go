@@ -18,7 +18,8 @@ type Upcoming struct {
 	Region     string    `json:"region"`
 	SecretName string    `json:"secretName"`
 	FlowID     int64     `json:"flowId,omitzero"`
-	// EveryDays is after how many days a rotation by policy follows the next one.
+	// EveryDays is after how many days a rotation by policy follows the next
+	// one.
 	EveryDays int64 `json:"everyDays,omitzero"`
 }
 
@@ -54,7 +55,8 @@ func Upcomings(tx *store.Tx, g *Generations, most int) (all []Upcoming, total ui
 	return all, total, nil
 }
 
-// A Cell says what an operation does with a secret, as the lifecycle table has it.
+// A Cell says what an operation does with a secret, as the lifecycle table has
+// it.
 type Cell struct {
 	Action string `json:"action"`
 	Code   string `json:"code,omitempty"` // of the refusal; "" if it is allowed

@@ -101,7 +101,8 @@ func checkValue(q *ValueRequest) error {
 	return ssm.CheckValue(q.SecretString, q.SecretBinary)
 }
 
-// VersionReply is the answer of actions that only echo the secret's name and the version.
+// VersionReply is the answer of actions that only echo the secret's name and
+// the version.
 type VersionReply struct{ SecretName, VersionId string }
 
 // 1078/38645, 1140/40518.
@@ -131,7 +132,8 @@ var putSecretValue = command(spec[ValueRequest, VersionReply]{
 	},
 })
 
-// 1078/38642. The version keeps its CreateTime: only its content is overwritten.
+// 1078/38642. The version keeps its CreateTime: only its content is
+// overwritten.
 var updateSecret = command(spec[ValueRequest, VersionReply]{
 	Name: "UpdateSecret", Rate: 50,
 	Check: checkValue,

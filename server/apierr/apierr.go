@@ -41,7 +41,8 @@ type Error struct {
 	details []any
 }
 
-// With returns the error of this kind with the details that its text asks for, in order.
+// With returns the error of this kind with the details that its text asks for,
+// in order.
 func (k *Kind) With(details ...any) *Error {
 	if len(details) != k.details {
 		panic(fmt.Sprintf("apierr: %s takes %d details, got %d", k.Code, k.details, len(details)))
@@ -58,7 +59,8 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Kind == e.Kind
 }
 
-// Message returns the text in a language; any language but Chinese reads English.
+// Message returns the text in a language; any language but Chinese reads
+// English.
 func (e *Error) Message(lang Lang) string {
 	m := e.Kind.meaning
 	switch {

@@ -100,7 +100,8 @@ var (
 		"您当前每秒请求 `%d` 次，超过了每秒频率上限 `%d`，请稍后重试。")
 )
 
-// The action's parameters. A nested one is named by its path, such as Tags.0.TagKey.
+// The action's parameters. A nested one is named by its path, such as
+// Tags.0.TagKey.
 var (
 	BadJSON = kind("InvalidParameter", 0, // V D
 		"The request content not valid json format for specified content-type=application/json.",

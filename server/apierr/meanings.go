@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// A meaning is what the vendor says of a code in one sentence, in English and Chinese.
+// A meaning is what the vendor says of a code in one sentence, in English and
+// Chinese.
 type meaning struct{ en, zh string }
 
 // meanings are those that the vendor's SDKs have for the errors of ssm

@@ -56,7 +56,8 @@ var (
 		"SSH密钥 `%s` 在该地域不存在。")
 )
 
-// The secret's type forbids it. See ssm.TypeRules for the whole table.
+// The secret's type forbids it. See the table in ssm/lifecycle.go for the whole
+// table.
 var (
 	WrongSecretType = refused("FailedOperation", 2,
 		"The secret `%s` is of the type %s, which does not support this.",
@@ -194,7 +195,7 @@ var (
 		"The policy is not valid: %s.",
 		"策略格式错误：%s。")
 	OverTime = refused("InvalidParameter.OverTimeError", 2,
-		"DurationSeconds is %d, it must be 1 to %d.",
+		"DurationSeconds is %d; it must be 1 to %d.",
 		"DurationSeconds 为 %d，取值范围为 1 到 %d。")
 	PermanentOnly = refused("UnauthorizedOperation", 1,
 		"Only permanent keys may call %s.",

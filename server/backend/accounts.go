@@ -88,8 +88,8 @@ func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 	})
 }
 
-// NewAccessKeySecret makes a secret of the type API key, which no public action does. A wrong
-// parameter is the API's error.
+// NewAccessKeySecret makes a secret of the type API key, which no public action
+// does. A wrong parameter is the API's error.
 func (b *Backend) NewAccessKeySecret(ctx context.Context, uin uint64, region, secretName string, targetUin uint64) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()

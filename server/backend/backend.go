@@ -3,8 +3,9 @@
 // which calls must fail, and the state as a whole: seeded, exported, imported,
 // reset. The gateway, the control plane and Go tests all call it.
 //
-// The promise: a call sees all of one state or all of another. Nobody waits for a disk, a
-// client or another account while somebody holds the state lock.
+// The promise: a call sees all of one state or all of another, never a mixture.
+// A new state is written while calls go on; the state lock is held alone only
+// to swap it in, in memory.
 package backend
 
 import (
@@ -27,16 +28,18 @@ import (
 	"ssmlocal/store"
 )
 
-// A Config says how a backend behaves. Its zero value works: signatures are verified, and the
-// state is temporary.
+// A Config says how a backend behaves. Its zero value works: signatures are
+// verified, and the state is temporary.
 type Config struct {
-	// Data is the directory of the data file; without one the state is temporary.
+	// Data is the directory of the data file; without one the state is
+	// temporary.
 	Data string
 	// Auth says which callers are let in; "" is account.Verify.
 	Auth account.Mode
 	// Credentials are the known key pairs; none is account.Default.
 	Credentials []account.Credential
-	// Seeds are what the state begins with: names of built-in seeds, files, directories.
+	// Seeds are what the state begins with: names of built-in seeds, files,
+	// directories.
 	Seeds []string
 	// WatchSeeds adds seed files that change to the state.
 	WatchSeeds bool
@@ -48,10 +51,11 @@ type Config struct {
 	// SecretLimit is how many secrets a region of an account may hold; 0 is the
 	// documented 1,000.
 	SecretLimit uint64
-	// Instances are real databases behind instances, by account. Those of the state are used
-	// before them.
+	// Instances are real databases behind instances, by account. Those of the
+	// state are used before them.
 	Instances map[uint64][]ssm.Binding
-	// InstancePatience is how long a database may be away before what changes it fails; 0 is 20 s.
+	// InstancePatience is how long a database may be away before what changes
+	// it fails; 0 is 20 s.
 	InstancePatience time.Duration
 	// Clock, if not nil, is a clock that the caller moves too.
 	Clock *clock.Clock
@@ -67,7 +71,8 @@ type ConfigError struct{ error }
 // Unwrap returns what is wrong with it.
 func (e ConfigError) Unwrap() error { return e.error }
 
-// A Backend is the emulated service. It is safe for concurrent use once Open has returned.
+// A Backend is the emulated service. It is safe for concurrent use once Open
+// has returned.
 type Backend struct {
 	// Clock has wall time and virtual time. Faults has the rules for calls that
 	// must fail. Directory knows who may call. Tasks says when tasks end and
@@ -104,7 +109,8 @@ type Backend struct {
 	log         *slog.Logger
 }
 
-// New checks a configuration, and touches nothing yet. A mistake is a ConfigError.
+// New checks a configuration, and touches nothing yet. A mistake is a
+// ConfigError.
 func New(c Config) (*Backend, error) {
 	b := &Backend{
 		Clock: c.Clock, Tasks: &TaskSettings{first: c.TaskPace, pace: c.TaskPace},
@@ -152,7 +158,7 @@ func (b *Backend) Open() (err error) {
 	}
 	if b.data != "" {
 		if err := b.db.OwnersAlone(); err != nil {
-			b.log.Warn("the data file is used as it is", "reason", err)
+			b.log.Warn("the data file can't be kept to its owner and is used as it is", "reason", err)
 		}
 	}
 	if err := b.load(); err != nil {
@@ -201,8 +207,8 @@ func (b *Backend) Stop() { b.end() }
 // Stopping is closed once Stop was called.
 func (b *Backend) Stopping() <-chan struct{} { return b.lifetime.Done() }
 
-// While returns a context that ends with another one, or when the backend is stopped. The
-// caller calls cancel.
+// While returns a context that ends with another one, or when the backend is
+// stopped. The caller calls cancel.
 func (b *Backend) While(ctx context.Context) (_ context.Context, cancel func()) {
 	ctx, end := context.WithCancel(ctx)
 	stop := context.AfterFunc(b.lifetime, end)
@@ -237,8 +243,8 @@ func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut s
 func (b *Backend) UUID() string { return b.random.uuid() }
 
 // Call returns what an action is given about a caller's call for a region, as
-// of now; while a run is recorded, as of when the request came, so that a replay
-// has the same time. The action may be nil.
+// of now; while a run is recorded, as of when the request came, so that a
+// replay has the same time. The action may be nil.
 func (b *Backend) Call(ctx context.Context, caller *account.Caller, region string, a *action.Action) *action.Call {
 	wall := b.Clock.Arrival(ctx)
 	data, g := b.accounts.of(caller.Uin), b.generations.Load()
@@ -256,8 +262,8 @@ func (b *Backend) Call(ctx context.Context, caller *account.Caller, region strin
 	return c
 }
 
-// FindSecret returns the secret that a request means, "" if none, also where the request
-// names it by something else.
+// FindSecret returns the secret that a request means, "" if none, also where
+// the request names it by something else.
 func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (string, error) {
 	return a.FindSecret(b.db, c, request)
 }
@@ -297,8 +303,8 @@ func (b *Backend) ReadValue(uin uint64, region, secretName, versionID string) (*
 	return action.ReadValue(b.db, b.generations.Load().Owner(uin, region), secretName, versionID)
 }
 
-// Check walks the whole store and returns what is wrong with it. It costs as much as reading
-// everything.
+// Check walks the whole store and returns what is wrong with it. It costs as
+// much as reading everything.
 func (b *Backend) Check() error {
 	return b.db.Check(func(table string, key []byte) bool { return b.generations.Load().Dead(table, key) })
 }

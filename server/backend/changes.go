@@ -14,9 +14,10 @@ import (
 	"ssmlocal/store"
 )
 
-// What tasks change in real databases: read from the store, done outside of every transaction and
-// lock, logged in with, and promoted in one transaction. A crash at any point leaves the task
-// ready, and the next start does all of it again; each step may be done twice.
+// What tasks change in real databases: read from the store, done outside of
+// every transaction and lock, logged in with, and promoted in one transaction.
+// A crash at any point leaves the task ready, and the next start does all of it
+// again; each step may be done twice.
 
 // changes are those that are under way.
 type changes struct {
@@ -24,7 +25,7 @@ type changes struct {
 
 	working sync.Mutex
 	begun   map[string]*begun // changes, by ID
-	secrets map[string]bool   // secrets that are worked on: one at a time
+	secrets map[string]bool   // secrets with a change under way; each has one at a time
 	freed   chan struct{}     // closed when one of them is free
 	count   map[place]int     // of changes that are under way
 	waiting map[string]*retry // changes that are tried again, by ID
@@ -63,10 +64,11 @@ func newChanges() changes {
 const (
 	// perPlace is how many changes of one database are under way at once.
 	perPlace = 16
-	// instancePatience is how long a database may be away before what changes it fails (S).
+	// instancePatience is how long a database may be away before what changes
+	// it fails (S).
 	instancePatience = 20 * time.Second
-	// stale is how old the last attempt may be for a change to fail without one of its own, if
-	// that took longer than slow.
+	// stale is how old the last attempt may be for a change to fail without one
+	// of its own, if that took longer than slow.
 	stale = 5 * time.Second
 	slow  = time.Second
 
@@ -74,7 +76,7 @@ const (
 	lastAttempt  = 4 * time.Second
 )
 
-// look has the changes looked at that are ready.
+// look makes run look for changes that are ready.
 func (c *changes) look() {
 	select {
 	case c.wake <- struct{}{}:
@@ -119,7 +121,8 @@ func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.D
 		}
 		return x.begun[id] != nil
 	}
-	// First of any instance, for those that are not bound any more; then of each.
+	// First of any instance, for those that are not bound any more; then of
+	// each.
 	for _, p := range append([]place{{}}, x.places()...) {
 		ready, err := x.b.due.Changes(p.uin, p.id, perPlace, skip)
 		if err != nil {
@@ -134,8 +137,8 @@ func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.D
 	return next, nil
 }
 
-// take takes a change for one goroutine, unless its secret or its database is busy. The context ends
-// when the state of its account is replaced.
+// take takes a change for one goroutine, unless its secret or its database is
+// busy. The context ends when the state of its account is replaced.
 func (x *instances) take(ctx context.Context, ch *action.Change) (own context.Context, taken bool) {
 	p := place{ch.Owner.Uin, ch.InstanceID}
 	x.working.Lock()
@@ -149,8 +152,9 @@ func (x *instances) take(ctx context.Context, ch *action.Change) (own context.Co
 	return own, true
 }
 
-// abandon ends the changes of an account, or with 0 all: their state was replaced. What a database
-// has been told already it may still do.
+// abandon ends the changes of an account, or with 0 all: their state was
+// replaced. A statement that was already sent to a database may still take
+// effect.
 func (x *instances) abandon(uin uint64) {
 	x.working.Lock()
 	defer x.working.Unlock()
@@ -289,8 +293,9 @@ func (x *instances) attempt(ctx context.Context, p place, ch *action.Change) (er
 	return x.login(ctx, in, a)
 }
 
-// setPassword gives an account of a secret its next password. One that is not there, or lacks
-// something, is made; one that nobody here has made is not touched.
+// setPassword gives an account of a secret its next password. One that is not
+// there, or lacks something, is made; one that nobody here has made is not
+// touched.
 func (x *instances) setPassword(ctx context.Context, in *instance.Instance, p place, ch *action.Change, a instance.Account) error {
 	made, err := x.isMade(p, a.Name)
 	if err != nil {
@@ -322,8 +327,9 @@ func (x *instances) setPassword(ctx context.Context, in *instance.Instance, p pl
 	return err
 }
 
-// isMine reports whether an account of a secret that is not known to be made here is in the database
-// and the secret's: its password can log in. An account that is not the secret's is an error.
+// isMine reports whether an account of a secret that is not known to be made
+// here is in the database and the secret's: its password can log in. An account
+// that is not the secret's is an error.
 func (x *instances) isMine(ctx context.Context, in *instance.Instance, ch *action.Change, name string) (bool, error) {
 	there, err := in.Accounts(ctx)
 	if err != nil || !slices.Contains(there, name) {
@@ -366,7 +372,8 @@ func accountOf(ch *action.Change, i int) instance.Account {
 	return a
 }
 
-// create makes the two accounts of a secret, under names that the database does not have.
+// create makes the two accounts of a secret, under names that the database does
+// not have.
 func (x *instances) create(ctx context.Context, p place, ch *action.Change) error {
 	claimed, err := x.b.due.Claimed(*ch)
 	if err != nil {
@@ -399,8 +406,8 @@ func (x *instances) create(ctx context.Context, p place, ch *action.Change) erro
 // mostNames is how many names are tried until the database has none of them.
 const mostNames = 10
 
-// end ends the task of a change that is done, or has failed with an error. The error that it returns
-// is the store's.
+// end records a change as done, or as failed with an error. The error that it
+// returns is one of the store.
 func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure error) (err error) {
 	defer Catch(&err)
 	reason, clean := "", false
@@ -433,8 +440,8 @@ func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure
 	return nil
 }
 
-// cleanUp drops what a failed creation has made, and reports whether nothing is left of it. What is
-// left is dropped later.
+// cleanUp drops what a failed creation has made, and reports whether nothing is
+// left of it. What is left is dropped later.
 func (x *instances) cleanUp(ctx context.Context, p place, ch *action.Change) bool {
 	claimed, err := x.b.due.Claimed(*ch)
 	if err != nil || !claimed {
@@ -449,7 +456,8 @@ func (x *instances) cleanUp(ctx context.Context, p place, ch *action.Change) boo
 	return err == nil
 }
 
-// again notes that a database is away, and reports whether the change is to be tried again.
+// again notes that a database is away, and reports whether the change is to be
+// tried again.
 func (x *instances) again(p place, ch *action.Change, err error, began time.Time) bool {
 	now := x.b.Clock.Wall()
 	x.working.Lock()
@@ -474,8 +482,8 @@ func (x *instances) again(p place, ch *action.Change, err error, began time.Time
 }
 
 // isDown returns an error if a change may fail without an attempt: the database
-// has been away for longer than the patience, and a moment ago an attempt waited
-// for its answer in vain.
+// has been away for longer than the patience, and a moment ago an attempt
+// waited for its answer in vain.
 func (x *instances) isDown(p place) error {
 	now := x.b.Clock.Wall()
 	x.working.Lock()
@@ -493,15 +501,16 @@ func (x *instances) isBack(p place) {
 }
 
 const (
-	// sweepEvery is how often databases are looked at for accounts that nobody wants, and those
-	// that forget accounts for what they have lost.
+	// sweepEvery is how often databases are looked at for accounts that nobody
+	// wants, and those that forget accounts for what they have lost.
 	sweepEvery = 5 * time.Second
 	// grace is how long an account may be there before its secret.
 	grace = time.Minute
 )
 
-// watch looks after the databases until ctx ends: at the start it says what is not as it should
-// be, then it drops what nobody wants and puts back what a restart has lost.
+// watch looks after the databases until ctx ends: at the start it says what is
+// not as it should be, then it drops what nobody wants and puts back what a
+// restart has lost.
 func (x *instances) watch(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -509,7 +518,7 @@ func (x *instances) watch(ctx context.Context) {
 		x.report(ctx, first)
 		for _, p := range x.places() {
 			if err := x.sweep(ctx, p); err != nil && ctx.Err() == nil {
-				x.b.log.Debug("a database can't be looked after now", "instanceId", p.id, "reason", err)
+				x.b.log.Debug("a database can't be checked for lost or unused accounts; trying again", "instanceId", p.id, "reason", err)
 			}
 		}
 		select {
@@ -520,8 +529,8 @@ func (x *instances) watch(ctx context.Context) {
 	}
 }
 
-// report says of each database, once it can be reached, whether it lacks accounts. At the start it
-// also says which can't be reached.
+// report says of each database, once it can be reached, whether it lacks
+// accounts. At the start it also says which can't be reached.
 func (x *instances) report(ctx context.Context, first bool) {
 	for _, p := range x.places() {
 		x.mu.Lock()
@@ -580,8 +589,8 @@ func (x *instances) sweep(ctx context.Context, p place) (err error) {
 	return x.putBack(ctx, in, p)
 }
 
-// marked returns the accounts of an instance that are to be dropped, unless a secret is being made
-// with them.
+// marked returns the accounts of an instance that are to be dropped, unless a
+// secret is being made with them.
 func (x *instances) marked(p place) (names []string, err error) {
 	now := x.b.Clock.Wall()
 	err = x.b.db.View(func(tx *store.Tx) error {
@@ -621,7 +630,8 @@ func (x *instances) madeAt(p place, name string) time.Time {
 	return x.making[accountKey{p, name}]
 }
 
-// isMaking notes that an account is about to be made for which there is no secret yet.
+// isMaking notes that an account is about to be made for which there is no
+// secret yet.
 func (x *instances) isMaking(p place, name string) {
 	now := x.b.Clock.Wall()
 	x.working.Lock()
@@ -634,7 +644,8 @@ func (x *instances) isMaking(p place, name string) {
 	x.making[accountKey{p, name}] = now
 }
 
-// putBack makes the accounts again that a database has lost, with the passwords of the secrets.
+// putBack makes the accounts again that a database has lost, with the passwords
+// of the secrets.
 func (x *instances) putBack(ctx context.Context, in *instance.Instance, p place) error {
 	k, err := x.known(p)
 	if err != nil || len(k.secrets) == 0 {
@@ -655,7 +666,7 @@ func (x *instances) putBack(ctx context.Context, in *instance.Instance, p place)
 		}
 	}
 	if len(r.Made) > 0 {
-		x.b.log.Warn("a database had lost accounts, and has them again", "instanceId", p.id, "uin", p.uin, "accounts", r.Made)
+		x.b.log.Warn("a database had lost accounts; they are restored", "instanceId", p.id, "uin", p.uin, "accounts", r.Made)
 	}
 	for _, f := range r.Failed {
 		err = errors.Join(err, errors.New(f.AccountName+": "+f.Reason))

@@ -8,8 +8,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// TestUntriedChangeLeavesTheOutage lets a change fail without an attempt, because
-// its database has been away for long: the next one fails as fast.
+// TestUntriedChangeLeavesTheOutage lets a change fail without an attempt,
+// because its database has been away for long: the next one fails as fast.
 func TestUntriedChangeLeavesTheOutage(t *testing.T) {
 	t.Parallel()
 	b, _ := opened(t, "")

@@ -41,8 +41,8 @@ func (b *Backend) restoreClock() error {
 	})
 }
 
-// Frozen reports whether the virtual clock is frozen; a clock that only stands
-// still during a move is not.
+// Frozen reports whether the virtual clock is frozen. A clock that is only
+// paused during a move is not.
 func (b *Backend) Frozen() bool { return b.scheduler.State().Frozen }
 
 // Happenings are the things that happened during a move of the clock, in order
@@ -82,14 +82,14 @@ func (b *Backend) AdvanceTo(ctx context.Context, to time.Time) (Happenings, erro
 	})
 }
 
-// SetClock moves the clock ahead to a moment, unless that is nil, and stops it there or lets it
-// go on, unless frozen is nil.
+// SetClock moves the clock ahead to a moment, unless that is nil, and stops it
+// there or lets it go on, unless frozen is nil.
 func (b *Backend) SetClock(ctx context.Context, now *time.Time, frozen *bool) (Happenings, error) {
 	return b.moveClock(ctx, func() (state clock.State, to time.Time, err error) {
 		state, to = b.Clock.State(), b.Clock.Now()
 		if now != nil {
 			if to = *now; to.IsZero() {
-				return state, to, errors.New("now is the year 1")
+				return state, to, errors.New("now is missing, or the year 1; give a time such as 2030-01-02T15:04:05Z")
 			}
 			if state, err = b.Clock.AheadTo(to); err != nil {
 				return state, to, err
@@ -137,7 +137,7 @@ func (b *Backend) moveClock(ctx context.Context, plan func() (clock.State, time.
 			err = errors.Join(err, kept)
 		}
 		if errors.Is(err, context.Canceled) {
-			b.log.Warn("a move of the clock was given up on its way: its caller is gone, or the server stops",
+			b.log.Warn("a move of the clock was stopped on its way: its caller disconnected, or the server is stopping",
 				"clock", b.Clock.Now().UTC().Format(time.RFC3339), "happened", len(h.Happened)+h.Omitted)
 		}
 	}

@@ -43,8 +43,8 @@ func (b *Backend) collect(ctx context.Context) {
 	}
 }
 
-// takeBackAtLast tries takeBack until it succeeds: before that, nothing may be removed. It
-// returns false if ctx ends before.
+// takeBackAtLast tries takeBack until it succeeds: before that, nothing may be
+// removed. It returns false if ctx ends before.
 func (b *Backend) takeBackAtLast(ctx context.Context) bool {
 	for b.given.Load() != nil {
 		free, err := b.scheduler.Exclusive(ctx)

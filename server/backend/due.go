@@ -33,7 +33,7 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (sc
 
 // dueFailed is called when nothing could be done at all.
 func (b *Backend) dueFailed(err error) {
-	b.log.Error("due work can't be done now and is tried again; calls go on", "error", err)
+	b.log.Error("due work can't be done now; trying again, and calls go on", "error", err)
 }
 
 // reportAside is called with each thing that is set aside.

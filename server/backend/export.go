@@ -95,14 +95,14 @@ func (c *counting) Secret(uin uint64, h *ssm.SecretSnapshot) error {
 // FileName is the data file's name in the data directory.
 const FileName = store.FileName
 
-// Backup returns a consistent copy of the data file, while writes go on. The caller closes it
-// and calls remove.
+// Backup returns a consistent copy of the data file, while writes go on. The
+// caller closes it and calls remove.
 func (b *Backend) Backup(ctx context.Context) (f *os.File, remove func(), err error) {
 	work := b.works.begin("backup", b.log)
 	defer work.end()
 	return b.db.Copy(ctx)
 }
 
-// NewSpool returns an empty spool in the place for temporary files: the data directory, if
-// there is one.
+// NewSpool returns an empty spool in the place for temporary files: the data
+// directory, if there is one.
 func (b *Backend) NewSpool() *Spool { return &Spool{dir: b.data} }

@@ -17,8 +17,8 @@ import (
 	"ssmlocal/store"
 )
 
-// Instances that are bound to real databases: which they are, how they are, and how their accounts
-// are put right. What tasks change in them is in changes.go.
+// Instances that are bound to real databases: their bindings, their status, and
+// the repair of their accounts. What tasks change in them is in changes.go.
 
 // CheckBinding refuses a binding whose id or URL can't be right.
 func CheckBinding(b ssm.Binding) error {
@@ -73,7 +73,8 @@ func newInstances(b *Backend, configured map[uint64][]ssm.Binding, patience time
 	}
 }
 
-// bindings returns those of an account: the state's, then the configuration's for other instances.
+// bindings returns those of an account: the state's, then the configuration's
+// for other instances.
 func (x *instances) bindings(uin uint64) []ssm.Binding {
 	all := slices.Clone(x.b.accounts.of(uin).Instances)
 	for _, c := range x.configured[uin] {
@@ -199,7 +200,8 @@ func (x *instances) close() {
 	}
 }
 
-// Make makes an account for a call that waits. It gives the state lock back meanwhile.
+// Make makes an account for a call that waits. It gives the state lock back
+// meanwhile.
 func (x *instances) Make(c *action.Call, a action.NewAccount, claim func(at string) error) error {
 	p := place{c.Owner.Uin, a.InstanceID}
 	var err error
@@ -220,8 +222,9 @@ func (x *instances) Make(c *action.Call, a action.NewAccount, claim func(at stri
 	return apierr.InternalError.With() // of CreateSecret's documented codes; the log has the reason
 }
 
-// makeNew makes accounts that the database does not have, the first of which can log in. claim is
-// called with the database's address before the first change.
+// makeNew makes accounts that the database does not have, the first of which
+// can log in. claim is called with the database's address before the first
+// change.
 func (x *instances) makeNew(ctx context.Context, p place, accounts []instance.Account, claim func(at string) error) error {
 	in, err := x.get(p)
 	if err != nil {
@@ -289,7 +292,8 @@ func (x *instances) note(p place, change func(*outcome)) {
 	x.outcomes[p] = o
 }
 
-// forget forgets what was done for an account, or with 0 for all: its state was replaced.
+// forget forgets what was done for an account, or with 0 for all: its state was
+// replaced.
 func (x *instances) forget(uin uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -312,7 +316,8 @@ type InstanceStatus struct {
 	Version    string `json:"version,omitempty"`
 	Reachable  bool   `json:"reachable"`
 	Reason     string `json:"reason,omitempty"` // why it is not
-	// Accounts are those of the secrets, and those that were made for secrets which are no more.
+	// Accounts are those of the secrets, and those that were made for secrets
+	// which are no more.
 	Accounts     []InstanceAccount `json:"accounts"`
 	LastRotation *time.Time        `json:"lastRotation,omitempty"` // virtual time
 	LastFailure  *Failure          `json:"lastFailure,omitempty"`
@@ -326,11 +331,12 @@ type InstanceAccount struct {
 	Region      string `json:"region,omitempty"`
 	SecretName  string `json:"secretName,omitempty"`
 	Current     bool   `json:"current,omitempty"` // it is the secret's SSM_Current
-	// State is ok; missing if the database does not have it; "wrong password" if the value of the
-	// secret can't log in; "not made here" if the secret names it and the emulator has not made
-	// it, so that it does not change it before a repair; "being made"; "left over" if the emulator
-	// has made it for a secret that is no more, or that has other accounts now; unknown if nobody
-	// here knows it; "not checked".
+	// State is ok; missing if the database does not have it; "wrong password"
+	// if the value of the secret can't log in; "not made here" if the secret
+	// names it and the emulator has not made it, so that it does not change it
+	// before a repair; "being made"; "left over" if the emulator has made it
+	// for a secret that is no more, or that has other accounts now; unknown if
+	// nobody here knows it; "not checked".
 	State string `json:"state"`
 }
 
@@ -354,7 +360,8 @@ func outOfStep(state string) bool {
 // statusTime bounds how long a status asks a database.
 const statusTime = 5 * time.Second
 
-// Instances returns the instances of an account that are bound, or with 0 of all, as they are now.
+// Instances returns the instances of an account that are bound, or with 0 of
+// all, as they are now.
 func (b *Backend) Instances(ctx context.Context, uin uint64) ([]InstanceStatus, error) {
 	x := b.instances
 	places := slices.DeleteFunc(x.places(), func(p place) bool { return uin != 0 && p.uin != uin })
@@ -393,7 +400,7 @@ func (x *instances) known(p place) (k known, err error) {
 	return k, err
 }
 
-// status asks a database how it is.
+// status connects to a database and compares its accounts with the secrets.
 func (x *instances) status(ctx context.Context, p place) (s InstanceStatus, err error) {
 	a, _ := instance.Parse(x.url(p.uin, p.id)) // checked
 	s = InstanceStatus{Uin: p.uin, InstanceID: p.id, URL: a.String(), Engine: a.Engine(), Running: x.running(p)}
@@ -501,19 +508,20 @@ func (x *instances) tryLogin(ctx context.Context, in *instance.Instance, s *acti
 	return accountWrong
 }
 
-// CheckStateBinding is CheckBinding for a binding of the state, which anybody may
-// have sent: it can't name a program to run.
+// CheckStateBinding is CheckBinding for a binding of the state, which anybody
+// may have sent: it can't name a program to run.
 func CheckStateBinding(b ssm.Binding) error {
 	if err := CheckBinding(b); err != nil {
 		return err
 	}
 	if a, _ := instance.Parse(b.URL); a.IsProgram() {
-		return errors.New("a program is bound by --instance alone: whoever reaches the control plane could run anything")
+		return errors.New("exec:// is accepted by --instance only: otherwise whoever reaches the control plane could run any program")
 	}
 	return nil
 }
 
-// Bind binds an instance of an account to a database, in place of the one before.
+// Bind binds an instance of an account to a database, in place of the one
+// before.
 func (b *Backend) Bind(uin uint64, binding ssm.Binding) error {
 	if err := CheckStateBinding(binding); err != nil {
 		return Refusal{Invalid, err.Error()}
@@ -558,7 +566,8 @@ func (b *Backend) changeBindings(uin uint64, change func([]ssm.Binding) ([]ssm.B
 	return err
 }
 
-// reopen forgets the connections to a database, so that the next ones read its files anew.
+// reopen forgets the connections to a database, so that the next ones read its
+// files anew.
 func (x *instances) reopen(url string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -568,7 +577,8 @@ func (x *instances) reopen(url string) {
 	}
 }
 
-// startAnew forgets how the databases of an account were: they may be others now.
+// startAnew forgets how the databases of an account were: they may be others
+// now.
 func (x *instances) startAnew(uin uint64) {
 	x.mu.Lock()
 	for p, o := range x.outcomes {
@@ -601,9 +611,10 @@ type FailedAccount struct {
 	Reason      string `json:"reason"`
 }
 
-// Repair puts the accounts of all secrets on an instance back into its database, with the passwords
-// that the secrets hold. With drop it drops those, too, that were made for secrets which are no
-// more. An instance that is not bound, or can't be reached, is a Refusal.
+// Repair puts the accounts of all secrets on an instance back into its
+// database, with the passwords that the secrets hold. With drop it drops those,
+// too, that were made for secrets which are no more. An instance that is not
+// bound, or can't be reached, is a Refusal.
 func (b *Backend) Repair(ctx context.Context, uin uint64, id string, drop bool) (r Repaired, err error) {
 	x, p := b.instances, place{uin, id}
 	r = Repaired{Made: []string{}, Changed: []string{}, Dropped: []string{}, Failed: []FailedAccount{}}
@@ -637,7 +648,8 @@ func (b *Backend) Repair(ctx context.Context, uin uint64, id string, drop bool) 
 	return r, nil
 }
 
-// repairSecret puts the accounts of one secret right. No change of the secret goes on meanwhile.
+// repairSecret puts the accounts of one secret right. No change of the secret
+// goes on meanwhile.
 func (x *instances) repairSecret(ctx context.Context, in *instance.Instance, p place, s *action.InstanceSecret, there []string, r *Repaired) {
 	free, err := x.acquire(ctx, s.Lock())
 	if err != nil {
@@ -660,7 +672,8 @@ func (x *instances) repairSecret(ctx context.Context, in *instance.Instance, p p
 		if !missing && l.Password != "" {
 			before = x.tryLogin(ctx, in, s, l)
 		}
-		// It is given everything again, also if it is there: it may lack privileges.
+		// It is given everything again, also if it is there: it may lack
+		// privileges.
 		m := &action.MadeAccount{Region: s.Owner.Region, SecretName: s.Secret.Name, At: in.Address.String(), Unfinished: true}
 		err := instance.Touchable(l.UserName)
 		if err == nil {
@@ -698,7 +711,8 @@ func (x *instances) reread(s *action.InstanceSecret) (again *action.InstanceSecr
 func (x *instances) dropLeftOver(ctx context.Context, in *instance.Instance, p place, k known, there []string, r *Repaired) {
 	now := x.b.Clock.Wall()
 	for name, m := range k.made {
-		// What is marked is dropped by itself, unless a secret is being made with it.
+		// What is marked is dropped by itself, unless a secret is being made
+		// with it.
 		if _, named := k.named[name]; named || m.Drop || now.Sub(x.madeAt(p, name)) < grace {
 			continue
 		}

@@ -75,7 +75,8 @@ func (b *Backend) issuerFor(caller *account.Caller) action.Issuer {
 	}
 }
 
-// longestPolicy bounds the policy of a session, which is kept with its keys, in bytes.
+// longestPolicy bounds the policy of a session, which is kept with its keys, in
+// bytes.
 const longestPolicy = 32 << 10
 
 // readPolicy reads a policy in JSON.
@@ -147,8 +148,8 @@ func (b *Backend) findIssued(secretID string) (c *account.Credential, err error)
 	return c, err
 }
 
-// generatedCredential finds a credential that the emulator has made: temporary keys, or an
-// access key that a secret holds.
+// generatedCredential finds a credential that the emulator has made: temporary
+// keys, or an access key that a secret holds.
 func (b *Backend) generatedCredential(secretID string) (*account.Credential, error) {
 	if c, err := b.findIssued(secretID); c != nil || err != nil {
 		return c, err
@@ -197,8 +198,9 @@ const (
 	leastSpare = 35 * time.Second
 )
 
-// BoundRoles returns the roles of the instance: those of the state that are bound; where the
-// state has no roles at all, one of the first account that is known.
+// BoundRoles returns the roles of the instance: those of the state that are
+// bound; where the state has no roles at all, one of the first account that is
+// known.
 func (b *Backend) BoundRoles() (bound []account.Role) {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()

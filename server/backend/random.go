@@ -65,7 +65,7 @@ func AnySeed() uint64 {
 	return binary.BigEndian.Uint64(b[:]) >> 11
 }
 
-// save returns where the source stands, and restore returns there.
+// save returns the position in the sequence; restore goes back to one.
 func (r *random) save() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +103,8 @@ func (r *random) text(n int) string {
 	return string(b)
 }
 
-// starts counts, under one key, the starts with a source of random numbers that repeats.
+// starts counts, under one key, the starts with a source of random numbers that
+// repeats.
 var (
 	starts   = &store.Table[uint64]{Name: "starts"}
 	startKey = []byte("starts")

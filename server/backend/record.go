@@ -54,7 +54,8 @@ func (b *Backend) recordStart(ctx context.Context) error {
 	return err
 }
 
-// recordReplacement writes the state that will take the place of the present one.
+// recordReplacement writes the state that will take the place of the present
+// one.
 func (r *replacement) recordReplacement(ctx context.Context) (err error) {
 	b := r.b
 	if b.recorder == nil || r.uin != 0 {

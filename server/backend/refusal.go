@@ -17,7 +17,7 @@ type Refusal struct {
 // Error returns the message.
 func (r Refusal) Error() string { return r.Message }
 
-// A Kind says whose fault a Refusal is.
+// A Kind says why something was refused.
 type Kind int
 
 // The kinds.

@@ -95,8 +95,8 @@ func (b *Backend) replace(
 	return b.replaceIf(ctx, what, sources, uin, random, func() error { return nil })
 }
 
-// replaceIf is replace, unless allowed returns an error. It is called at the end,
-// while no call is served and no due work is done.
+// replaceIf is replace, unless allowed returns an error. It is called at the
+// end, while no call is served and no due work is done.
 func (b *Backend) replaceIf(
 	ctx context.Context, what string, sources []*seed.Source, uin uint64, random *random, allowed func() error,
 ) (seed.Counts, error) {
@@ -160,8 +160,8 @@ type replacement struct {
 	written     []byte // the state as a seed, if it is recorded
 }
 
-// prepare writes what belongs to the state besides its secrets, and works out what will
-// be in memory.
+// prepare writes what belongs to the state besides its secrets, and works out
+// what will be in memory.
 func (r *replacement) prepare(ctx context.Context) error {
 	b, generation := r.b, r.stage.Generation
 	present := b.generations.Load()

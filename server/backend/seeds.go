@@ -88,7 +88,7 @@ func (b *Backend) applySeeds() error {
 	if _, err := b.Reset(b.lifetime, 0); err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
 	}
-	b.log.Info("the state was empty; the seeds are applied")
+	b.log.Info("the state was empty: the seeds are applied")
 	return nil
 }
 

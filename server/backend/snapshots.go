@@ -19,8 +19,8 @@ import (
 	"ssmlocal/server/seed"
 )
 
-// snapshots are states that were kept under a name: seeds in the data directory,
-// or in memory if there is none. They hold every value.
+// snapshots are states that were kept under a name: seeds in the data
+// directory, or in memory if there is none. They hold every value.
 type snapshots struct {
 	dir string // "" keeps them in memory
 

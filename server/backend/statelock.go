@@ -18,7 +18,8 @@ type stateLock struct {
 	idle     chan struct{} // closed when calls comes to 0, for replace; nil if nobody waits for that
 	replaced chan struct{} // closed when a replacement that waits or runs is over; nil without one
 
-	// generations count the replacements of each account, under 0 those of everything.
+	// generations count the replacements of each account, under 0 those of
+	// everything.
 	generations map[uint64]uint64
 	changed     chan struct{} // closed with each replacement, for calls that sleep
 }
@@ -96,8 +97,8 @@ func (l *stateLock) replace(ctx context.Context, uin uint64, do func() error) er
 	return nil
 }
 
-// Replaced is the reason for giving up a call if the state for which it was let
-// in was replaced while it slept.
+// Replaced is why a delayed call was given up: the state that it began with was
+// replaced.
 const Replaced = "the state was replaced"
 
 // generation returns a number that changes when the state of an account is

@@ -40,8 +40,8 @@ func TestReplaceIsAlone(t *testing.T) {
 	all.Wait()
 }
 
-// TestReplaceGivesUp waits for a call that doesn't end, until its caller is gone: calls go on
-// afterwards, and the next replacement works.
+// TestReplaceGivesUp waits for a call that doesn't end, until its caller is
+// gone: calls go on afterwards, and the next replacement works.
 func TestReplaceGivesUp(t *testing.T) {
 	t.Parallel()
 	l := newStateLock()

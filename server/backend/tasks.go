@@ -23,7 +23,8 @@ func (t *TaskSettings) Get() (pace ssm.Pace, failNext int) {
 	return t.pace, t.failNext
 }
 
-// Set changes what is not nil. The caller has checked that failNext is not below 0.
+// Set changes what is not nil. The caller has checked that failNext is not
+// below 0.
 func (t *TaskSettings) Set(pace *ssm.Pace, failNext *int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,19 +9,20 @@ import (
 	"ssmlocal/server/seed"
 )
 
-// watchEvery is how often seed files are looked at. It is done by looking, since
-// not every mounted directory tells of changes.
+// watchEvery is how often seed files are polled: not every mounted file system
+// reports changes.
 const watchEvery = 500 * time.Millisecond
 
-// stamp is how a file was when it was looked at.
+// A stamp is a file's modification time and size, by which a change is seen.
 type stamp struct {
 	changed time.Time
 	size    int64
 }
 
 // watchSeeds adds the seed files that change to the state, until ctx ends: what
-// both have is then as the file says, and everything else stays. The clock stays
-// too. A file with a mistake changes nothing, and is tried again when it changes.
+// both have is then as the file says, and everything else stays. The clock
+// stays too. A file with a mistake changes nothing, and is tried again when it
+// changes.
 func (b *Backend) watchSeeds(ctx context.Context) {
 	seen := b.stamps()
 	ticker := time.NewTicker(watchEvery)

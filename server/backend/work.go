@@ -13,8 +13,8 @@ import (
 
 // Work that takes long: what is under way, and how far it is.
 
-// Work is an import, a reset, an export, a backup or a move of the clock that is under
-// way.
+// Work is an import, a reset, an export, a backup or a move of the clock that
+// is under way.
 type Work struct {
 	What  string    `json:"what"`
 	Since time.Time `json:"since"`           // wall time

@@ -59,8 +59,8 @@ type Call struct {
 type Wire struct {
 	Request  Message `json:"request"`
 	Response Message `json:"response"`
-	// CanonicalRequest and StringToSign are what the signature was made of; a v1
-	// signature has no canonical request.
+	// CanonicalRequest and StringToSign are what the signature was made of; a
+	// v1 signature has no canonical request.
 	CanonicalRequest string    `json:"canonicalRequest,omitempty"`
 	StringToSign     string    `json:"stringToSign"`
 	SentAt           time.Time `json:"sentAt"`
@@ -192,11 +192,11 @@ func (c *Call) form(at time.Time) (url.Values, error) {
 	d.UseNumber()
 	var parameters any
 	if err := d.Decode(&parameters); err != nil {
-		return nil, fmt.Errorf("the parameters are no JSON object: %w", err)
+		return nil, fmt.Errorf("the parameters are not a JSON object: %w", err)
 	}
 	object, ok := parameters.(map[string]any)
 	if !ok {
-		return nil, errors.New("the parameters are no JSON object")
+		return nil, errors.New("the parameters are not a JSON object")
 	}
 	for name, value := range object {
 		flatten(form, name, value)

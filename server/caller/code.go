@@ -24,8 +24,9 @@ func Languages() []string {
 
 // Code writes the call as a program for a client, ready to run against the host
 // that it names. curl's has a signature of this moment, which the API takes for
-// five minutes; Terraform's are the provider's settings, whatever the call. The error says that there is no such client, or that the
-// parameters are no JSON object.
+// five minutes; Terraform's are the provider's settings, whatever the call. The
+// error says that there is no such client, or that the parameters are no JSON
+// object.
 func (c *Call) Code(language string, now time.Time) (string, error) {
 	if language == "curl" {
 		return c.curl(now)
@@ -36,7 +37,7 @@ func (c *Call) Code(language string, now time.Time) (string, error) {
 	}
 	var parameters map[string]json.RawMessage
 	if err := json.Unmarshal(c.Parameters, &parameters); err != nil {
-		return "", fmt.Errorf("the parameters are no JSON object: %w", err)
+		return "", fmt.Errorf("the parameters are not a JSON object: %w", err)
 	}
 	var flags strings.Builder // tccli's
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
@@ -271,8 +272,8 @@ func (p program) DomainName() string {
 	return name
 }
 
-// Domain returns a domain that a service's name can stand before, for an address
-// of the emulator: an IP address gets a name.
+// Domain returns a domain that a service's name can stand before, for an
+// address of the emulator: an IP address gets a name.
 func Domain(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

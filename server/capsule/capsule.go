@@ -110,13 +110,13 @@ func (t *Text) UnmarshalJSON(text []byte) error {
 func Parse(r io.Reader) (*Capsule, error) {
 	c := new(Capsule)
 	if err := json.NewDecoder(r).Decode(c); err != nil {
-		return nil, fmt.Errorf("this is no capsule: %w", err)
+		return nil, fmt.Errorf("this is not a capsule: %w", err)
 	}
 	if c.Format != Format {
-		return nil, fmt.Errorf("this is no capsule, or one of another form: %d instead of %d", c.Format, Format)
+		return nil, fmt.Errorf("this is not a capsule, or one of another form: %d instead of %d", c.Format, Format)
 	}
 	if len(c.Start.Clock) != 3 {
-		return nil, errors.New("this is no capsule: it lacks the clock")
+		return nil, errors.New("this is not a capsule: it lacks the clock")
 	}
 	for i, q := range c.Requests {
 		if read := q.Method == http.MethodGet || q.Method == http.MethodHead; read && strings.HasPrefix(q.URL, "/_ssmlocal") {
@@ -273,7 +273,8 @@ func (r *Recorder) Changes(next http.Handler) http.Handler {
 	})
 }
 
-// wrap records the requests that a handler serves and that belong into a capsule.
+// wrap records the requests that a handler serves and that belong into a
+// capsule.
 func (r *Recorder) wrap(next http.Handler, belongs func(*http.Request, *Request) bool) http.Handler {
 	if r == nil {
 		return next

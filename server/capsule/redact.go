@@ -70,8 +70,9 @@ func (c *Capsule) Redact() error {
 }
 
 // text replaces letters by letters, digits by digits, and everything else but
-// what base64 and keys in PEM are made of. The value of a product secret or of an
-// API key keeps its form, and its UserName or SecretId, which are no secrets.
+// what base64 and keys in PEM are made of. The value of a product secret or of
+// an API key keeps its form, and its UserName or SecretId, which are no
+// secrets.
 func (x *redactor) text(value string) string {
 	var account map[string]string
 	if strings.HasPrefix(value, "{") && json.Unmarshal([]byte(value), &account) == nil && (account["UserName"] != "" || account["SecretId"] != "") {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRedactedTexts has values of every kind: none of their parts may remain, the
-// same value becomes the same text, and another one another.
+// TestRedactedTexts has values of every kind: none of their parts may remain,
+// the same value becomes the same text, and another one another.
 func TestRedactedTexts(t *testing.T) {
 	t.Parallel()
 	x := &redactor{[]byte("a key of the test")}

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// A Clock has both times. The zero Clock is ready: its virtual time runs and is wall time.
+// A Clock has both times. The zero Clock is ready: its virtual time runs and is
+// wall time.
 type Clock struct {
 	wall  func() time.Time // nil for the machine's
 	mu    sync.RWMutex
@@ -48,7 +49,8 @@ func (c *Clock) At(wall time.Time) time.Time {
 	return c.state.Time(wall)
 }
 
-// Time is the virtual time at a moment of the wall clock, of a clock in this state.
+// Time is the virtual time at a moment of the wall clock, of a clock in this
+// state.
 func (s State) Time(wall time.Time) time.Time {
 	if s.Frozen {
 		return time.Unix(0, s.At)
@@ -66,7 +68,8 @@ func (c *Clock) State() State {
 	return c.state
 }
 
-// Restore gives the clock a state that State returned, of this process or of one before.
+// Restore gives the clock a state that State returned, of this process or of
+// one before.
 func (c *Clock) Restore(s State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,8 +91,8 @@ func (c *Clock) Run() {
 	c.state = State{Offset: int64(c.state.Time(wall).Sub(wall))}
 }
 
-// End is the end of virtual time, where a clock that runs stands still: moments are counted
-// in nanoseconds, which have room until 2262.
+// End is the end of virtual time, where a clock that runs stands still: moments
+// are counted in nanoseconds, which have room until 2262.
 var End = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Ahead returns the state and the time of a clock that is moved ahead by a
@@ -176,5 +179,5 @@ func ParseDuration(text string) (time.Duration, error) {
 }
 
 func badDuration(text string) error {
-	return fmt.Errorf("%q is no duration: write 30d, 2w, 1y, 72h or 1h30m, more than zero", text)
+	return fmt.Errorf("%q is not a duration; write 30d, 2w, 1y, 72h or 1h30m, more than zero", text)
 }

@@ -43,9 +43,9 @@ func Mount(r chi.Router, allow func(*http.Request) error) {
 	r.Get("/_ssmlocal", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, Path, http.StatusFound) })
 }
 
-// Opened returns the request as if the address had been typed, if a browser opens
-// the page: a link on another site, such as one in a chat, may lead to it. The
-// page has nothing of the state in it, and can't be shown in a frame.
+// Opened returns the request as if the address had been typed, if a browser
+// opens the page: a link on another site, such as one in a chat, may lead to
+// it. The page has nothing of the state in it, and can't be shown in a frame.
 func Opened(r *http.Request) *http.Request {
 	if r.URL.Path != Path && !IsNavigation(r) || !navigates(r) {
 		return r

@@ -67,7 +67,8 @@ func TestSize(t *testing.T) {
 }
 
 // TestEveryTextHasItsChinese compares the texts of the page with the table of
-// translations: none is missing, none is left over, and both have the same places.
+// translations: none is missing, none is left over, and both have the same
+// places.
 func TestEveryTextHasItsChinese(t *testing.T) {
 	t.Parallel()
 	table := map[string]string{}
@@ -100,7 +101,8 @@ func TestEveryTextHasItsChinese(t *testing.T) {
 		}
 	}
 	for text, chinese := range table {
-		// Some are looked up by what the control plane answers, such as "rotation".
+		// Some are looked up by what the control plane answers, such as
+		// "rotation".
 		if !used[text] && !strings.Contains(all, `"`+text+`"`) {
 			t.Errorf("%q of zh.js is used nowhere", text)
 		}

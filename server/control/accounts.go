@@ -14,7 +14,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// The control plane's calls about accounts: what they have bought, their KMS keys, their users.
+// The control plane's calls about accounts: what they have bought, their KMS
+// keys, their users.
 
 // AccountReply is the data of an account besides its secrets.
 type AccountReply struct {
@@ -91,10 +92,10 @@ func (c *Control) setAccount(q *AccountReply) (AccountReply, error) {
 	}
 	for uin, user := range q.Users {
 		if user.OtherKeys < 0 || user.OtherKeys > ssm.MaxAccessKeys {
-			return AccountReply{}, refuse(http.StatusBadRequest, "otherKeys of %d is %d, it must be 0 to %d", uin, user.OtherKeys, ssm.MaxAccessKeys)
+			return AccountReply{}, refuse(http.StatusBadRequest, "otherKeys of %d is %d; it must be 0 to %d", uin, user.OtherKeys, ssm.MaxAccessKeys)
 		}
 		if uin == 0 || uin > seed.LargestUin || uin == q.Uin {
-			return AccountReply{}, refuse(http.StatusBadRequest, "users: %d is no number of a sub-account", uin)
+			return AccountReply{}, refuse(http.StatusBadRequest, "users: %d is not the Uin of a sub-account", uin)
 		}
 		data.Users[uin] = ssm.User(user)
 	}
@@ -116,7 +117,7 @@ type accessKeySecretRequest struct {
 func (c *Control) newAccessKeySecret(r *http.Request, q *accessKeySecretRequest) (*accessKeySecretRequest, error) {
 	q.Uin, q.Region = cmp.Or(q.Uin, account.DefaultUin), cmp.Or(q.Region, ssm.DefaultRegion)
 	if _, offers := ssm.FindRegion(q.Region); !offers {
-		return nil, refuse(http.StatusBadRequest, "region is %q, it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
+		return nil, refuse(http.StatusBadRequest, "region is %q; it must be one of %s", q.Region, strings.Join(ssm.Regions(), ", "))
 	}
 	if q.Uin > seed.LargestUin || q.TargetUin > seed.LargestUin {
 		return nil, refuse(http.StatusBadRequest, "uin and targetUin can be %d at most", uint64(seed.LargestUin))

@@ -90,7 +90,7 @@ func (c *Control) prepareCall(r *http.Request, q *CallRequest) (*caller.Call, er
 		return nil, refuse(http.StatusBadRequest, "action is missing; GET /_ssmlocal/actions lists them")
 	}
 	if q.Signature != "" && !slices.Contains(caller.Signatures(), q.Signature) {
-		return nil, refuse(http.StatusBadRequest, "signature is %q, it must be one of %s", q.Signature, strings.Join(caller.Signatures(), ", "))
+		return nil, refuse(http.StatusBadRequest, "signature is %q; it must be one of %s", q.Signature, strings.Join(caller.Signatures(), ", "))
 	}
 	who, err := c.credential(q.As)
 	if err != nil {
@@ -120,7 +120,7 @@ func (c *Control) credential(secretID string) (account.Credential, error) {
 		if d.Anybody() {
 			return account.Credential{SecretID: secretID, SecretKey: "any"}, nil
 		}
-		return account.Credential{}, refuse(http.StatusBadRequest, "as is %q, which is no known SecretId; there are %s, and those of temporary keys", secretID, d.KnownIDs())
+		return account.Credential{}, refuse(http.StatusBadRequest, "as is %q, which is not a known SecretId; known are %s, and those of temporary keys", secretID, d.KnownIDs())
 	}
 	return found.Credential, nil
 }

@@ -9,7 +9,8 @@ import (
 	"ssmlocal/server/capsule"
 )
 
-// The control plane's calls about capsules: runs that are recorded and replayed.
+// The control plane's calls about capsules: runs that are recorded and
+// replayed.
 
 // Recording is what records and replays runs; nil functions can't.
 type Recording struct {
@@ -35,8 +36,8 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 	return document{"application/json", append(text, '\n')}, err
 }
 
-// largestCapsule is how much a capsule may have, in bytes: what a recorder keeps,
-// written as text, and a large state.
+// largestCapsule is how much a capsule may have, in bytes: what a recorder
+// keeps, written as text, and a large state.
 const largestCapsule = 512 << 20
 
 func (c *Control) replay(r *http.Request) (any, error) {
@@ -55,7 +56,7 @@ func (c *Control) replay(r *http.Request) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
 	if c.config.Recording.Replay == nil {
-		return nil, refuse(http.StatusConflict, "this emulator can't replay: it is thrown away itself")
+		return nil, refuse(http.StatusConflict, "a throwaway emulator can't replay")
 	}
 	return c.config.Recording.Replay(r.Context(), kept)
 }

@@ -11,7 +11,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// The control plane's calls about time: the virtual clock, and how long tasks take.
+// The control plane's calls about time: the virtual clock, and how long tasks
+// take.
 
 // ClockReply says what the virtual clock does.
 type ClockReply struct {
@@ -43,7 +44,7 @@ func (c *Control) listDue(r *http.Request) (DueReply, error) {
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > mostDue {
-			return DueReply{}, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 to %d", text, mostDue)
+			return DueReply{}, refuse(http.StatusBadRequest, "limit is %q; it must be a number from 1 to %d", text, mostDue)
 		}
 		limit = n
 	}
@@ -74,7 +75,7 @@ func (c *Control) setClock(r *http.Request, q *setClockRequest) (reply SetClockR
 	switch q.Mode {
 	case "", "running", "frozen":
 	default:
-		return reply, refuse(http.StatusBadRequest, "the mode is %q, it must be running or frozen", q.Mode)
+		return reply, refuse(http.StatusBadRequest, "the mode is %q; it must be running or frozen", q.Mode)
 	}
 	if q.Now == nil && q.Mode == "" {
 		return reply, refuse(http.StatusBadRequest, "nothing to do: give now, mode or both")
@@ -98,8 +99,8 @@ type advanceRequest struct {
 	To *time.Time `json:"to"`
 }
 
-// AdvanceReply says where the clock is and what happened on the way, in order, each at its
-// own time.
+// AdvanceReply says where the clock is and what happened on the way, in order,
+// each at its own time.
 type AdvanceReply struct {
 	Now time.Time `json:"now"`
 	backend.Happenings
@@ -143,7 +144,7 @@ type setTasksRequest struct {
 // fail.
 func (c *Control) setTasks(q *setTasksRequest) (TaskReply, error) {
 	if q.FailNext != nil && *q.FailNext < 0 {
-		return TaskReply{}, refuse(http.StatusBadRequest, "failNext is %d, it must be 0 or more", *q.FailNext)
+		return TaskReply{}, refuse(http.StatusBadRequest, "failNext is %d; it must be 0 or more", *q.FailNext)
 	}
 	var pace *ssm.Pace
 	if q.Pace != nil {

@@ -142,7 +142,8 @@ var statuses = map[backend.Kind]int{
 	backend.NotFound: http.StatusNotFound,
 }
 
-// Write answers as the control plane does: with a reply in JSON, or with an error.
+// Write answers as the control plane does: with a reply in JSON, or with an
+// error.
 func Write(w http.ResponseWriter, reply any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -26,7 +26,8 @@ func withQuery[R any](do func(*Control, *http.Request) (R, error)) func(*Control
 // largestControl is how much a control call may send, in bytes.
 const largestControl = 1 << 20
 
-// jsonBody is a call with a JSON body. A field that the call doesn't know is refused.
+// jsonBody is a call with a JSON body. A field that the call doesn't know is
+// refused.
 func jsonBody[Q, R any](do func(*Control, *Q) (R, error)) func(*Control, *http.Request) (any, error) {
 	return jsonBodyWithQuery(func(c *Control, _ *http.Request, q *Q) (R, error) { return do(c, q) })
 }
@@ -77,7 +78,8 @@ func readBody(r *http.Request, largest int64) ([]byte, error) {
 	return body, nil
 }
 
-// uinOf reads the parameter that limits a call to one account; 0 if it is not there.
+// uinOf reads the parameter that limits a call to one account; 0 if it is not
+// there.
 func uinOf(r *http.Request) (uint64, error) {
 	text := r.URL.Query().Get("uin")
 	if text == "" {
@@ -85,7 +87,7 @@ func uinOf(r *http.Request) (uint64, error) {
 	}
 	uin, err := strconv.ParseUint(text, 10, 53)
 	if err != nil || uin == 0 {
-		return 0, refuse(http.StatusBadRequest, "uin is %q, it must be an account such as %d", text, account.DefaultUin)
+		return 0, refuse(http.StatusBadRequest, "uin is %q; it must be an account such as %d", text, account.DefaultUin)
 	}
 	return uin, nil
 }

@@ -24,7 +24,7 @@ const (
 // show runs a demonstration once there is room for it.
 func show[T any](c *Control, r *http.Request, run func(ctx context.Context, start demo.Start) (T, error)) (out T, err error) {
 	if c.config.Throwaway == nil {
-		return out, refuse(http.StatusConflict, "this emulator is a demonstration itself, and starts no other")
+		return out, refuse(http.StatusConflict, "a throwaway emulator can't start another one")
 	}
 	// Its own context, which ends with the caller's: that one carries the
 	// router's state, and the throwaway emulator has a router, too.
@@ -39,8 +39,8 @@ func show[T any](c *Control, r *http.Request, run func(ctx context.Context, star
 	return run(ctx, c.config.Throwaway)
 }
 
-// beginDemo waits until another throwaway emulator may run. The caller calls end
-// once it has ended.
+// beginDemo waits until another throwaway emulator may run. The caller calls
+// end once it has ended.
 func (c *Control) beginDemo(ctx context.Context) (end func(), err error) {
 	select {
 	case c.demos <- struct{}{}:

@@ -12,7 +12,7 @@ import (
 
 // The control plane's calls about events.
 
-// afterOf is the number behind which events are wanted: that of the query, or of
+// afterOf is the number after which events are wanted: that of the query, or of
 // the header with which a browser goes on.
 func afterOf(r *http.Request) (after uint64, given bool, err error) {
 	text, where := r.URL.Query().Get("after"), "after"
@@ -24,7 +24,7 @@ func afterOf(r *http.Request) (after uint64, given bool, err error) {
 	}
 	after, err = strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, false, refuse(http.StatusBadRequest, "%s is %q, it must be the id of an event", where, text)
+		return 0, false, refuse(http.StatusBadRequest, "%s is %q; it must be the id of an event", where, text)
 	}
 	return after, true, nil
 }
@@ -44,7 +44,7 @@ type eventStream struct {
 	after uint64
 }
 
-// streamEvents sends the events behind a number, or without one those from now
+// streamEvents sends the events after a number, or without one those from now
 // on.
 func (c *Control) streamEvents(r *http.Request) (http.Handler, error) {
 	after, given, err := afterOf(r)
@@ -54,8 +54,8 @@ func (c *Control) streamEvents(r *http.Request) (http.Handler, error) {
 	return eventStream{c, after}, err
 }
 
-// ServeHTTP sends an event for each; its id is the number, its data the event in
-// JSON.
+// ServeHTTP sends an event for each; its id is the number, its data the event
+// in JSON.
 func (x eventStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)

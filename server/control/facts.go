@@ -9,7 +9,7 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// What a form for a call needs to know.
+// What can be called, for a form.
 
 // Facts is what a form needs.
 type Facts struct {
@@ -28,7 +28,7 @@ type ActionFacts struct {
 	Service    string      `json:"service"`
 	Version    string      `json:"version"`
 	Action     string      `json:"action"`
-	Rate       int         `json:"rate"` // documented, calls a second
+	Rate       int         `json:"rate"` // documented, calls per second
 	Codes      []string    `json:"codes,omitempty"`
 	Parameters []Parameter `json:"parameters"`
 }

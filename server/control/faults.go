@@ -16,7 +16,7 @@ func (c *Control) listFaults() ([]fault.Report, error) { return c.backend.Faults
 func (c *Control) addFault(r *http.Request, q *fault.Rule) (fault.Report, error) {
 	strict := r.URL.Query().Get("strict")
 	if strict != "" && strict != "true" && strict != "false" {
-		return fault.Report{}, refuse(http.StatusBadRequest, "strict is %q, it must be true or false", strict)
+		return fault.Report{}, refuse(http.StatusBadRequest, "strict is %q; it must be true or false", strict)
 	}
 	if strict != "" {
 		is := strict == "true"

@@ -62,7 +62,8 @@ func (c *Control) unbindInstance(r *http.Request) (Unbound, error) {
 	return u, c.backend.Unbind(u.Uin, u.InstanceID)
 }
 
-// instanceOf is the instance that a path names, of the account that the query names.
+// instanceOf is the instance that a path names, of the account that the query
+// names.
 func instanceOf(r *http.Request) (Unbound, error) {
 	uin, err := uinOf(r)
 	id := chi.URLParam(r, "id")
@@ -80,7 +81,7 @@ func (c *Control) repairInstance(r *http.Request) (backend.Repaired, error) {
 	}
 	drop := r.URL.Query().Get("drop")
 	if drop != "" && drop != "leftover" {
-		return backend.Repaired{}, refuse(http.StatusBadRequest, "drop is %q, it can be leftover alone", drop)
+		return backend.Repaired{}, refuse(http.StatusBadRequest, "drop is %q; its only value is leftover", drop)
 	}
 	return c.backend.Repair(r.Context(), u.Uin, u.InstanceID, drop != "")
 }

@@ -39,13 +39,13 @@ func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 		return f, err
 	}
 	if f.Check() != nil {
-		return f, refuse(http.StatusBadRequest, "secretName is %q, which is no name and no pattern with * and ?", f.SecretName)
+		return f, refuse(http.StatusBadRequest, "secretName is %q, which is neither a name nor a pattern with * and ?", f.SecretName)
 	}
 	if since := q.Get("since"); since != "" {
 		if ago, err := clock.ParseDuration(since); err == nil {
 			f.Since = c.backend.Clock.Wall().Add(-ago)
 		} else if f.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {
-			return f, refuse(http.StatusBadRequest, "since is %q, it must be a time such as 2030-01-02T15:04:05Z, or a duration such as 5m", since)
+			return f, refuse(http.StatusBadRequest, "since is %q; it must be a time such as 2030-01-02T15:04:05Z, or a duration such as 5m", since)
 		}
 	}
 	return f, nil
@@ -86,7 +86,7 @@ func journalLimit(r *http.Request) (int, error) {
 	}
 	limit, err := strconv.Atoi(text)
 	if err != nil || limit < 1 {
-		return 0, refuse(http.StatusBadRequest, "limit is %q, it must be a number from 1 on", text)
+		return 0, refuse(http.StatusBadRequest, "limit is %q; it must be a number from 1 on", text)
 	}
 	return limit, nil
 }
@@ -126,7 +126,7 @@ type stream struct {
 }
 
 // streamJournal sends the calls from now on; before them the last ones if limit
-// asks for them, or those behind a number, so that a client which lost its
+// asks for them, or those after a number, so that a client which lost its
 // connection misses none that is still kept.
 func (c *Control) streamJournal(r *http.Request) (http.Handler, error) {
 	f, err := c.journalFilter(r)
@@ -186,8 +186,8 @@ type Budget struct {
 	Uin        uint64    `json:"uin"`
 	Region     string    `json:"region"`
 	Action     string    `json:"action"`
-	Limit      int       `json:"limit,omitzero"` // calls a second that hold here, 0 for no limit
-	Documented int       `json:"documented"`     // calls a second at the real service
+	Limit      int       `json:"limit,omitzero"` // calls per second that hold here, 0 for no limit
+	Documented int       `json:"documented"`     // calls per second at the real service
 	Highest    int       `json:"highest"`        // most calls in a second so far
 	HighestAt  time.Time `json:"highestAt"`
 	Refused    int       `json:"refused"` // calls refused so far
@@ -226,7 +226,7 @@ type setLimitsRequest struct {
 
 // Limits says which rates hold.
 type Limits struct {
-	Limits map[string]int `json:"limits"` // calls a second, by action; an action that is not there has no limit
+	Limits map[string]int `json:"limits"` // calls per second, by action; an action that is not there has no limit
 }
 
 // setLimits changes rates.
@@ -258,7 +258,7 @@ type Served struct {
 	Service string   `json:"service"`
 	Version string   `json:"version"`
 	Action  string   `json:"action"`
-	Rate    int      `json:"rate"`            // documented, calls a second
+	Rate    int      `json:"rate"`            // documented, calls per second
 	Limit   int      `json:"limit,omitzero"`  // that holds here, 0 for no limit
 	Codes   []string `json:"codes,omitempty"` // documented, besides those of the gateway
 }
@@ -278,6 +278,6 @@ type Version struct {
 	Version string `json:"version"`
 }
 
-func (c *Control) tellVersion() (Version, error) { return Version{c.config.Version}, nil }
+func (c *Control) readVersion() (Version, error) { return Version{c.config.Version}, nil }
 
 func (c *Control) readMetrics(*http.Request) (http.Handler, error) { return c.gateway.Metrics(), nil }

@@ -68,7 +68,7 @@ func flagOf(r *http.Request, name string) (bool, error) {
 	}
 	is, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, refuse(http.StatusBadRequest, "%s is %q, it must be true or false", name, text)
+		return false, refuse(http.StatusBadRequest, "%s is %q; it must be true or false", name, text)
 	}
 	return is, nil
 }

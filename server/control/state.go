@@ -62,14 +62,14 @@ func (e exported) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 // Counts says how much a state contains.
 type Counts = seed.Counts
 
-// tellCA returns the certificate to trust.
-func (c *Control) tellCA(*http.Request) (http.Handler, error) {
+// readCA returns the certificate to trust.
+func (c *Control) readCA(*http.Request) (http.Handler, error) {
 	text, err := c.config.CA()
 	return document{"application/x-pem-file", text}, err
 }
 
-// importState puts a seed in place of the state. With dryRun=true it answers what
-// would change, and with merge=true it adds the seed to the state.
+// importState puts a seed in place of the state. With dryRun=true it answers
+// what would change, and with merge=true it adds the seed to the state.
 func (c *Control) importState(r *http.Request) (any, error) {
 	uin, err := uinOf(r)
 	if err != nil {

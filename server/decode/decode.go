@@ -15,8 +15,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// JSON reads a text into a pointer to a struct. A field that the struct doesn't have is
-// refused, and so is one that is given twice.
+// JSON reads a text into a pointer to a struct. A field that the struct doesn't
+// have is refused, and so is one that is given twice.
 func JSON(text []byte, into any) error {
 	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
 		return explain(err, reflect.TypeOf(into).Elem())
@@ -50,7 +50,8 @@ func emptyText(text []byte) jsontext.Pointer {
 	}
 }
 
-// explain says where a text is wrong. The library's own words differ from run to run.
+// explain says where a text is wrong. The library's own words differ from run
+// to run.
 func explain(err error, want reflect.Type) error {
 	var field *json.SemanticError
 	var syntax *jsontext.SyntacticError

@@ -31,7 +31,8 @@ type Start func(seeds []string, rates map[string]int) (*Emulator, error)
 
 // A Step is something that was done.
 type Step struct {
-	// Text says what is done and why, in English and Chinese; only tours have it.
+	// Text says what is done and why, in English and Chinese; only tours have
+	// it.
 	Text *fixtures.Text `json:"text,omitempty"`
 	// Command is the same for a terminal.
 	Command string         `json:"command"`

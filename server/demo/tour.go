@@ -79,7 +79,7 @@ func (p *player) step(s fixtures.TourStep) (step Step, err error) {
 	}
 	for code := range codes {
 		if !slices.Contains(want, code) {
-			step.Wrong = fmt.Sprintf("the code is %s, it must be %s", cmp.Or(code, noAnswer), strings.Join(want, " or "))
+			step.Wrong = fmt.Sprintf("the code is %s; it must be %s", cmp.Or(code, noAnswer), strings.Join(want, " or "))
 		}
 	}
 	if len(codes) < len(want) {

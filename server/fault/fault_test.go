@@ -12,7 +12,8 @@ import (
 
 func newSet() *Set { return New(rand.NewChaCha8([32]byte{1})) }
 
-// picks makes n calls and writes what happened to each: the rule's id, or a dot.
+// picks makes n calls and writes what happened to each: the rule's id, or a
+// dot.
 func picks(s *Set, n int, c Call) string {
 	var b strings.Builder
 	for range n {

@@ -173,7 +173,8 @@ func (e Effect) String() string {
 // Known is what a rule may name.
 type Known struct {
 	Actions []string
-	// Codes returns the codes that an action can answer, or, for "", all there are.
+	// Codes returns the codes that an action can answer, or, for "", all there
+	// are.
 	Codes func(action string) []string
 	// Has reports whether a code has a text of its own.
 	Has func(code string) bool
@@ -238,7 +239,7 @@ func (e Effect) check(action string, k Known, strict bool) error {
 	case e.Truncate && (e.Drop || e.Status != 0):
 		return fmt.Errorf("truncate: it cuts an answer of the API in half; with drop or status there is no such answer")
 	case e.Status != 0 && (e.Status < 200 || e.Status > 599):
-		return fmt.Errorf("status: it is %d, it must be an HTTP status from 200 to 599", e.Status)
+		return fmt.Errorf("status: it is %d; it must be an HTTP status from 200 to 599", e.Status)
 	case e.Error != nil:
 		return e.Error.check(action, k, strict)
 	}
@@ -259,7 +260,7 @@ func (e *Error) check(action string, k Known, strict bool) error {
 		return fmt.Errorf("error.code: %q is not documented for %s; allow it with strict false (--no-strict), or take one of %s",
 			e.Code, where, strings.Join(codes, ", "))
 	case !validCode(e.Code):
-		return fmt.Errorf("error.code: %q is no code; codes are words and dots, such as FailedOperation.AccessKmsError", e.Code)
+		return fmt.Errorf("error.code: %q is not a code; codes are words and dots, such as FailedOperation.AccessKmsError", e.Code)
 	case !k.Has(e.Code) && e.Message == "":
 		return fmt.Errorf("error.code: %q is not a code of the API: give a message with it, or take one of %s", e.Code, strings.Join(k.Codes(""), ", "))
 	}

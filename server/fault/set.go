@@ -93,7 +93,8 @@ func prepare(random io.Reader, r Rule) (*rule, error) {
 	}, nil
 }
 
-// addLocked adds a rule. One without an id gets a number that is free and not reserved.
+// addLocked adds a rule. One without an id gets a number that is free and not
+// reserved.
 func (s *Set) addLocked(r *rule, reserved map[string]bool) error {
 	if s.ids[r.ID] {
 		return fmt.Errorf("id: there is a rule %q already; choose another id, or none", r.ID)

@@ -57,7 +57,8 @@ func (g *Gateway) authenticate(q *tc3.Request, rec *record, a *action.Action) (a
 	return caller, err
 }
 
-// checkFresh refuses a call that was signed too long ago, or in the future, by wall time.
+// checkFresh refuses a call that was signed too long ago, or in the future, by
+// wall time.
 func (g *Gateway) checkFresh(q *tc3.Request, rec *record) error {
 	err := q.CheckFresh(rec.at)
 	if err != nil {

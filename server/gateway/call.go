@@ -30,8 +30,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve is the straight line: find, authenticate, region, limit, decode, inject, authorize, do.
-// The order of its lines is the order in which mistakes are reported.
+// serve is the straight line: find, authenticate, region, limit, decode,
+// inject, authorize, do. The order of its lines is the order in which mistakes
+// are reported.
 func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply any, err error) {
 	defer backend.Catch(&err)
 	a, err := g.find(q, rec)
@@ -74,10 +75,12 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// largestKept is the capacity up to which a body's memory is kept for the next call.
+// largestKept is the capacity up to which a body's memory is kept for the next
+// call.
 const largestKept = 64 << 10
 
-// read reads the request. It is not nil, whatever went wrong: an answer needs its language.
+// read reads the request. It is not nil, whatever went wrong: an answer needs
+// its language.
 func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3.Request, err error) {
 	defer func() {
 		if q == nil {

@@ -26,7 +26,8 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// A Config says how a gateway behaves. Its zero value works: the documented rates hold.
+// A Config says how a gateway behaves. Its zero value works: the documented
+// rates hold.
 type Config struct {
 	// Unlimited lifts the documented request rates.
 	Unlimited bool
@@ -56,7 +57,7 @@ type Gateway struct {
 
 	backend  *backend.Backend
 	services map[string]*service
-	rates    atomic.Pointer[map[string]int] // calls a second, by action; an action that isn't there has no limit
+	rates    atomic.Pointer[map[string]int] // calls per second, by action; an action that isn't there has no limit
 	start    map[string]int                 // as configured
 	changing sync.Mutex                     // held while rates are changed
 	limiter  *limit.Limiter
@@ -83,11 +84,12 @@ func New(b *backend.Backend, c Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Rate returns the calls a second that an action may have here, 0 for no limit.
+// Rate returns the calls per second that an action may have here, 0 for no
+// limit.
 func (g *Gateway) Rate(name string) int { return (*g.rates.Load())[name] }
 
-// SetRate changes the calls a second that an action may have; 0 is no limit. Its
-// budgets begin anew. The caller has checked that there is such an action.
+// SetRate changes the calls per second that an action may have; 0 is no limit.
+// Its budgets begin anew. The caller has checked that there is such an action.
 func (g *Gateway) SetRate(name string, perSecond int) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
@@ -146,7 +148,7 @@ func rates(c Config) (map[string]int, error) {
 		case !slices.Contains(names, name):
 			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names, ", "))}
 		case perSecond < 1:
-			return nil, ConfigError{fmt.Errorf("the limit of %s is %d, it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
+			return nil, ConfigError{fmt.Errorf("the limit of %s is %d; it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
 		}
 		rates[name] = perSecond
 	}

@@ -17,7 +17,8 @@ import (
 // errNoAnswer ends a call whose answer a fault takes away.
 var errNoAnswer = errors.New("a fault takes the answer away")
 
-// inject lets a fault hit a call, if there is one for it. The error is what the call ends with.
+// inject lets a fault hit a call, if there is one for it. The error is what the
+// call ends with.
 func (g *Gateway) inject(ctx context.Context, rec *record) error {
 	if !g.backend.Faults.Any() {
 		return nil
@@ -43,7 +44,8 @@ func (g *Gateway) inject(ctx context.Context, rec *record) error {
 	return nil
 }
 
-// isThrottling reports whether a rule asks for what Throttle means, by its code.
+// isThrottling reports whether a rule asks for what Throttle means, by its
+// code.
 func isThrottling(e *fault.Error) bool {
 	return e != nil && e.Code == apierr.RequestLimitExceeded.Code && e.Message == ""
 }

@@ -21,7 +21,8 @@ import (
 // What is reported of calls: the log, the journal, the metrics, all from one
 // record.
 
-// A record is all that can be said about one call. It never holds a secret's value.
+// A record is all that can be said about one call. It never holds a secret's
+// value.
 type record struct {
 	at         time.Time // wall time
 	took       time.Duration
@@ -91,7 +92,7 @@ func (r *record) fail(err error) *apierr.Error {
 func (g *Gateway) finish(rec *record) {
 	rec.took = g.backend.Clock.Wall().Sub(rec.at)
 	rec.keepParameters()
-	g.tell(rec)
+	g.logCall(rec)
 	g.metrics.count(rec)
 	if rec.cut != backend.Replaced { // it belongs to a state whose journal is gone
 		g.Journal.Add(rec)
@@ -164,7 +165,8 @@ func (r *record) keepParameters() {
 	}
 }
 
-// parameters writes the parameters of an action when somebody asks for them, which is seldom.
+// parameters writes the parameters of an action when somebody asks for them,
+// which is seldom.
 type parameters struct{ request any }
 
 // MarshalJSON leaves out what was not given.
@@ -172,8 +174,8 @@ func (p parameters) MarshalJSON() ([]byte, error) {
 	return jsonv2.Marshal(p.request, jsonv2.OmitZeroStructFields(true))
 }
 
-// tell writes the log line of a call.
-func (g *Gateway) tell(rec *record) {
+// logCall writes the log line of a call.
+func (g *Gateway) logCall(rec *record) {
 	level, message := slog.LevelDebug, "call"
 	switch {
 	case rec.err != nil:
@@ -183,7 +185,7 @@ func (g *Gateway) tell(rec *record) {
 	case rec.hint != "":
 		level, message = slog.LevelWarn, rec.hint
 	case rec.fault != nil:
-		level, message = slog.LevelWarn, "a fault hit"
+		level, message = slog.LevelWarn, "a fault rule hit this call"
 	}
 	if !g.log.Enabled(context.Background(), level) {
 		return

@@ -16,13 +16,15 @@ import (
 	"strings"
 )
 
-// An Address says where a database is and how to log in there as its administrator.
+// An Address says where a database is and how to log in there as its
+// administrator.
 type Address struct {
 	scheme   string // mysql, postgres, redis or rediss
 	host     string // host:port
 	user     string
 	password string
-	// passwordFile is a file with the password, for a secret of a compose stack.
+	// passwordFile is a file with the password, for a secret of a compose
+	// stack.
 	passwordFile string
 	database     string // PostgreSQL's, to begin with; Redis's number
 	hook         string // of exec and http: the program's path, or the service's URL
@@ -47,8 +49,8 @@ var sslmodes = map[string]string{"disable": "false", "require": "skip-verify", "
 //	postgres://postgres@db/postgres?passwordFile=/run/secrets/db&tls=true&ca=/etc/ca.pem
 //	redis://:password@redis:6379
 //
-// The parameters are passwordFile, tls (true, skip-verify or false), ca, and for PostgreSQL
-// sslmode. The error never has the password in it.
+// The parameters are passwordFile, tls (true, skip-verify or false), ca, and
+// for PostgreSQL sslmode. The error never has the password in it.
 func Parse(text string) (Address, error) {
 	u, err := url.Parse(text)
 	if err != nil { // its error has parts of the text, which may be the password
@@ -81,7 +83,7 @@ func Parse(text string) (Address, error) {
 	case engine == MySQL:
 		return a, errors.New("it names a database; accounts belong to the whole server, so leave it out")
 	case engine == Redis && err != nil:
-		return a, errors.New("the database behind the host must be a number, such as /0")
+		return a, errors.New("the database after the host must be a number, such as /0")
 	}
 	if err := a.parameters(u.RawQuery); err != nil {
 		return a, err
@@ -92,12 +94,12 @@ func Parse(text string) (Address, error) {
 	return a, nil
 }
 
-// parameters reads what stands behind the ?.
+// parameters reads the URL's query.
 func (a *Address) parameters(query string) error {
 	const known = "passwordFile, tls, ca and, for PostgreSQL, sslmode"
 	given, err := url.ParseQuery(query)
 	if err != nil {
-		return errors.New("what stands behind the ? can't be read; the parameters are " + known)
+		return errors.New("the parameters after the ? can't be read; the parameters are " + known)
 	}
 	for name, values := range given {
 		value := values[0]
@@ -112,11 +114,11 @@ func (a *Address) parameters(query string) error {
 		case name == "tls" && slices.Contains([]string{"true", "skip-verify", "false"}, value):
 			a.tls = value
 		case name == "tls":
-			return fmt.Errorf("tls is %q, it must be true, skip-verify or false", value)
+			return fmt.Errorf("tls is %q; it must be true, skip-verify or false", value)
 		case name == "sslmode" && a.Engine() == Postgres && sslmodes[value] != "":
 			a.tls = sslmodes[value]
 		case name == "sslmode" && a.Engine() == Postgres:
-			return fmt.Errorf("sslmode is %q, it must be disable, require, verify-ca or verify-full", value)
+			return fmt.Errorf("sslmode is %q; it must be disable, require, verify-ca or verify-full", value)
 		default:
 			return fmt.Errorf("there is no parameter %s; there are %s", name, known)
 		}
@@ -127,7 +129,8 @@ func (a *Address) parameters(query string) error {
 	return nil
 }
 
-// Engine is which kind of database it is: MySQL, Postgres or Redis; "" for none of them.
+// Engine is which kind of database it is: MySQL, Postgres or Redis; "" for none
+// of them.
 func (a Address) Engine() string { return engineOf[a.scheme] }
 
 // program reads the address of a program.
@@ -149,7 +152,8 @@ func (a Address) service(u *url.URL) (Address, error) {
 	return a, nil
 }
 
-// IsProgram reports whether it is a program on this machine: whoever binds one can run anything.
+// IsProgram reports whether it is a program on this machine: whoever binds one
+// can run anything.
 func (a Address) IsProgram() bool { return a.Engine() == Exec }
 
 // String is the address without its password.
@@ -176,8 +180,8 @@ func (a Address) String() string {
 	return u.String()
 }
 
-// adminPassword is the administrator's password, out of the file if there is one. Line ends
-// behind it, which editors leave, are no part of it.
+// adminPassword is the administrator's password, out of the file if there is
+// one. Line ends behind it, which editors leave, are no part of it.
 func (a Address) adminPassword() (string, error) {
 	if a.passwordFile == "" {
 		return a.password, nil

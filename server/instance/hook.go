@@ -81,7 +81,7 @@ func openHook(a Address, encryption *tls.Config) *hookEngine {
 
 func (h *hookEngine) close() { h.client.CloseIdleConnections() }
 
-// errLater is what a hook says that can't do it now: it is tried again.
+// errLater is a hook's answer that it can't do this now; the call is repeated.
 var errLater = errors.New("the hook can't do it now")
 
 func (h *hookEngine) away(err error) bool { return errors.Is(err, errLater) }

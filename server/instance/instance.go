@@ -1,9 +1,11 @@
-// Package instance makes and changes accounts in real databases: MySQL and MariaDB, PostgreSQL,
-// Redis, and by hooks whatever else. Each engine is a file of its own behind one small interface;
-// nothing else of the emulator knows an engine.
+// Package instance makes and changes accounts in real databases: MySQL and
+// MariaDB, PostgreSQL, Redis, and by hooks whatever else. Each engine is a file
+// of its own behind one small interface; nothing else of the emulator knows an
+// engine.
 //
-// The promise: every call ends within Patience, whatever the database does; only accounts with
-// ssm.AccountMark in their name are ever touched; no error has a password in it.
+// The promise: every call ends within Patience, whatever the database does;
+// only accounts with ssm.AccountMark in their name are ever touched; no error
+// has a password in it.
 package instance
 
 import (
@@ -39,7 +41,8 @@ type Account struct {
 	Password   string   // "" for an account that rests: nobody can log in with it
 	Hosts      []string // from where it may log in; MySQL alone knows them
 	Privileges []ssm.PrivilegeUnit
-	// New is set if nobody may have an account of that name yet: Create's error is ErrTaken then.
+	// New is set if nobody may have an account of that name yet: Create's error
+	// is ErrTaken then.
 	New bool
 }
 
@@ -49,24 +52,26 @@ var ErrNoAccount = errors.New("the account is not there")
 // ErrTaken is Create's error where a new account is there already.
 var ErrTaken = errors.New("the database has an account of that name")
 
-// ErrNotChecked is Login's error where the database doesn't let the emulator try: the account may
-// log in from other hosts only.
+// ErrNotChecked is Login's error where the database doesn't let the emulator
+// try: the account may log in from other hosts only.
 var ErrNotChecked = errors.New("the account may not log in from here, so that its password can't be tried")
 
-// engine is what a kind of database can do. All of it may be called at the same time.
+// engine is what a kind of database can do. All of it may be called at the same
+// time.
 type engine interface {
 	version(ctx context.Context) (string, error)
 	// accounts returns the names of all accounts with the mark.
 	accounts(ctx context.Context) ([]string, error)
-	// create makes an account unless it is there, and gives it what it shall have.
+	// create makes an account unless it is there, and gives it what it shall
+	// have.
 	create(ctx context.Context, a Account) error
 	setPassword(ctx context.Context, a Account) error
 	// login opens a connection of its own as an account.
 	login(ctx context.Context, a Account) error
 	// drop removes an account unless it is gone.
 	drop(ctx context.Context, name string) error
-	// away reports whether an error says that the database can't work now, so that it is
-	// worth trying again.
+	// away reports whether an error says that the database can't work now, so
+	// that it is worth trying again.
 	away(err error) bool
 	close()
 }
@@ -77,13 +82,13 @@ type Instance struct {
 
 	engine engine
 	busy   chan struct{} // holds a token for each call that is under way
-	// granting holds a token for what gives privileges: PostgreSQL refuses to change one
-	// catalog row twice at the same time.
+	// granting holds a token for what gives privileges: PostgreSQL refuses to
+	// change one catalog row twice at the same time.
 	granting chan struct{}
 }
 
-// Open prepares to use a database. It doesn't connect yet; the error is about files that the
-// address names.
+// Open prepares to use a database. It doesn't connect yet; the error is about
+// files that the address names.
 func Open(a Address) (*Instance, error) {
 	if _, err := a.adminPassword(); err != nil {
 		return nil, err
@@ -109,8 +114,8 @@ func Open(a Address) (*Instance, error) {
 // Close ends the connections.
 func (i *Instance) Close() { i.engine.close() }
 
-// call makes one call of the engine, for as long as Patience allows. Its turn may take longer to
-// come: that is not the database's fault.
+// call makes one call of the engine, for as long as Patience allows. Its turn
+// may take longer to come: that is not the database's fault.
 func (i *Instance) call(ctx context.Context, a Account, do func(context.Context) error) error {
 	return i.inTurn(ctx, i.busy, func() error {
 		ctx, cancel := context.WithTimeout(ctx, Patience)
@@ -132,7 +137,8 @@ func (i *Instance) inTurn(ctx context.Context, tokens chan struct{}, do func() e
 
 // Error is an error of a database.
 type Error struct {
-	// Away is set if the database can't work now, so that it is worth trying again.
+	// Away is set if the database can't work now, so that it is worth trying
+	// again.
 	Away bool
 
 	text string
@@ -145,7 +151,8 @@ func (e *Error) Error() string { return e.text }
 // Unwrap returns the driver's error.
 func (e *Error) Unwrap() error { return e.err }
 
-// explain makes an Error of a driver's error: a statement that it quotes may have a password.
+// explain makes an Error of a driver's error: a statement that it quotes may
+// have a password.
 func (i *Instance) explain(err error, a Account) error {
 	if err == nil || errors.Is(err, ErrNoAccount) || errors.Is(err, ErrTaken) || errors.Is(err, ErrNotChecked) {
 		return err
@@ -186,7 +193,8 @@ func (i *Instance) Version(ctx context.Context) (version string, err error) {
 	return version, err
 }
 
-// Accounts returns the names of all accounts with the mark, whoever has made them.
+// Accounts returns the names of all accounts with the mark, whoever has made
+// them.
 func (i *Instance) Accounts(ctx context.Context) (names []string, err error) {
 	err = i.call(ctx, Account{}, func(ctx context.Context) (err error) {
 		names, err = i.engine.accounts(ctx)
@@ -195,7 +203,8 @@ func (i *Instance) Accounts(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-// Create makes an account unless it is there, and gives it its password and its privileges.
+// Create makes an account unless it is there, and gives it its password and its
+// privileges.
 func (i *Instance) Create(ctx context.Context, a Account) error {
 	if err := Touchable(a.Name); err != nil {
 		return err
@@ -206,7 +215,8 @@ func (i *Instance) Create(ctx context.Context, a Account) error {
 	})
 }
 
-// SetPassword changes the password of an account. The error is ErrNoAccount if there is none.
+// SetPassword changes the password of an account. The error is ErrNoAccount if
+// there is none.
 func (i *Instance) SetPassword(ctx context.Context, a Account) error {
 	if err := Touchable(a.Name); err != nil {
 		return err
@@ -230,7 +240,8 @@ func (i *Instance) Drop(ctx context.Context, name string) error {
 	})
 }
 
-// distinct leaves out hosts that are given twice: databases don't tell large from small letters.
+// distinct leaves out hosts that are given twice: databases ignore case in host
+// names.
 func distinct(hosts []string) (out []string) {
 	for _, h := range hosts {
 		if !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, h) }) {
@@ -240,11 +251,12 @@ func distinct(hosts []string) (out []string) {
 	return out
 }
 
-// Lists reports whether the database can say which accounts it has. A hook can't.
+// Lists reports whether the database can say which accounts it has. A hook
+// can't.
 func (i *Instance) Lists() bool { return i.Address.Engine() != Exec && i.Address.Engine() != HTTP }
 
-// Forgets reports whether the database may lose accounts when it is restarted: Redis without a
-// file to keep them in.
+// Forgets reports whether the database may lose accounts when it is restarted:
+// Redis without a file to keep them in.
 func (i *Instance) Forgets() bool { return i.Address.Engine() == Redis }
 
 // Touchable refuses accounts that the emulator can't have made.
@@ -255,8 +267,8 @@ func Touchable(name string) error {
 	return nil
 }
 
-// CheckPrivileges refuses privileges of levels that an engine doesn't have. Which of them there
-// are, the database itself knows.
+// CheckPrivileges refuses privileges of levels that an engine doesn't have.
+// Which of them there are, the database itself knows.
 func CheckPrivileges(engine string, units []ssm.PrivilegeUnit) error {
 	for _, u := range units {
 		var err error
@@ -279,13 +291,14 @@ func CheckPrivileges(engine string, units []ssm.PrivilegeUnit) error {
 func sqlWords(u ssm.PrivilegeUnit) ([]string, error) {
 	for _, p := range u.Privileges {
 		if strings.ContainsAny(p, "+-@|") {
-			return nil, fmt.Errorf("%s is no privilege of SQL", p)
+			return nil, fmt.Errorf("%s is not an SQL privilege", p)
 		}
 	}
 	return u.Privileges, nil
 }
 
-// quote writes a text as a literal of SQL, where a backslash is a character like others.
+// quote writes a text as a literal of SQL, where a backslash is a character
+// like others.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // mark is the pattern of LIKE for names with the mark; # escapes.

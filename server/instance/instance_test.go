@@ -39,7 +39,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestParse reads addresses, right ones and wrong ones. No error and no text has a password in it.
+// TestParse reads addresses, right ones and wrong ones. No error and no text
+// has a password in it.
 func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"mysql://root:secret@db":                             "mysql://root@db:3306/",
@@ -83,7 +84,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestOpenReadsFiles takes the password out of a file, and names a file that is not there.
+// TestOpenReadsFiles takes the password out of a file, and names a file that is
+// not there.
 func TestOpenReadsFiles(t *testing.T) {
 	for _, text := range []string{"mysql://root@db?passwordFile=/does/not/exist", "rediss://db?ca=/does/not/exist"} {
 		a, err := instance.Parse(text)
@@ -146,8 +148,8 @@ var engines = map[string]struct {
 	},
 }
 
-// TestAccount makes an account on each engine, changes its password, lets it rest, and drops it.
-// Everything may be done twice.
+// TestAccount makes an account on each engine, changes its password, lets it
+// rest, and drops it. Everything may be done twice.
 func TestAccount(t *testing.T) {
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +197,8 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// TestCreateTaken refuses a new account whose name somebody has, and leaves that as it was.
+// TestCreateTaken refuses a new account whose name somebody has, and leaves
+// that as it was.
 func TestCreateTaken(t *testing.T) {
 	for _, name := range []string{"MariaDB", "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +216,8 @@ func TestCreateTaken(t *testing.T) {
 	}
 }
 
-// TestOthersAreNotTouched refuses accounts without the mark, whatever is asked for.
+// TestOthersAreNotTouched refuses accounts without the mark, whatever is asked
+// for.
 func TestOthersAreNotTouched(t *testing.T) {
 	in := open(t, "mysql://root:secret@127.0.0.1:1")
 	for _, name := range []string{"root", "", "app_ssm_x", "SSM_"} {
@@ -226,8 +230,8 @@ func TestOthersAreNotTouched(t *testing.T) {
 	}
 }
 
-// TestRefused asks for what the server does not have: the error says so, and it is no use to try
-// again.
+// TestRefused asks for what the server does not have: the error says so, and it
+// is no use to try again.
 func TestRefused(t *testing.T) {
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +246,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestPrivileges looks at what an account may do, with an application's own eyes.
+// TestPrivileges looks at what an account may do, with an application's own
+// eyes.
 func TestPrivileges(t *testing.T) {
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()
@@ -338,8 +343,8 @@ func TestPrivileges(t *testing.T) {
 	})
 }
 
-// TestAway asks databases that refuse connections, accept and never answer, or break off: each call
-// ends in time, and says that it is worth trying again.
+// TestAway asks databases that refuse connections, accept and never answer, or
+// break off: each call ends in time, and says that it is worth trying again.
 func TestAway(t *testing.T) {
 	hangs, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -375,8 +380,8 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// TestWrongAdmin logs in with a wrong password of the administrator: no use to try again, and the
-// password is not in the error.
+// TestWrongAdmin logs in with a wrong password of the administrator: no use to
+// try again, and the password is not in the error.
 func TestWrongAdmin(t *testing.T) {
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,9 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// MySQL from 5.7 and MariaDB from 10.2: an account is a name and a host, and Domains are the
-// hosts. An account that rests has a password that nobody knows: ACCOUNT LOCK is younger.
+// MySQL from 5.7 and MariaDB from 10.2: an account is a name and a host, and
+// Domains are the hosts. An account that rests has a password that nobody
+// knows: ACCOUNT LOCK is younger.
 
 type mysqlEngine struct {
 	config *mysql.Config
@@ -60,8 +61,8 @@ const (
 	errUserMissing    = 1396 // CREATE, ALTER or DROP USER has failed for an account
 )
 
-// mysqlAway are the errors of a server that can't work now: it has too many connections, ends,
-// waits for locks, or can only be read.
+// mysqlAway are the errors of a server that can't work now: it has too many
+// connections, ends, waits for locks, or can only be read.
 var mysqlAway = []uint16{1040, 1053, 1158, 1159, 1160, 1161, 1184, 1205, 1213, 1290, 1836, 3100}
 
 func mysqlNumber(err error) uint16 {
@@ -163,15 +164,15 @@ func (m *mysqlEngine) login(ctx context.Context, a Account) error {
 	return err
 }
 
-// hasAnonymous reports whether the server has accounts without a name, which hide all others that
-// have a wider host.
+// hasAnonymous reports whether the server has accounts without a name, which
+// hide all others that have a wider host.
 func (m *mysqlEngine) hasAnonymous(ctx context.Context) bool {
 	hosts, err := m.texts(ctx, "SELECT Host FROM mysql.user WHERE User = ''")
 	return err == nil && len(hosts) > 0
 }
 
-// mayLogIn reports whether a host is one of those that an account names, as far as can be told
-// from names alone.
+// mayLogIn reports whether a host is one of those that an account names, judged
+// by the names alone.
 func mayLogIn(hosts []string, here string) bool {
 	return len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool {
 		pattern := strings.NewReplacer("%", ".*", "_", ".").Replace(regexp.QuoteMeta(h))
@@ -216,7 +217,8 @@ func mysqlEach(a Account, behind string) string {
 // mysqlGrant is a GRANT without the accounts.
 func mysqlGrant(u ssm.PrivilegeUnit) (string, error) {
 	name := func(n string) string { return "`" + strings.ReplaceAll(n, "`", "``") + "`" }
-	// In a database's name, _ and % stand for any character unless they are escaped.
+	// In a database's name, _ and % stand for any character unless they are
+	// escaped.
 	database := strings.NewReplacer("_", "\\_", "%", "\\%", "\\", "\\\\").Replace
 	privileges, err := sqlWords(u)
 	if err != nil {

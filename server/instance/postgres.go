@@ -22,9 +22,9 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// PostgreSQL: an account is a role that may log in; one that rests may not. From where is
-// pg_hba.conf's business. The password is sent as a verifier, so that no log of the server can
-// have it.
+// PostgreSQL: an account is a role that may log in; one that rests may not.
+// From where is pg_hba.conf's business. The password is sent as a verifier, so
+// that no log of the server can have it.
 
 type postgresEngine struct {
 	address Address
@@ -40,7 +40,7 @@ func openPostgres(a Address, encryption *tls.Config) (*postgresEngine, error) {
 	host, port, _ := net.SplitHostPort(a.host)
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("the port %s is no number", port)
+		return nil, fmt.Errorf("the port %s is not a number", port)
 	}
 	c.Host, c.Port, c.User, c.Database = host, uint16(number), a.user, a.database
 	if c.Database == "" {
@@ -114,7 +114,8 @@ func (p *postgresEngine) in(ctx context.Context, database string, do func(*pgcon
 	return do(c)
 }
 
-// connect opens a connection as the administrator, whose password may be changed in its file.
+// connect opens a connection as the administrator, whose password may be
+// changed in its file.
 func (p *postgresEngine) connect(ctx context.Context, database string) (*pgconn.PgConn, error) {
 	config := p.config.Copy()
 	config.Database = database
@@ -154,7 +155,8 @@ func postgresCode(err error) string {
 	return ""
 }
 
-// away: classes 08 connection, 40 rollback, 53 resources, 57P administrator, 25006 read-only.
+// away: classes 08 connection, 40 rollback, 53 resources, 57P administrator,
+// 25006 read-only.
 func (p *postgresEngine) away(err error) bool {
 	code := postgresCode(err)
 	return code == errInternal || code == "25006" || slices.ContainsFunc([]string{"08", "40", "53", "57P"}, func(class string) bool {
@@ -248,8 +250,8 @@ func (p *postgresEngine) login(ctx context.Context, a Account) error {
 	return err
 }
 
-// drop removes a role. What it owns in any database, tables that an application has made for one,
-// goes to the administrator and is kept.
+// drop removes a role. What it owns in any database, tables that an application
+// has made for one, goes to the administrator and is kept.
 func (p *postgresEngine) drop(ctx context.Context, name string) error {
 	role := identifier(name)
 	return p.with(ctx, func(c *pgconn.PgConn) error {
@@ -294,13 +296,14 @@ func roleOptions(ctx context.Context, c *pgconn.PgConn, a Account) (string, erro
 	return " LOGIN PASSWORD " + quote(verifier), nil
 }
 
-// md5Verifier is what servers before 14 keep, if they are not told otherwise.
+// md5Verifier is what servers before 14 keep, by default.
 func md5Verifier(a Account) string {
 	sum := md5.Sum([]byte(a.Password + a.Name))
 	return "md5" + hex.EncodeToString(sum[:])
 }
 
-// scramVerifier is what the server keeps of a password (RFC 5803, PostgreSQL's chapter 54.3).
+// scramVerifier is what the server keeps of a password (RFC 5803, PostgreSQL's
+// chapter 54.3).
 func scramVerifier(password string) string {
 	const iterations = 4096
 	salt := make([]byte, 16)
@@ -318,13 +321,16 @@ func scramVerifier(password string) string {
 
 func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// grantee stands for the account in what postgresGrant returns: no statement can have it otherwise.
+// grantee stands for the account in what postgresGrant returns: no statement
+// can have it otherwise.
 const grantee = "\x00"
 
-// attributes are what a role has by itself, and not by being granted another role.
+// attributes are what a role has by itself, and not by being granted another
+// role.
 var attributes = []string{"CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS", "SUPERUSER", "INHERIT"}
 
-// postgresGrant is the statement that gives privileges, run in the database that they are for.
+// postgresGrant is the statement that gives privileges, run in the database
+// that they are for.
 func postgresGrant(u ssm.PrivilegeUnit) (string, error) {
 	schema := u.Schema
 	if schema == "" {

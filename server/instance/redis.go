@@ -18,8 +18,8 @@ import (
 	"ssmlocal/server/ssm"
 )
 
-// Redis from 6: an account is an ACL user; one that rests is off. Users are kept over a restart
-// only where the server has a file for them.
+// Redis from 6: an account is an ACL user; one that rests is off. Users are
+// kept over a restart only where the server has a file for them.
 
 type redisEngine struct {
 	address string
@@ -27,8 +27,8 @@ type redisEngine struct {
 	pool    *redis.Pool
 }
 
-// The driver is redigo: go-redis, which is better known, has a method for each command of Redis and
-// would make the binary 8 MB larger.
+// The driver is redigo: go-redis, which is better known, has a method for each
+// command of Redis and would make the binary 8 MB larger.
 func openRedis(a Address, encryption *tls.Config) *redisEngine {
 	number, _ := strconv.Atoi(a.database)
 	dial := (&net.Dialer{}).DialContext
@@ -54,8 +54,8 @@ func openRedis(a Address, encryption *tls.Config) *redisEngine {
 
 func (r *redisEngine) close() { _ = r.pool.Close() }
 
-// do sends one command as the administrator. A connection that the server has closed in the
-// meantime is replaced once.
+// do sends one command as the administrator. A connection that the server has
+// closed in the meantime is replaced once.
 func (r *redisEngine) do(ctx context.Context, command string, args ...any) (reply any, err error) {
 	for range 2 {
 		c, failed := r.pool.GetContext(ctx)
@@ -138,9 +138,9 @@ func (r *redisEngine) set(ctx context.Context, a Account, rules []string) error 
 	return r.keep(ctx)
 }
 
-// keep has the accounts written to the server's ACL file, or where it has none into its
-// configuration. A server that has neither forgets them when it is restarted: they are put back
-// when they are found missing.
+// keep has the accounts written to the server's ACL file, or where it has none
+// into its configuration. A server that has neither forgets them when it is
+// restarted: they are put back when they are found missing.
 func (r *redisEngine) keep(ctx context.Context) error {
 	_, err := r.do(ctx, "ACL", "SAVE")
 	if err != nil && strings.HasPrefix(err.Error(), "ERR") {
@@ -170,8 +170,8 @@ func (r *redisEngine) drop(ctx context.Context, name string) error {
 	return r.keep(ctx)
 }
 
-// redisRules are the ACL rules of privileges: r for reading, rw for all but administration, or
-// Redis's own words such as +@read and -keys.
+// redisRules are the ACL rules of privileges: r for reading, rw for all but
+// administration, or Redis's own words such as +@read and -keys.
 func redisRules(u ssm.PrivilegeUnit) (rules []string, err error) {
 	if u.PrivilegeName != "GlobalPrivileges" {
 		return nil, fmt.Errorf("there are no %s in Redis, only GlobalPrivileges", u.PrivilegeName)

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// OK is the code of a call that succeeded, NoAnswer that of one whose answer a fault took away.
+// OK is the code of a call that succeeded, NoAnswer that of one whose answer a
+// fault took away.
 const (
 	OK       = "OK"
 	NoAnswer = "NoAnswer"
@@ -40,7 +41,8 @@ type Entry struct {
 // A Duration is written as 1.5ms.
 type Duration time.Duration
 
-// MarshalText writes it. Few entries are ever written, so it is done no earlier.
+// MarshalText writes it. Few entries are ever written, so it is done no
+// earlier.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
 // A Filter chooses entries: those that agree with every field that is set.
@@ -119,7 +121,7 @@ func (j *Journal) Add(c Call) {
 	}
 	e := k.entry()
 	for r := range j.readers {
-		r.tell(&e)
+		r.offer(&e)
 	}
 }
 
@@ -156,7 +158,8 @@ func (j *Journal) Dropped() int {
 	return j.dropped
 }
 
-// Forget removes the calls of an account, or with 0 all, and returns how many there were.
+// Forget removes the calls of an account, or with 0 all, and returns how many
+// there were.
 func (j *Journal) Forget(uin uint64) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -201,7 +204,7 @@ func (j *Journal) Unfollow(r *Reader) {
 	delete(j.readers, r)
 }
 
-func (r *Reader) tell(e *Entry) {
+func (r *Reader) offer(e *Entry) {
 	if !r.filter.matches(e) {
 		return
 	}

@@ -19,7 +19,8 @@ func names(entries []Entry) (out string) {
 	return out
 }
 
-// TestRing keeps the last calls in their order, whatever was removed in between.
+// TestRing keeps the last calls in their order, whatever was removed in
+// between.
 func TestRing(t *testing.T) {
 	j := New(4)
 	add := func(actions string) {

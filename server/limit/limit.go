@@ -21,7 +21,8 @@ type Key struct {
 	Region, Action string
 }
 
-// A Limiter holds the budgets. A budget of N gives N calls at once and N a second after that.
+// A Limiter holds the budgets. A budget of N gives N calls at once and N a
+// second after that.
 type Limiter struct {
 	mu      sync.RWMutex
 	budgets map[Key]*budget

@@ -10,7 +10,8 @@ import (
 
 var start = time.Unix(1_800_000_000, 0)
 
-// take makes n calls at a time and returns how many were let through and the last error.
+// take makes n calls at a time and returns how many were let through and the
+// last error.
 func take(l *Limiter, k Key, perSecond, n int, at time.Time) (passed int, last error) {
 	for range n {
 		if err := l.Check(k, perSecond, at); err != nil {
@@ -64,7 +65,8 @@ func TestBudgetsAreSeparate(t *testing.T) {
 	}
 }
 
-// TestUnusedBudgetsGo fills the limiter with budgets: those in use are kept, the others go.
+// TestUnusedBudgetsGo fills the limiter with budgets: those in use are kept,
+// the others go.
 func TestUnusedBudgetsGo(t *testing.T) {
 	l := New()
 	busy := Key{1, "", "busy"}

@@ -56,7 +56,8 @@ const (
 	caKeyFile = "ca-key.pem"
 )
 
-// aHostName is one that a certificate can be for: other scripts are written as xn--….
+// aHostName is one that a certificate can be for: other scripts are written as
+// xn--….
 var aHostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 
 // A CAConfig says which names a CA signs for.
@@ -66,8 +67,8 @@ type CAConfig struct {
 	Domains []string
 	// Hosts are names and addresses of the user, as --tls-host gives them.
 	Hosts []string
-	// CertFile and KeyFile are a certificate of the user's own, in PEM, in place of all that
-	// the CA makes.
+	// CertFile and KeyFile are a certificate of the user's own, in PEM, in
+	// place of all that the CA makes.
 	CertFile, KeyFile string
 }
 
@@ -79,7 +80,7 @@ func NewCA(c CAConfig, clock *clock.Clock, log *slog.Logger) (*CA, error) {
 	for _, host := range c.Hosts {
 		name := strings.ToLower(host)
 		if net.ParseIP(host) == nil && (!aHostName.MatchString(name) || len(name) > 253) {
-			return nil, ConfigError{fmt.Errorf("--tls-host is %q, it must be a host name of letters, digits and hyphens, or an address, such as ssmlocal or 10.1.2.3", host)}
+			return nil, ConfigError{fmt.Errorf("--tls-host is %q; it must be a host name of letters, digits and hyphens, or an address, such as ssmlocal or 10.1.2.3", host)}
 		}
 		a.hosts = append(a.hosts, name)
 	}
@@ -171,7 +172,8 @@ func (a *CA) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: a.certificate}
 }
 
-// mostLeaves bounds how many certificates are kept: a client may ask for any name.
+// mostLeaves bounds how many certificates are kept: a client may ask for any
+// name.
 const mostLeaves = 256
 
 // certificate returns the certificate for the name that a client asks for.

@@ -20,8 +20,8 @@ import (
 	"ssmlocal/server/clock"
 )
 
-// Open opens the addresses that a flag gives, all or none. An address that is wrong in
-// itself is a ConfigError.
+// Open opens the addresses that a flag gives, all or none. An address that is
+// wrong in itself is a ConfigError.
 func Open(s *Sniffer, flag string, addresses ...string) (ports []*Port, err error) {
 	for _, address := range addresses {
 		l, err := net.Listen("tcp", address)
@@ -58,8 +58,8 @@ func cannotListen(flag, address string, err error) error {
 	return fmt.Errorf("cannot listen on %s: %w; stop what uses the address or choose another with %s", address, err, flag)
 }
 
-// A Port is an address that takes plain HTTP and TLS alike: the first byte of a connection
-// says which.
+// A Port is an address that takes plain HTTP and TLS alike: the first byte of a
+// connection says which.
 type Port struct {
 	net.Listener
 	given   string
@@ -122,8 +122,8 @@ func (p *Port) Number() string {
 	return number
 }
 
-// Address is the port's address as it was given, with the number of the port that was
-// taken: Go calls 0.0.0.0 [::].
+// Address is the port's address as it was given, with the number of the port
+// that was taken: Go calls 0.0.0.0 [::].
 func (p *Port) Address() string {
 	host, _, _ := net.SplitHostPort(p.given)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
@@ -260,7 +260,8 @@ func (s *Sniffer) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// maxFailure bounds what is logged of a failed connection, in bytes: a panic's stack.
+// maxFailure bounds what is logged of a failed connection, in bytes: a panic's
+// stack.
 const maxFailure = 8 << 10
 
 // hold notes a connection, so that Close can end it; false if it is too late.
@@ -341,8 +342,8 @@ func (s *Sniffer) plain(c net.Conn, first []byte) (net.Conn, error) {
 
 var errLongLine = errors.New("the request line is too long")
 
-// refuseLine answers a request whose line is longer than any query may be, and lets the
-// client finish: one that is still sending would miss the answer.
+// refuseLine answers a request whose line is longer than any query may be, and
+// lets the client finish: one that is still sending would miss the answer.
 func (s *Sniffer) refuseLine(c net.Conn) {
 	body := s.tooLong()
 	_ = c.SetDeadline(s.clock.Wall().Add(5 * time.Second))

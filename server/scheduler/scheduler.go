@@ -36,17 +36,18 @@ type Scheduler[E any] struct {
 }
 
 // A Step does the first things that are due until a time, in order, for some
-// milliseconds at most. If keep is not nil, it stores, together with what it does,
-// the clock's state that keep returns for the time of the last thing that was
-// done.
+// milliseconds at most. If keep is not nil, it stores, together with what it
+// does, the clock's state that keep returns for the time of the last thing that
+// was done.
 type Step[E any] func(until time.Time, keep func(reached time.Time) clock.State) (Stepped[E], error)
 
 // Stepped is what a step has done.
 type Stepped[E any] struct {
 	Happened []E
 	Next     time.Time // when more is due, the zero time for never
-	// Wait is closed when something is done that nobody here does and that is due at Next: a
-	// move of the clock goes no further before that. nil for nothing.
+	// Wait is closed when something is done that nobody here does and that is
+	// due at Next: a move of the clock goes no further before that. nil for
+	// nothing.
 	Wait <-chan struct{}
 }
 
@@ -125,7 +126,8 @@ func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
 	}
 }
 
-// behind reports whether something is due at now that can be expected to be done soon.
+// behind reports whether something is due at now that can be expected to be
+// done soon.
 func (s *Scheduler[E]) behind(now time.Time) bool {
 	return now.UnixNano() >= s.next.Load() && s.clock.Wall().UnixNano() >= s.retry.Load()
 }
@@ -168,8 +170,8 @@ func (s *Scheduler[E]) stepLocked(until time.Time, keep func(time.Time) clock.St
 	return done, err
 }
 
-// Exclusive keeps Move and others who call Exclusive out until free is called. It
-// returns ctx's error if that ends before it is their turn.
+// Exclusive keeps Move and others who call Exclusive out until free is called.
+// It returns ctx's error if that ends before it is their turn.
 func (s *Scheduler[E]) Exclusive(ctx context.Context) (free func(), err error) {
 	if err := acquire(ctx, s.moving); err != nil {
 		return nil, err
@@ -200,8 +202,8 @@ func (s *Scheduler[E]) Reset(ctx context.Context, do func() error) error {
 // that is done. each is called after every step with what happened and how far
 // the clock is. If ctx ends, the clock stays where it is.
 //
-// What was due before is done first and belongs to no move. Moves come one after the
-// other.
+// What was due before is done first and belongs to no move. Moves come one
+// after the other.
 func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.Time, error), each func(happened []E, reached time.Time)) error {
 	free, err := s.Exclusive(ctx)
 	if err != nil {
@@ -248,13 +250,15 @@ type move[E any] struct {
 	to     time.Time
 	each   func([]E, time.Time)
 	done   bool
-	// reached is the time of the last thing that was done; there may be more to do at that
-	// time. The clock stands before it then, so that calls see nothing undone.
+	// reached is the time of the last thing that was done; there may be more to
+	// do at that time. The clock stands before it then, so that calls see
+	// nothing undone.
 	reached time.Time
 	wait    <-chan struct{} // of the last step
 }
 
-// waitFor waits for what the last step has left to others. Nothing is held meanwhile.
+// waitFor waits for what the last step has left to others. Nothing is held
+// meanwhile.
 func (m *move[E]) waitFor(ctx context.Context) error {
 	if m.wait == nil {
 		return nil
@@ -294,7 +298,8 @@ func (m *move[E]) stepLocked() error {
 		m.each(done.Happened, m.to)
 		return nil
 	}
-	// It stands still until the next step: a clock that ran would come to what is due.
+	// It stands still until the next step: a clock that ran would come to what
+	// is due.
 	reached := time.Unix(0, next-1)
 	if reached.After(s.clock.Now()) {
 		s.clock.Restore(clock.State{Frozen: true, At: reached.UnixNano()})
@@ -330,7 +335,8 @@ func (m *move[E]) end() {
 	}
 }
 
-// State is the clock's state as it is, or would be if the move ended now that is under way.
+// State is the clock's state as it is, or would be if the move ended now that
+// is under way.
 func (s *Scheduler[E]) State() clock.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -345,8 +351,8 @@ func (s *Scheduler[E]) State() clock.State {
 	return m.at(at)
 }
 
-// Still keeps steps and Reset out until free is called. It returns ctx's error if that ends
-// before it is its turn.
+// Still keeps steps and Reset out until free is called. It returns ctx's error
+// if that ends before it is its turn.
 func (s *Scheduler[E]) Still(ctx context.Context) (free func(), err error) {
 	if err := acquire(ctx, s.turn); err != nil {
 		return nil, err
@@ -354,8 +360,8 @@ func (s *Scheduler[E]) Still(ctx context.Context) (free func(), err error) {
 	return func() { release(s.turn) }, nil
 }
 
-// finish does what is due now. It makes a step in any case: what happened before a move is not
-// the move's.
+// finish does what is due now. It makes a step in any case: what happened
+// before a move is not the move's.
 func (s *Scheduler[E]) finish(ctx context.Context) error {
 	for first := true; first || s.clock.Now().UnixNano() >= s.next.Load(); first = false {
 		if err := acquire(ctx, s.turn); err != nil {
@@ -371,16 +377,17 @@ func (s *Scheduler[E]) finish(ctx context.Context) error {
 }
 
 const (
-	// longest is how long Run sleeps at most: timers and a clock that was set drift
-	// apart, and what was set aside is to be tried again.
+	// longest is how long Run sleeps at most: timers and a clock that was set
+	// drift apart, and what was set aside is to be tried again.
 	longest = time.Minute
 
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 )
 
-// Run does what is due when its time comes, until ctx ends. failed is called with what
-// went wrong; it is tried again, first after a second, then more and more seldom.
+// Run does what is due when its time comes, until ctx ends. failed is called
+// with what went wrong; it is tried again, first after a second, then more and
+// more seldom.
 func (s *Scheduler[E]) Run(ctx context.Context, failed func(error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -413,8 +420,8 @@ func (s *Scheduler[E]) Run(ctx context.Context, failed func(error)) {
 	}
 }
 
-// runStep makes one step. It asks for the time only once it has the turn: the time
-// before a Reset may have been a later one.
+// runStep makes one step. It asks for the time only once it has the turn: the
+// time before a Reset may have been a later one.
 func (s *Scheduler[E]) runStep(ctx context.Context) error {
 	if err := acquire(ctx, s.turn); err != nil {
 		return err

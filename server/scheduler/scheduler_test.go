@@ -13,7 +13,8 @@ import (
 
 var start = time.Unix(1_800_000_000, 0)
 
-// plan is work to come: the times at which something is due. A step does one of them.
+// plan is work to come: the times at which something is due. A step does one of
+// them.
 type plan struct {
 	mu   sync.Mutex
 	due  []time.Time
@@ -238,8 +239,8 @@ func TestMoveEndsWithinAMoment(t *testing.T) {
 	}
 }
 
-// TestFailureHoldsNobodyUp lets every step fail: it is reported, tried again later, and a
-// call goes on at once meanwhile.
+// TestFailureHoldsNobodyUp lets every step fail: it is reported, tried again
+// later, and a call goes on at once meanwhile.
 func TestFailureHoldsNobodyUp(t *testing.T) {
 	p := &plan{due: []time.Time{start}, err: errors.New("broken")}
 	c := new(clock.Clock)

@@ -24,8 +24,8 @@ type Thing struct {
 	Kind   string `json:"kind"`
 	Uin    uint64 `json:"uin,omitzero"`
 	Region string `json:"region,omitempty"`
-	// Name is the SecretName, the SecretId, the name of the role or the id of the
-	// fault; accounts and the clock have none.
+	// Name is the SecretName, the SecretId, the name of the role or the id of
+	// the fault; accounts and the clock have none.
 	Name string `json:"name,omitempty"`
 }
 

@@ -67,8 +67,8 @@ func (m *PositionError) Error() string {
 	return at + ": " + m.Why
 }
 
-// Load finds a seed: the built-in one of that name, a file, or a directory with all of
-// its .yaml and .yml files in the order of their names.
+// Load finds a seed: the built-in one of that name, a file, or a directory with
+// all of its .yaml and .yml files in the order of their names.
 func Load(seed string) ([]*Source, error) {
 	if text, ok := fixtures.Seed(seed); ok {
 		return []*Source{Text("built-in seed "+seed, text)}, nil
@@ -221,7 +221,8 @@ func (d *Document) wrong(line int, field, why string) error {
 	return &PositionError{Source: d.Name, Line: d.before + line, Field: field, Why: why}
 }
 
-// notUTF8 is the path of the first text that is not UTF-8, as !!binary can make them.
+// notUTF8 is the path of the first text that is not UTF-8, as !!binary can make
+// them.
 func notUTF8(v reflect.Value, path string) string {
 	switch v.Kind() {
 	case reflect.String:
@@ -348,7 +349,8 @@ func (d *Document) misconstrued(m *PositionError, at *yaml.LoadError) {
 	var form fault.FormError
 	switch {
 	case unknown != nil && (node != nil && node.Tag == "!!null" || d.behindValue(at.Mark)):
-		// {secretString: pass,word} has a field word, {secretKey: pass,word: x} too: it may be half of a value.
+		// {secretString: pass,word} has a field word, {secretKey: pass,word: x}
+		// too: it may be half of a value.
 		m.Field, m.Why = "", "there is a field here that is not known; put a value with a comma into quotes"
 	case unknown != nil:
 		m.Why = "there is no such field here; there are " + strings.Join(fieldsOf(unknown[2]), ", ")
@@ -364,7 +366,8 @@ func (d *Document) misconstrued(m *PositionError, at *yaml.LoadError) {
 	}
 }
 
-// untrue is the line of the first value that is not what its tag says, 0 if there is none.
+// untrue is the line of the first value that is not what its tag says, 0 if
+// there is none.
 func untrue(tree *yaml.Node) int {
 	for n := range nodes(tree) {
 		var value any
@@ -496,7 +499,8 @@ func (d *Document) mistake(path string, err error) error {
 	return &PositionError{Source: d.Name, Line: d.line(path), Field: path, Why: err.Error()}
 }
 
-// line is the line of the file to which a path leads, as far as it does, 0 for none.
+// line is the line of the file to which a path leads, as far as it does, 0 for
+// none.
 func (d *Document) line(path string) int {
 	if line, _ := d.follow(path); line > 0 {
 		return d.before + line
@@ -510,8 +514,8 @@ func (d *Document) has(path string) bool {
 	return found
 }
 
-// follow returns the line of the document to which a path leads, as far as it does, and
-// whether it leads to its end.
+// follow returns the line of the document to which a path leads, as far as it
+// does, and whether it leads to its end.
 func (d *Document) follow(path string) (line int, found bool) {
 	node := &d.tree
 	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {

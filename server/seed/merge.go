@@ -11,9 +11,9 @@ import (
 )
 
 // Without returns the source without what another state has: its secrets,
-// credentials, roles, users, instances and faults, and the clock if it sets one.
-// Both together are a state again, in which the other one decides. The positions
-// in its documents are those of what is left.
+// credentials, roles, users, instances and faults, and the clock if it sets
+// one. Both together are a state again, in which the other one decides. The
+// positions in its documents are those of what is left.
 func (s *Source) Without(other Sheet, state *State) *Source {
 	accounts := map[uint64]*ssm.AccountSnapshot{}
 	for _, a := range state.Accounts {

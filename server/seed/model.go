@@ -49,8 +49,8 @@ type Rules struct {
 	// another account, or to the configuration. FaultTaken is the same for ids
 	// of faults.
 	IDTaken, FaultTaken func(id string) (bool, error)
-	// CheckBinding refuses a binding that can't be right; Bound reports whether the configuration
-	// binds an instance.
+	// CheckBinding refuses a binding that can't be right; Bound reports whether
+	// the configuration binds an instance.
 	CheckBinding func(ssm.Binding) error
 	Bound        func(uin uint64, instanceID string) bool
 }
@@ -404,8 +404,8 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 func (b *builder) task(path string, t *Task, e *ssm.AccountSnapshot) {
 	kind := slices.IndexFunc([]ssm.TaskKind{ssm.CreateTask, ssm.RotateTask, ssm.DeleteTask}, func(k ssm.TaskKind) bool { return k.String() == t.Kind })
 	status := slices.Index(taskStatuses, cmp.Or(t.Status, taskStatuses[0]))
-	b.want(kind >= 0, path+".kind", "it is %q, it must be creation, rotation or deletion", t.Kind)
-	b.want(status >= 0, path+".status", "it is %q, it must be one of %s", t.Status, strings.Join(taskStatuses, ", "))
+	b.want(kind >= 0, path+".kind", "it is %q; it must be creation, rotation or deletion", t.Kind)
+	b.want(status >= 0, path+".status", "it is %q; it must be one of %s", t.Status, strings.Join(taskStatuses, ", "))
 	b.want(t.FlowID > 0 && t.FlowID <= largestFlowID, path+".flowId", "it must be a number from 1 to %d", int64(largestFlowID))
 	b.once(path+".flowId", fmt.Sprint("the flowId ", t.FlowID), fmt.Sprint(e.Uin))
 	b.check(path+".secretName", ssm.CheckName(t.SecretName))

@@ -108,7 +108,7 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 	at := path + ".status"
 	text := cmp.Or(s.Status, ssm.Enabled.String())
 	i := slices.IndexFunc(ssm.Statuses(), func(st ssm.Status) bool { return st.String() == text })
-	if !b.want(i >= 0, at, "it is %q, it must be Enabled, Disabled, PendingDelete, Creating or Failed", text) {
+	if !b.want(i >= 0, at, "it is %q; it must be Enabled, Disabled, PendingDelete, Creating or Failed", text) {
 		return
 	}
 	x := &h.Secret
@@ -137,8 +137,8 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 
 var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
 
-// largestFrom is how much of a file is read for a value, in bytes: more than any
-// value may have.
+// largestFrom is how much of a file is read for a value, in bytes: more than
+// any value may have.
 const largestFrom = 1 << 20
 
 // from reads a value from where it is. Only the seeds of the command line may
@@ -241,8 +241,8 @@ func (b *builder) product(path string, s *Secret, h *ssm.SecretSnapshot, e *ssm.
 	b.databaseAccounts(path+".databaseAccounts", s.DatabaseAccounts, x, e)
 }
 
-// productName holds a ProductName to the list, once every file is read: a bound instance may have
-// any.
+// productName holds a ProductName to the list, once every file is read: a bound
+// instance may have any.
 func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
 	err, at, id := ssm.CheckProduct(s.ProductName), b.at(path), s.ResourceID
 	if err == nil || s.ProductName != "" && len(s.Privileges) > 0 { // it was made while the instance was bound
@@ -262,7 +262,8 @@ func (b *builder) productName(path string, s *Secret, e *ssm.AccountSnapshot) {
 	})
 }
 
-// isBound reports whether an instance is bound, by the files or the configuration.
+// isBound reports whether an instance is bound, by the files or the
+// configuration.
 func (b *builder) isBound(e *ssm.AccountSnapshot, id string) bool {
 	return b.rules.Bound != nil && b.rules.Bound(e.Uin, id) ||
 		slices.ContainsFunc(e.Data.Instances, func(in ssm.Binding) bool { return in.InstanceID == id })

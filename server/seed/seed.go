@@ -27,7 +27,8 @@ type File struct {
 	Faults   []fault.Rule `yaml:"faults,omitempty"`
 }
 
-// A Clock sets the virtual clock: to a moment, or ahead of wall time by an offset such as 72h.
+// A Clock sets the virtual clock: to a moment, or ahead of wall time by an
+// offset such as 72h.
 type Clock struct {
 	Now    string `yaml:"now,omitempty"`
 	Offset string `yaml:"offset,omitempty"`
@@ -51,7 +52,8 @@ type Account struct {
 	Tasks       []Task            `yaml:"tasks,omitempty"`
 }
 
-// An Order is what CreateService has ordered: the same token again is a retry of it.
+// An Order is what CreateService has ordered: the same token again is a retry
+// of it.
 type Order struct {
 	ClientToken string `yaml:"clientToken"`
 	OrderID     string `yaml:"orderId"`
@@ -69,7 +71,8 @@ type User struct {
 	OtherKeys int    `yaml:"otherKeys,omitempty"` // access keys that no secret holds
 }
 
-// A Role is one that AssumeRole and the instance metadata make temporary keys for.
+// A Role is one that AssumeRole and the instance metadata make temporary keys
+// for.
 type Role struct {
 	RoleName string           `yaml:"roleName"`
 	Policies []account.Policy `yaml:"policies,omitempty"`
@@ -171,9 +174,9 @@ type Version struct {
 	SecretStringFrom *From `yaml:"secretStringFrom,omitempty"`
 }
 
-// From is where a value is: in a variable of the environment, or in a file, whose
-// name is relative to the seed's directory. The last line end of a file does not
-// belong to the value.
+// From is where a value is: in a variable of the environment, or in a file,
+// whose name is relative to the seed's directory. The last line end of a file
+// does not belong to the value.
 type From struct {
 	Env  string `yaml:"env,omitempty"`
 	File string `yaml:"file,omitempty"`
@@ -186,7 +189,8 @@ type DBAccount struct {
 	RotatedTime string `yaml:"rotatedTime,omitempty"`
 }
 
-// A Privilege is what a product secret's accounts may do at one level, as CreateProductSecret has it.
+// A Privilege is what a product secret's accounts may do at one level, as
+// CreateProductSecret has it.
 type Privilege = ssm.PrivilegeUnit
 
 // An AccessKey is a key pair that an API-key secret holds.

@@ -109,7 +109,7 @@ func TestMistakes(t *testing.T) {
 		// Accounts.
 		{"accounts:\n  - uin: 0\n", "x.yaml:2: accounts[0].uin: it must be a number such as 100000000001"},
 		{"accounts: [{secrets: [{secretName: a, secretStringFrom: {env: HOME}}]}]", "x.yaml:1: accounts[0].secrets[0].secretStringFrom: values from the environment or a file are read for --seed, and by ssmlocal import, not for a seed that is sent"},
-		{"accounts:\n - secrets:\n   - {secretName: a, status: Lost}\n   - {secretName: b, secretString: x}\n   - {secretName: c, secretType: 9}\n - {uin: 5, service: rich}\nfaults: [{action: Nothing}]\n", "x.yaml:3: accounts[0].secrets[0].status: it is \"Lost\", it must be Enabled, Disabled, PendingDelete, Creating or Failed\nx.yaml:5: accounts[0].secrets[2].secretType: it must be 0 to 4\nx.yaml:6: accounts[1].service: it is \"rich\", it must be normal, none, arrears or released\nx.yaml:7: faults[0].action: there is no action \"Nothing\""},
+		{"accounts:\n - secrets:\n   - {secretName: a, status: Lost}\n   - {secretName: b, secretString: x}\n   - {secretName: c, secretType: 9}\n - {uin: 5, service: rich}\nfaults: [{action: Nothing}]\n", "x.yaml:3: accounts[0].secrets[0].status: it is \"Lost\"; it must be Enabled, Disabled, PendingDelete, Creating or Failed\nx.yaml:5: accounts[0].secrets[2].secretType: it must be 0 to 4\nx.yaml:6: accounts[1].service: it is \"rich\"; it must be normal, none, arrears or released\nx.yaml:7: faults[0].action: there is no action \"Nothing\""},
 		{account1("service: good"), "x.yaml:3: accounts[0].service: it is \"good\""},
 		{account1("kmsKeys: {k: lost}"), "x.yaml:3: accounts[0].kmsKeys.k: it is \"lost\""},
 		{account1("users: [{uin: 100000000001}]"), "users[0].uin: it must be the number of a sub-account"},
@@ -251,7 +251,8 @@ func TestNoSecretInMistakes(t *testing.T) {
 	}
 }
 
-// TestTimes resolves relative times against the virtual clock that the same file sets.
+// TestTimes resolves relative times against the virtual clock that the same
+// file sets.
 func TestTimes(t *testing.T) {
 	s, secrets, err := buildAll("clock: {now: 2030-01-02T00:00:00Z, frozen: true}\n" + secret1("createTime: now-30d\nstatus: PendingDelete\ndeleteTime: now+72h"))
 	if err != nil {
@@ -317,7 +318,8 @@ func FuzzStrings(f *testing.F) {
 	})
 }
 
-// FuzzEveryField writes any text in every text field that a document has, and reads it back.
+// FuzzEveryField writes any text in every text field that a document has, and
+// reads it back.
 func FuzzEveryField(f *testing.F) {
 	for _, s := range []string{"x", " x ", "=", "\u0085", "\u2028", "\u00a0", "2001-12-14 21:59:43.10 -5", "e1", "on", "a\tb\r", "\ufeffx", "x\n", "\x00"} {
 		f.Add(s)
@@ -342,7 +344,8 @@ func FuzzEveryField(f *testing.F) {
 	})
 }
 
-// fillTexts puts a text into every text field of a value, with one item in every list.
+// fillTexts puts a text into every text field of a value, with one item in
+// every list.
 func fillTexts(v reflect.Value, text string) {
 	switch v.Kind() {
 	case reflect.String:

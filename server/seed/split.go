@@ -15,8 +15,9 @@ import (
 
 // Files with many documents, and documents in JSON.
 
-// splitter cuts a file into its documents, so that no more than one of them is in
-// memory. A line that begins with --- or ... is never part of a text: YAML forbids it.
+// splitter cuts a file into its documents, so that no more than one of them is
+// in memory. A line that begins with --- or ... is never part of a text: YAML
+// forbids it.
 type splitter struct {
 	r     *bufio.Reader
 	held  []byte // the beginning of the next document

@@ -115,8 +115,9 @@ func isPlain(s string) bool {
 	return last != ' ' && last != ':'
 }
 
-// isLines reports whether a text is lines that can be seen as they are: no blank at the
-// start or at the end of a line, no tab, and one line end at the end at most.
+// isLines reports whether a text is lines that can be seen as they are: no
+// blank at the start or at the end of a line, no tab, and one line end at the
+// end at most.
 func isLines(s string) bool {
 	last := '\n'
 	for i, c := range s {

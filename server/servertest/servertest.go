@@ -1,5 +1,5 @@
-// Package servertest runs an emulator inside a Go test, or with Start inside any
-// program, such as TestMain or the suite of another test framework.
+// Package servertest runs an emulator inside a Go test, or with Start inside
+// any program, such as TestMain or the suite of another test framework.
 package servertest
 
 import (
@@ -27,9 +27,9 @@ import (
 	"ssmlocal/server/tc3"
 )
 
-// A Server is a running emulator with a state of its own. It ends with the test,
-// or if Start made it, with Close. Where a method of a test's Server fails the
-// test, that of another one panics.
+// A Server is a running emulator with a state of its own. It ends with the
+// test, or if Start made it, with Close. Where a method of a test's Server
+// fails the test, that of another one panics.
 type Server struct {
 	// URL is where it is, such as http://127.0.0.1:40123, and Host the same
 	// without the scheme, as SDKs want it.
@@ -131,7 +131,8 @@ func (l *testLog) end() {
 	l.ended = true
 }
 
-// Stop checks the whole store and ends the emulator. The test's end does it too.
+// Stop checks the whole store and ends the emulator. The test's end does it
+// too.
 func (s *Server) Stop() {
 	s.t.Helper()
 	if err := s.Close(); err != nil {

@@ -34,7 +34,7 @@ func ParseServiceState(text string) (ServiceState, error) {
 			return s, nil
 		}
 	}
-	return 0, fmt.Errorf("it is %q, it must be normal, none, arrears or released", text)
+	return 0, fmt.Errorf("it is %q; it must be normal, none, arrears or released", text)
 }
 
 // A KeyState is what is wrong with a KMS key.
@@ -57,12 +57,12 @@ func ParseKeyState(text string) (KeyState, error) {
 			return s, nil
 		}
 	}
-	return 0, fmt.Errorf("it is %q, it must be good, disabled or foreign", text)
+	return 0, fmt.Errorf("it is %q; it must be good, disabled or foreign", text)
 }
 
 // AccountData is the data of an account besides its secrets. The zero
-// AccountData is a good customer with a prepaid service, whose KMS keys all
-// work and who has no sub-accounts.
+// AccountData has bought the service, prepaid; all its KMS keys work, and it
+// has no sub-accounts, whose KMS keys all work and who has no sub-accounts.
 type AccountData struct {
 	Service     ServiceState        `cbor:"1,keyasint,omitempty"`
 	Postpaid    bool                `cbor:"2,keyasint,omitempty"`
@@ -114,7 +114,8 @@ func (a *AccountData) Enable(o Order) (Order, error) {
 	return a.Order, nil
 }
 
-// MaxListed bounds each list of an account's data, far above what any test needs.
+// MaxListed bounds each list of an account's data, far above what any test
+// needs.
 const MaxListed = 10000
 
 // Check refuses lists that are too long.

@@ -94,7 +94,8 @@ func (v *Operation) Refuse(s *Secret) error {
 	return nil
 }
 
-// ForType returns the refusal that the type decides, nil where the type allows the operation.
+// ForType returns the refusal that the type decides, nil where the type allows
+// the operation.
 func (v *Operation) ForType(t Type) *apierr.Kind { return v.types[t] }
 
 // InStatus returns the refusal that the status decides, nil where the status

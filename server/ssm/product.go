@@ -10,8 +10,9 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// AccountMark is in the name of every account that the service makes in a database (official
-// examples: remm_SSM_hQ4, lif_SSM_94G). No other account is ever touched.
+// AccountMark is in the name of every account that the service makes in a
+// database (official examples: remm_SSM_hQ4, lif_SSM_94G). No other account is
+// ever touched.
 const AccountMark = "_SSM_"
 
 // A Login is a database account with its password: what a secret's value says.
@@ -44,7 +45,8 @@ type DBAccount struct {
 	RotatedAt int64  `cbor:"3,keyasint,omitempty"` // unix nanoseconds
 }
 
-// Next returns the account whose turn it is: the one that rests, or the first if none is in use.
+// Next returns the account whose turn it is: the one that rests, or the first
+// if none is in use.
 func (s *Secret) Next() *DBAccount {
 	next := &s.Accounts[0]
 	if s.Current() == next {
@@ -53,8 +55,8 @@ func (s *Secret) Next() *DBAccount {
 	return next
 }
 
-// CheckProduct reports whether a ProductName can have a product secret: the
-// databases that DescribeSupportedProducts lists, and MongoDB, which the
+// CheckProduct returns an error unless a ProductName can have a product secret:
+// the databases that DescribeSupportedProducts lists, and MongoDB, which the
 // Terraform provider's documentation has. PostgreSQL and SQL Server exist too,
 // but their identifiers are not public.
 func CheckProduct(name string) error {
@@ -95,8 +97,9 @@ func CheckDomains(domains []string) error {
 	return nil
 }
 
-// A PrivilegeUnit is the privileges of a database account at one level: PrivilegeName says
-// which, and the names say of what. Column, schema and the others are "" where the level has none.
+// A PrivilegeUnit is the privileges of a database account at one level:
+// PrivilegeName says which, and the names say of what. Column, schema and the
+// others are "" where the level has none.
 type PrivilegeUnit struct {
 	PrivilegeName string   `cbor:"1,keyasint" yaml:"privilegeName"` // such as DatabasePrivileges
 	Privileges    []string `cbor:"2,keyasint" yaml:"privileges"`    // such as SELECT
@@ -122,13 +125,15 @@ var (
 	globalPrivileges   = append(slices.Clone(databasePrivileges), "PROCESS", "SHOW DATABASES")
 )
 
-// IsMySQL reports whether a ProductName is one of the databases whose privileges are documented.
+// IsMySQL reports whether a ProductName is one of the databases whose
+// privileges are documented.
 func IsMySQL(product string) bool { return slices.Contains(Products()[:3], product) }
 
-// CheckPrivileges holds a list of privileges to their form, and asks for the names of what they
-// are for. The privileges of MySQL are held to the documented names of each level; those of other
-// databases are not documented, so that any word is taken (the Terraform provider's example for
-// MongoDB has READ_ONLY).
+// CheckPrivileges holds a list of privileges to their form, and asks for the
+// names of what they are for. The privileges of MySQL are held to the
+// documented names of each level; those of other databases are not documented,
+// so that any word is taken (the Terraform provider's example for MongoDB has
+// READ_ONLY).
 func CheckPrivileges(product string, units []PrivilegeUnit) error {
 	if len(units) == 0 || len(units) > maxPrivileges {
 		return apierr.InvalidParameterValue.With("PrivilegesList")
@@ -141,11 +146,12 @@ func CheckPrivileges(product string, units []PrivilegeUnit) error {
 	return nil
 }
 
-// maxPrivileges bounds the units of a list, and the privileges of a unit (S: no number is
-// documented).
+// maxPrivileges bounds the units of a list, and the privileges of a unit (S: no
+// number is documented).
 const maxPrivileges = 1000
 
-// level is a PrivilegeName: MySQL's documented privileges there, and which names must be given.
+// level is a PrivilegeName: MySQL's documented privileges there, and which
+// names must be given.
 type level struct {
 	name  string
 	mysql []string // nil where none are documented
@@ -198,5 +204,6 @@ func (u *PrivilegeUnit) all() []string {
 	}
 }
 
-// privilege is the form of a privilege: words, and Redis's categories such as +@read.
+// privilege is the form of a privilege: words, and Redis's categories such as
+// +@read.
 var privilege = regexp.MustCompile(`^[+-]?@?[A-Za-z][A-Za-z0-9_| -]{0,63}$`)

@@ -44,8 +44,8 @@ func Regions() []string {
 	return names
 }
 
-// FindRegion returns the name of a region that the cloud has, "" for none, and whether Secrets
-// Manager is offered there.
+// FindRegion returns the name of a region that the cloud has, "" for none, and
+// whether Secrets Manager is offered there.
 func FindRegion(name string) (found string, offers bool) {
 	for _, r := range regions {
 		if r.name == name {

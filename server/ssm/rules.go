@@ -23,7 +23,7 @@ const (
 	maxConfig      = 4096 // bytes of an AdditionalConfig; not documented
 )
 
-// CheckName reports whether name can be a SecretName: 1 to 128 bytes,
+// CheckName returns an error unless name can be a SecretName: 1 to 128 bytes,
 // ^[A-Za-z0-9][A-Za-z0-9_-]*$ (1140/40529).
 func CheckName(name string) error {
 	if !isName(name, 128, "-_") {
@@ -32,7 +32,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckVersionID reports whether id can be a VersionId: 1 to 64 bytes,
+// CheckVersionID returns an error unless id can be a VersionId: 1 to 64 bytes,
 // ^[A-Za-z0-9][A-Za-z0-9_.-]*$ (1140/40529).
 func CheckVersionID(id string) error {
 	if !isName(id, 64, "-_.") {
@@ -41,8 +41,8 @@ func CheckVersionID(id string) error {
 	return nil
 }
 
-// CheckKeyName reports whether name can be an SSHKeyName: 1 to 25 characters,
-// ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
+// CheckKeyName returns an error unless name can be an SSHKeyName: 1 to 25
+// characters, ^[A-Za-z0-9][A-Za-z0-9_]*$ (1140/60331).
 func CheckKeyName(name string) error {
 	if !isName(name, 25, "_") {
 		return apierr.BadKeyName.With()
@@ -102,13 +102,15 @@ func CheckValue(text, binary string) error {
 // SecretIds. No documentation gives a bound; the known ones are far shorter.
 const MaxID = 256
 
-// IsID reports whether a text can be such an id: not empty, not long, without control
-// characters, which would let two of them look like one in a list's name.
+// IsID reports whether a text can be such an id: not empty, not long, without
+// control characters, which would let two of them look like one in a list's
+// name.
 func IsID(id string) bool {
 	return id != "" && len(id) <= MaxID && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
-// CheckKmsKeyID reports whether a text can be a KmsKeyId; none is the service's own key.
+// CheckKmsKeyID returns an error unless a text can be a KmsKeyId; none is the
+// service's own key.
 func CheckKmsKeyID(id string) error {
 	if id != "" && !IsID(id) {
 		return apierr.InvalidParameterValue.With("KmsKeyId")
@@ -151,7 +153,8 @@ func RedisInstance(config string) (id string, err error) {
 
 type redisConfig struct{ Privilege, InstanceId string }
 
-// RedisPrivilege returns the privilege that the AdditionalConfig of a Redis secret names, r or rw.
+// RedisPrivilege returns the privilege that the AdditionalConfig of a Redis
+// secret names, r or rw.
 func RedisPrivilege(config string) string {
 	var c redisConfig
 	_ = json.Unmarshal([]byte(config), &c) // checked when the secret was made

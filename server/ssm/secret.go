@@ -3,7 +3,8 @@
 // clock. "Now" is always an argument, and a status is derived from stored
 // facts.
 //
-// Numbers in docstrings such as 1078/38656 are pages of the vendor's documentation.
+// Numbers in docstrings such as 1078/38656 are pages of the vendor's
+// documentation.
 package ssm
 
 import (
@@ -220,7 +221,8 @@ func (s *Secret) Schedule(now time.Time, days uint64) {
 	s.DeleteAt = now.Add(time.Duration(days) * 24 * time.Hour).UnixNano()
 }
 
-// Restore takes a scheduled deletion back. The secret is Disabled afterwards (1078/38644).
+// Restore takes a scheduled deletion back. The secret is Disabled afterwards
+// (1078/38644).
 func (s *Secret) Restore() { s.DeleteAt, s.Disabled = 0, true }
 
 // KeyID is the KMS key that the secret shows: none for a software key, else the

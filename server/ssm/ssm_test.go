@@ -30,7 +30,8 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-// TestRefuse looks at what decides first, and that a refusal names the secret and what it is.
+// TestRefuse looks at what decides first, and that a refusal names the secret
+// and what it is.
 func TestRefuse(t *testing.T) {
 	for _, c := range []struct {
 		operation *Operation
@@ -159,7 +160,7 @@ func TestResourceID(t *testing.T) {
 	}
 }
 
-func TestRegionsAreTold(t *testing.T) {
+func TestRegionsAreListed(t *testing.T) {
 	seen := map[int64]bool{}
 	for _, r := range regions {
 		if seen[r.number] || r.number == 0 {

@@ -36,7 +36,8 @@ func (s TaskStatus) String() string {
 	return [...]string{"task is processing", "success", "task failed"}[s]
 }
 
-// A Task is something that the service does after it has answered; its FlowID is its key.
+// A Task is something that the service does after it has answered; its FlowID
+// is its key.
 type Task struct {
 	Kind       TaskKind   `cbor:"1,keyasint,omitempty"`
 	Status     TaskStatus `cbor:"2,keyasint,omitempty"`
@@ -48,9 +49,10 @@ type Task struct {
 	Polls      int        `cbor:"8,keyasint,omitempty"` // how many polls are left until it ends
 	Fails      bool       `cbor:"9,keyasint,omitempty"`
 
-	// Of tasks that change a real database. Ready is set from when the change may begin until
-	// the task ends, Pending is what will be the secret's value, Drop are the accounts that a
-	// deletion drops, and Reason is why the task has failed.
+	// Of tasks that change a real database. Ready is set from when the change
+	// may begin until the task ends, Pending is what will be the secret's
+	// value, Drop are the accounts that a deletion drops, and Reason is why the
+	// task has failed.
 	Ready    bool     `cbor:"10,keyasint,omitempty"`
 	Instance string   `cbor:"11,keyasint,omitempty"`
 	Pending  Login    `cbor:"12,keyasint,omitzero"`
@@ -59,7 +61,8 @@ type Task struct {
 	ByPolicy bool     `cbor:"15,keyasint,omitempty"` // begun by a rotation policy, to end at once
 }
 
-// A Pace says when a task ends: at once (the zero Pace), after a time, or with the nth poll.
+// A Pace says when a task ends: at once (the zero Pace), after a time, or with
+// the nth poll.
 type Pace struct {
 	After time.Duration
 	Polls int
@@ -79,7 +82,8 @@ func (p Pace) String() string {
 // maxPace is the longest time that a task can take.
 const maxPace = 365 * 24 * time.Hour
 
-// ParsePace reads "now", a duration such as "6s", or a number of polls such as "3polls".
+// ParsePace reads "now", a duration such as "6s", or a number of polls such as
+// "3polls".
 func ParsePace(text string) (Pace, error) {
 	if text == "now" {
 		return Pace{}, nil
@@ -92,5 +96,5 @@ func ParsePace(text string) (Pace, error) {
 	} else if d, err := time.ParseDuration(text); err == nil && d > 0 && d <= maxPace {
 		return Pace{After: d}, nil
 	}
-	return Pace{}, fmt.Errorf("the pace of tasks is %q, it must be now, a duration such as 6s up to a year, or a number of polls such as 3polls", text)
+	return Pace{}, fmt.Errorf("the pace of tasks is %q; it must be now, a duration such as 6s up to a year, or a number of polls such as 3polls", text)
 }

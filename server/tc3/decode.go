@@ -46,8 +46,8 @@ func (q *Request) fields() ([]field, error) {
 	return parseTree(pairs), nil
 }
 
-// MaxItems is how many items a list may have. Where the documentation says less, the
-// action checks that; for most lists it says nothing.
+// MaxItems is how many items a list may have. Where the documentation says
+// less, the action checks that; for most lists it says nothing.
 const MaxItems = 100
 
 // plan is what is known of a struct type's parameters.

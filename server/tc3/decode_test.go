@@ -323,7 +323,8 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// fuzzDecode decodes a request; whatever it is, the outcome is a value or an API error.
+// fuzzDecode decodes a request; whatever it is, the outcome is a value or an
+// API error.
 func fuzzDecode(t *testing.T, r *http.Request) {
 	q, err := Read(r, new(bytes.Buffer), true)
 	if err == nil {

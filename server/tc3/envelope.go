@@ -13,7 +13,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// contentType is exactly this: the Python SDK looks for an error only if nothing follows.
+// contentType is exactly this: the Python SDK looks for an error only if
+// nothing follows.
 var contentType = []string{"application/json"}
 
 // largestKept is the capacity in bytes up to which an answer's memory is kept

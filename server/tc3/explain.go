@@ -43,8 +43,8 @@ type explainer struct {
 }
 
 const (
-	// effort is how much an explanation may cost, in bytes that are hashed: a few
-	// milliseconds.
+	// effort is how much an explanation may cost, in bytes that are hashed: a
+	// few milliseconds.
 	effort = 4 << 20
 	// keyCost is what it costs to derive a signing key, and to write a message.
 	keyCost = 4 << 10
@@ -59,7 +59,8 @@ func (e *explainer) afford(cost int) bool {
 	return e.left >= 0
 }
 
-// A doubt is one part of a message with other ways in which the client may have meant it.
+// A doubt is one part of a message with other ways in which the client may have
+// meant it.
 type doubt[M any] struct {
 	part  string
 	meant []func(*M)
@@ -108,7 +109,8 @@ func (e *explainer) v3() string {
 	return e.wrongKey(func(key string) bool { return e.signedV3(*m, newSigningKey(key, m.date, m.service)) })
 }
 
-// signedV3 reports whether a message has the claimed signature, with one host or another.
+// signedV3 reports whether a message has the claimed signature, with one host
+// or another.
 func (e *explainer) signedV3(m message, k *signingKey) bool {
 	if !e.afford(keyCost) {
 		return false
@@ -210,13 +212,14 @@ func otherQueries(q *Request) []string {
 	return []string{sorted, strings.ReplaceAll(sorted, "+", "%20"), decoded, ""}
 }
 
-// wrongKey tries other keys: none, a mangled one, the id itself, another credential's.
+// wrongKey tries other keys: none, a mangled one, the id itself, another
+// credential's.
 func (e *explainer) wrongKey(signed func(key string) bool) string {
 	for _, k := range []struct{ what, key string }{
 		{"no SecretKey at all", ""}, {"the SecretKey with a line end", e.key + "\n"}, {"the SecretKey with a line end", e.key + "\r\n"},
-		{"the SecretKey with a line end", e.key + "\r"}, {"the SecretKey with a blank behind it", e.key + " "},
+		{"the SecretKey with a line end", e.key + "\r"}, {"the SecretKey with a space after it", e.key + " "},
 		{"the SecretKey with a blank before it", " " + e.key}, {"the SecretKey with blanks around it", " " + e.key + " "},
-		{"the SecretKey with a tab behind it", e.key + "\t"}, {"the SecretKey with quotes around it", `"` + e.key + `"`},
+		{"the SecretKey with a tab after it", e.key + "\t"}, {"the SecretKey with quotes around it", `"` + e.key + `"`},
 		{"the SecretKey with quotes around it", `'` + e.key + `'`}, {"the SecretKey without the blanks around it", strings.TrimSpace(e.key)},
 		{"its SecretId as the key", e.c.SecretID},
 	} {
@@ -257,8 +260,8 @@ func (e *explainer) v1() string {
 	return e.wrongKey(func(key string) bool { return e.signedV1(fresh, key) })
 }
 
-// signedV1 reports whether a message has the claimed signature, also one that was not
-// escaped.
+// signedV1 reports whether a message has the claimed signature, also one that
+// was not escaped.
 func (e *explainer) signedV1(m *messageV1, key string) bool {
 	if !e.afford(m.size() + 512) {
 		return false
@@ -287,8 +290,8 @@ func (e *explainer) doubtsV1() []doubt[messageV1] {
 	}
 }
 
-// arraysAsWords are the pairs as PHP's SDK signs them: Tags=Array for Tags.0.TagKey or
-// Tags[0][TagKey].
+// arraysAsWords are the pairs as PHP's SDK signs them: Tags=Array for
+// Tags.0.TagKey or Tags[0][TagKey].
 func arraysAsWords(pairs []pair) (out []pair) {
 	for _, p := range pairs {
 		if at := strings.IndexAny(p.key, ".["); at > 0 {

@@ -12,8 +12,8 @@ import (
 // VendorDomains are the domains of the vendor that programs call.
 var VendorDomains = []string{"tencentcloudapi.com", "tencentyun.com"}
 
-// metadataHosts are the names by which programs ask for the instance metadata; the address
-// is the one that is documented.
+// metadataHosts are the names by which programs ask for the instance metadata;
+// the address is the one that is documented.
 var metadataHosts = []string{"metadata.tencentyun.com", "169.254.0.23"}
 
 // IsMetadataHost reports whether a host name is that of the instance metadata.
@@ -25,8 +25,8 @@ func IsVendorHost(name string) bool {
 	return name == VendorDomains[0] || strings.HasSuffix(name, "."+VendorDomains[0]) || IsMetadataHost(name)
 }
 
-// HostName returns a host as it is compared: without its port and the root's dot, in lower
-// case.
+// HostName returns a host as it is compared: without its port and the root's
+// dot, in lower case.
 func HostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(WithoutPort(host), "."))
 }

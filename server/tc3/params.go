@@ -45,7 +45,8 @@ type jsonNode jsontext.Value
 
 var errNotObject = errors.New("not one JSON object")
 
-// duplicateName returns the name that an object has twice, if that is what is wrong with it.
+// duplicateName returns the name that an object has twice, if that is what is
+// wrong with it.
 func duplicateName(err error) (string, bool) {
 	var e *jsontext.SyntacticError
 	if errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &e) {
@@ -163,8 +164,8 @@ func (n jsonNode) fields() ([]field, bool) {
 // pair is one key and value of a query or a form, decoded.
 type pair struct{ key, value string }
 
-// The bounds of a query or a form, far beyond what any action takes: reading one costs
-// a few milliseconds at most, also where the call is then refused.
+// The bounds of a query or a form, far beyond what any action takes: reading
+// one costs a few milliseconds at most, also where the call is then refused.
 const (
 	mostPairs = 10_000
 	mostDepth = 10 // parts of a key
@@ -250,7 +251,8 @@ func (n *pairNode) text() (string, bool) { return n.value, n.leaf && n.nodes == 
 
 func (n *pairNode) integer() (string, bool) { return n.text() }
 
-// boolean reads what the SDKs send: Python's str(True), everyone else's true, and 1.
+// boolean reads what the SDKs send: Python's str(True), everyone else's true,
+// and 1.
 func (n *pairNode) boolean() (value, ok bool) {
 	switch s, leaf := n.text(); {
 	case !leaf:

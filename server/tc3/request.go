@@ -22,7 +22,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// The documented sizes of a request, in bytes (cloud.tencent.com/document/api/1140/40514).
+// The documented sizes of a request, in bytes
+// (cloud.tencent.com/document/api/1140/40514).
 const (
 	MaxQuery  = 32 << 10 // the query of a GET
 	MaxBodyV1 = 1 << 20  // the body of a POST in parameter style
@@ -95,7 +96,8 @@ func language(s string) apierr.Lang {
 	return apierr.English
 }
 
-// readBody reads what the request carries, and no more of it than its style may carry.
+// readBody reads what the request carries, and no more of it than its style may
+// carry.
 func (q *Request) readBody(r io.Reader, length int64, into *bytes.Buffer) error {
 	limit, tooLarge := int64(MaxBodyV3), apierr.RequestTooLarge
 	if !q.headers {
@@ -111,7 +113,8 @@ func (q *Request) readBody(r io.Reader, length int64, into *bytes.Buffer) error 
 	q.Body = into.Bytes()
 	switch {
 	case n > limit:
-		// A client that is still sending would miss the answer: let it finish, within reason.
+		// A client that is still sending would miss the answer: let it finish,
+		// within reason.
 		_, _ = io.CopyN(io.Discard, r, 8*limit)
 		return tooLarge.With()
 	case err != nil && q.headers:
@@ -145,7 +148,8 @@ func (q *Request) readHeaders(unsigned bool) error {
 	return q.readTypes("X-TC-", timestamp, h.Get(headerLanguage), len(h[headerLanguage]) > 0)
 }
 
-// mediaType is a content type without its parameters, such as the charset that Java's SDK adds.
+// mediaType is a content type without its parameters, such as the charset that
+// Java's SDK adds.
 func mediaType(contentType string) string {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.TrimSpace(media)
@@ -222,7 +226,8 @@ func (q *Request) Signed() bool {
 	return q.Header.Get("Authorization") != "" || strings.Contains(q.Query, "Signature=") || bytes.Contains(q.Body, []byte("Signature="))
 }
 
-// Name returns a common parameter's name as this request's style spells it in errors.
+// Name returns a common parameter's name as this request's style spells it in
+// errors.
 func (q *Request) Name(parameter string) string {
 	if q.headers {
 		return "X-TC-" + parameter

@@ -128,7 +128,8 @@ func hexSum(b []byte) string {
 
 func day(timestamp int64) string { return time.Unix(timestamp, 0).UTC().Format(time.DateOnly) }
 
-// algorithms has what SignatureMethod can name in a v1 signature; absent means HmacSHA1.
+// algorithms has what SignatureMethod can name in a v1 signature; absent means
+// HmacSHA1.
 var algorithms = map[string]func() hash.Hash{"": sha1.New, "HmacSHA1": sha1.New, "HmacSHA256": sha256.New}
 
 // messageV1 is everything that a v1 signature covers.

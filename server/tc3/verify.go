@@ -10,7 +10,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// MaxSkew is how far a signature's timestamp may be from the server's time, either way.
+// MaxSkew is how far a signature's timestamp may be from the server's time,
+// either way.
 const MaxSkew = 300 * time.Second
 
 // A Claim is what a request says about its signature. It is well formed but not
@@ -28,7 +29,8 @@ type claimed struct {
 	err error
 }
 
-// Claim reads the Authorization header, or SecretId and Signature in parameter style.
+// Claim reads the Authorization header, or SecretId and Signature in parameter
+// style.
 func (q *Request) Claim() (Claim, error) {
 	if q.claim == nil {
 		c, err := q.readClaim()
@@ -116,7 +118,8 @@ type Verifier struct {
 
 type keyScope struct{ secretKey, date, service string }
 
-// The bounds of the kept keys: dates pass, and clients choose the service's name.
+// The bounds of the kept keys: dates pass, and clients choose the service's
+// name.
 const (
 	maxKeys        = 1024
 	longestService = 128
@@ -191,7 +194,8 @@ func (m *message) signed(k *signingKey, signature string) bool {
 	return subtle.ConstantTimeCompare(want[:], []byte(signature)) == 1
 }
 
-// message is what the signature of a request in header style covers, read the usual way.
+// message is what the signature of a request in header style covers, read the
+// usual way.
 func (q *Request) message(c Claim) (*message, error) {
 	m := &message{
 		method: q.Method, uri: "/", signedHeaders: c.headers, host: q.Host, contentType: q.Header.Get("Content-Type"),

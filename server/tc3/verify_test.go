@@ -14,7 +14,8 @@ import (
 	"ssmlocal/server/apierr"
 )
 
-// The vendor's published examples (cloud.tencent.com/document/api/213/30654 and 30656).
+// The vendor's published examples (cloud.tencent.com/document/api/213/30654 and
+// 30656).
 const (
 	exampleID  = "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE"
 	exampleKey = "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE"
@@ -261,7 +262,8 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
-// v1 returns a request in parameter style, signed by hand with the given differences.
+// v1 returns a request in parameter style, signed by hand with the given
+// differences.
 func v1(t *testing.T, method string, values url.Values, sign func(*messageV1), change func(url.Values)) *Request {
 	t.Helper()
 	all := url.Values{

@@ -1,4 +1,5 @@
-// Package storetest opens stores for tests and looks at what the tests leave behind.
+// Package storetest opens stores for tests and looks at what the tests leave
+// behind.
 package storetest
 
 import (
@@ -50,7 +51,8 @@ func keep(t testing.TB, dir string) string {
 	return to.Name()
 }
 
-// OpenUnchecked is Open for a store that is too large to be checked, of a benchmark.
+// OpenUnchecked is Open for a store that is too large to be checked, of a
+// benchmark.
 func OpenUnchecked(t testing.TB, tables ...store.Bucketer) *store.DB {
 	t.Helper()
 	db, err := store.OpenTemp(tables...)

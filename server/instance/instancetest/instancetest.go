@@ -1,6 +1,7 @@
-// Package instancetest runs real database servers for tests: MariaDB, PostgreSQL and Redis, each in
-// a folder and on a port of its own. A test whose server is not installed is skipped, unless the
-// variable SSMLOCAL_REQUIRE names it (mariadb, postgres, redis).
+// Package instancetest runs real database servers for tests: MariaDB,
+// PostgreSQL and Redis, each in a folder and on a port of its own. A test whose
+// server is not installed is skipped, unless the variable SSMLOCAL_REQUIRE
+// names it (mariadb, postgres, redis).
 package instancetest
 
 import (
@@ -34,7 +35,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Password is the administrator's. It needs to be quoted and escaped, which is what it is for.
+// Password is the administrator's. It needs to be quoted and escaped, which is
+// what it is for.
 const Password = `ad'min@:/"pw\`
 
 // A Server is a database server, which ends with its test.
@@ -53,7 +55,8 @@ type Server struct {
 	output  *bytes.Buffer
 }
 
-// MariaDB starts a server with a database shop, which has a table orders (id, note).
+// MariaDB starts a server with a database shop, which has a table orders (id,
+// note).
 func MariaDB(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	s := start(t, "mariadb", "mariadbd", "mariadb-server-core")
@@ -118,8 +121,8 @@ func (s *Server) single(data, database, statement string) {
 	}
 }
 
-// Redis starts a server that keeps its accounts in an ACL file, or, with a flag --aclfile "",
-// nowhere.
+// Redis starts a server that keeps its accounts in an ACL file, or, with a flag
+// --aclfile "", nowhere.
 func Redis(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	s := start(t, "redis", "redis-server", "redis-server")
@@ -136,10 +139,12 @@ func Redis(t testing.TB, flags ...string) *Server {
 	return s
 }
 
-// Forgetful are the flags of a Redis that forgets its accounts when it is restarted.
+// Forgetful are the flags of a Redis that forgets its accounts when it is
+// restarted.
 func Forgetful() []string { return []string{"--requirepass", redisPassword} }
 
-// redisPassword is the administrator's of Redis, whose ACL file has no way to quote.
+// redisPassword is the administrator's of Redis, whose ACL file has no way to
+// quote.
 const redisPassword = "admin-pw"
 
 // start prepares a server, or skips the test.
@@ -175,7 +180,8 @@ func FreeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// find looks for a program, also where Debian puts those of servers; "" if it is not there.
+// find looks for a program, also where Debian puts those of servers; "" if it
+// is not there.
 func find(program string) string {
 	if found, err := exec.LookPath(program); err == nil {
 		return found
@@ -200,7 +206,8 @@ func (s *Server) write(file, text string) {
 func (s *Server) command(program string, args ...string) *exec.Cmd {
 	c := exec.Command(program, args...)
 	c.Dir = s.dir
-	// A MariaDB that starts removes others' temporary tables from a common directory.
+	// A MariaDB that starts removes others' temporary tables from a common
+	// directory.
 	c.Env = append(os.Environ(), "TMPDIR="+s.dir)
 	runAs(c, s.as)
 	return c
@@ -272,7 +279,8 @@ func (s *Server) end(signal syscall.Signal) {
 	s.process = nil
 }
 
-// Login logs in with a user and a password and asks for something, as an application does.
+// Login logs in with a user and a password and asks for something, as an
+// application does.
 func (s *Server) Login(user, password string) error {
 	a, err := instance.Parse(s.URL)
 	if err != nil {
@@ -338,7 +346,8 @@ func (s *Server) query(user, password, statement string) error {
 	return err
 }
 
-// Certificate makes a CA and a certificate for 127.0.0.1, and returns their files.
+// Certificate makes a CA and a certificate for 127.0.0.1, and returns their
+// files.
 func Certificate(t testing.TB) (ca, cert, key string) {
 	t.Helper()
 	fatal := func(err error) {
