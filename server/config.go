@@ -84,7 +84,8 @@ type Config struct {
 	// metrics; nil for none. LogWriter.Lost is one.
 	LostLines func() uint64
 	// Log gets one line for each call at debug level, and at higher levels what
-	// needs attention; nil is slog.Default().
+	// needs attention; nil is slog.Default(). Its handler must not wait for a
+	// reader, since calls wait for it: see LogWriter.
 	Log *slog.Logger
 }
 

@@ -71,6 +71,7 @@ func (c *Control) Mount(r chi.Router) {
 			connection := http.NewResponseController(w)
 			_ = connection.SetWriteDeadline(time.Time{})
 			r.Body = steadyBody{r.Body, connection, c.backend.Clock}
+			w = steadyWriter{w, connection, c.backend.Clock}
 			ctx, cancel := c.backend.While(r.Context())
 			defer cancel()
 			r = r.WithContext(ctx)

@@ -57,7 +57,7 @@ type steadyBody struct {
 	clock      *clock.Clock
 }
 
-// standstill is how long a body may send nothing.
+// standstill is how long a body may send nothing, and a client may take nothing.
 const standstill = 30 * time.Second
 
 // Read reads what comes next.
@@ -69,6 +69,23 @@ func (b steadyBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// A steadyWriter may write an answer of any length, as long as the client takes
+// it.
+type steadyWriter struct {
+	http.ResponseWriter
+	connection *http.ResponseController
+	clock      *clock.Clock
+}
+
+// Write writes a part.
+func (w steadyWriter) Write(p []byte) (int, error) {
+	_ = w.connection.SetWriteDeadline(w.clock.Wall().Add(standstill)) // not on every kind of connection
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w steadyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func readBody(r *http.Request, largest int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, largest+1))

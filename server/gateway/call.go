@@ -19,11 +19,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
 	rec := &record{at: g.backend.Clock.Arrival(r.Context()), requestID: g.backend.UUID()}
-	if g.backend.Faults.Any() { // one may hold the call up for longer than an answer may take
+	faults := g.backend.Faults.Any()
+	if faults { // one may hold the call up for longer than an answer may take
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 	q, err := g.read(r, body, rec)
 	reply, failure := g.answer(r.Context(), q, rec, err)
+	if faults {
+		_ = http.NewResponseController(w).SetWriteDeadline(g.backend.Clock.Wall().Add(answerTime))
+	}
 	g.write(w, q, rec, reply, failure)
 	if body.Cap() <= largestKept {
 		bodies.Put(body)
@@ -74,6 +78,10 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// answerTime is how long a client may take to read an answer after a fault that
+// held the call up.
+const answerTime = 2 * time.Minute
 
 // largestKept is the capacity up to which a body's memory is kept for the next
 // call.
