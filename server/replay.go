@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/backend"
+	"ssmlocal/server/caller"
 	"ssmlocal/server/capsule"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/control"
@@ -160,18 +160,18 @@ func send(ctx context.Context, handler http.Handler, q *capsule.Request) (status
 	if q.Headers != nil {
 		r.Header = q.Headers.Clone()
 	}
-	w := httptest.NewRecorder()
+	w := caller.NewRecorder()
 	defer func() {
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler: // a fault that breaks the connection off
-			status, answer = w.Code, w.Body.Bytes()
+			status, answer = w.Status, w.Body.Bytes()
 		default: // a difference, not the end of whoever replays
 			status, answer = http.StatusInternalServerError, fmt.Appendf(nil, "the emulator panicked: %v", p)
 		}
 	}()
 	handler.ServeHTTP(w, r)
-	return w.Code, w.Body.Bytes()
+	return w.Status, w.Body.Bytes()
 }
 
 // shown is how much of an answer a difference has.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"text/template"
 
 	"ssmlocal/server/account"
@@ -25,17 +24,9 @@ func (c *envCommand) Run(t terminal) error {
 		return usageError{err}
 	}
 	return envText.Execute(t.out, map[string]string{
-		"Host": u.Host, "Domain": caller.Domain(u.Host), "ID": quote(credential.SecretID), "Key": quote(credential.SecretKey),
+		"Host": u.Host, "Domain": caller.Domain(u.Host), "ID": caller.Word(credential.SecretID), "Key": caller.Word(credential.SecretKey),
 		"Region": ssm.DefaultRegion,
 	})
-}
-
-// quote writes a text as one word for a shell.
-func quote(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 var envText = template.Must(template.New("env").Parse(`# Shell: what the SDKs' default credential chains read. Paste it, or eval "$(ssmlocal env)".

@@ -160,6 +160,7 @@ func (b *Backend) Open() (err error) {
 		if err := b.db.OwnersAlone(); err != nil {
 			b.log.Warn("the data file can't be kept to its owner and is used as it is", "reason", err)
 		}
+		b.snapshots.removeUnfinished()
 	}
 	if err := b.load(); err != nil {
 		return errors.Join(err, b.db.Close())

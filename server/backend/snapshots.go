@@ -64,6 +64,21 @@ func newSnapshots(data string) *snapshots {
 	return s
 }
 
+// unfinished is the pattern of the names of files that are being written.
+const unfinished = "new-*"
+
+// removeUnfinished removes what a process left that ended while it wrote a
+// snapshot: it has values in it. The data file must be open, so that no other
+// process writes one.
+func (s *snapshots) removeUnfinished() {
+	left, _ := filepath.Glob(filepath.Join(s.dir, unfinished))
+	for _, name := range left {
+		if !strings.HasSuffix(name, snapshotEnding) {
+			_ = os.Remove(name)
+		}
+	}
+}
+
 func (s *snapshots) file(name string) string { return filepath.Join(s.dir, name+snapshotEnding) }
 
 // SaveSnapshot keeps the present state, all of it or one account's, under a
@@ -107,7 +122,7 @@ func (s *snapshots) keep(name string, from io.Reader, at time.Time) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of snapshots: %w", err)
 	}
-	f, err := os.CreateTemp(s.dir, "new-*") // mode 0600
+	f, err := os.CreateTemp(s.dir, unfinished) // mode 0600
 	if err != nil {
 		return fmt.Errorf("cannot write the snapshot: %w", err)
 	}

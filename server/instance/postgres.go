@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -30,6 +31,7 @@ type postgresEngine struct {
 	address Address
 	config  *pgconn.Config
 	idle    chan *pgconn.PgConn
+	closed  atomic.Bool
 }
 
 func openPostgres(a Address, encryption *tls.Config) (*postgresEngine, error) {
@@ -52,6 +54,11 @@ func openPostgres(a Address, encryption *tls.Config) (*postgresEngine, error) {
 }
 
 func (p *postgresEngine) close() {
+	p.closed.Store(true) // from now on connections that come back are closed, too
+	p.closeIdle()
+}
+
+func (p *postgresEngine) closeIdle() {
 	for {
 		select {
 		case c := <-p.idle:
@@ -93,6 +100,9 @@ func (p *postgresEngine) use(c *pgconn.PgConn, do func(*pgconn.PgConn) error) er
 	if !c.IsClosed() {
 		select {
 		case p.idle <- c:
+			if p.closed.Load() {
+				p.closeIdle()
+			}
 			return err
 		default:
 		}

@@ -129,17 +129,23 @@ func (j *Journal) Add(c Call) {
 // them (0 is no limit), oldest first, and how many there are in all.
 func (j *Journal) Find(f Filter, limit int) (found []Entry, total int) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.findLocked(f, limit)
+	calls, last := j.orderedLocked(), j.number
+	j.mu.Unlock()
+	return find(calls, last, f, limit)
 }
 
-func (j *Journal) findLocked(f Filter, limit int) (found []Entry, total int) {
+// orderedLocked returns the calls, oldest first. They don't change any more, so
+// they can be read without the lock, for which every call waits.
+func (j *Journal) orderedLocked() []kept { return slices.Concat(j.calls[j.next:], j.calls[:j.next]) }
+
+// find is Find among calls of which the last one ever had a number.
+func find(calls []kept, last uint64, f Filter, limit int) (found []Entry, total int) {
 	found = []Entry{}
-	if f.After > j.number { // it is of an emulator that ran before: all are new to the caller
+	if f.After > last { // it is of an emulator that ran before: all are new to the caller
 		f.After = 0
 	}
-	for i := range j.calls {
-		if e := j.calls[(j.next+i)%len(j.calls)].entry(); f.matches(&e) {
+	for _, k := range calls {
+		if e := k.entry(); f.matches(&e) {
 			found = append(found, e)
 		}
 	}
@@ -167,8 +173,7 @@ func (j *Journal) Forget(uin uint64) int {
 		j.dropped = 0
 	}
 	before := len(j.calls)
-	ordered := slices.Concat(j.calls[j.next:], j.calls[:j.next])
-	j.calls = slices.DeleteFunc(ordered, func(k kept) bool { return uin == 0 || k.entry().Uin == uin })
+	j.calls = slices.DeleteFunc(j.orderedLocked(), func(k kept) bool { return uin == 0 || k.entry().Uin == uin })
 	j.next = 0
 	return before - len(j.calls)
 }
@@ -188,12 +193,14 @@ const waiting = 256
 // none in both. Unfollow ends the reader.
 func (j *Journal) Follow(f Filter, limit int) (found []Entry, r *Reader) {
 	c := make(chan Entry, waiting)
+	later := f
+	later.After = 0
+	r = &Reader{C: c, c: c, filter: later}
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	found, _ = j.findLocked(f, limit)
-	f.After = 0
-	r = &Reader{C: c, c: c, filter: f}
 	j.readers[r] = struct{}{}
+	calls, last := j.orderedLocked(), j.number
+	j.mu.Unlock()
+	found, _ = find(calls, last, f, limit)
 	return found, r
 }
 

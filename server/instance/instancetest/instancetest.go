@@ -59,6 +59,7 @@ type Server struct {
 // note).
 func MariaDB(t testing.TB, flags ...string) *Server {
 	t.Helper()
+	need(t, "mariadb", "my_print_defaults", "mariadb-client-core") // for mariadb-install-db
 	s := start(t, "mariadb", "mariadbd", "mariadb-server-core")
 	data, socket, first := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "socket"), filepath.Join(s.dir, "first.sql")
 	s.run("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
@@ -150,13 +151,7 @@ const redisPassword = "admin-pw"
 // start prepares a server, or skips the test.
 func start(t testing.TB, name, program, debian string) *Server {
 	t.Helper()
-	found := find(program)
-	if found == "" {
-		if strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), name) {
-			t.Fatalf("%s is missing: install %s", program, debian)
-		}
-		t.Skipf("%s is missing: install %s", program, debian)
-	}
+	found := need(t, name, program, debian)
 	dir, err := os.MkdirTemp("", "ssmlocal-"+name) // t.TempDir's path is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +162,19 @@ func start(t testing.TB, name, program, debian string) *Server {
 		_ = os.RemoveAll(dir)
 	})
 	return s
+}
+
+// need returns where a program is that a server consists of, or skips the test.
+func need(t testing.TB, name, program, debian string) string {
+	t.Helper()
+	found := find(program)
+	if found == "" {
+		if strings.Contains(os.Getenv("SSMLOCAL_REQUIRE"), name) {
+			t.Fatalf("%s is missing: install %s", program, debian)
+		}
+		t.Skipf("%s is missing: install %s", program, debian)
+	}
+	return found
 }
 
 // FreeAddr is an address of this machine on which nobody listens.
