@@ -18,7 +18,7 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
 	"server": {
-		"server/account", "server/apierr", "server/backend", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
+		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
 	},
 	"server/control": {
 		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",

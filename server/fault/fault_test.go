@@ -252,7 +252,7 @@ func TestCheck(t *testing.T) {
 		{Rule{Effect: with("Foo.Bar", "")}, true, "take one of InternalError, ResourceNotFound"},
 		{Rule{Effect: with("Foo.Bar", "")}, false, "give a message with it, or take one of InternalError"},
 		{Rule{Effect: with("Foo.Bar", "no")}, false, ""},
-		{Rule{Effect: with("Foo Bar", "no")}, false, "is no code"},
+		{Rule{Effect: with("Foo Bar", "no")}, false, "is not a code"},
 		{Rule{Effect: internal, Action: "GetSecret"}, true, "GetSecretValue, ListSecrets"},
 		{Rule{Effect: internal, Region: "mars"}, true, "ap-guangzhou"},
 		{Rule{Effect: internal, SecretName: "[a"}, true, "pattern"},

@@ -345,7 +345,7 @@ func TestExplain(t *testing.T) {
 		{"the key: the signature was made with its SecretId", nil, signedBy("AKIDx")},
 		{"the key: the signature was made with no SecretKey", nil, signedBy("")},
 		{"the key: the signature was made with the SecretKey with a line end", nil, signedBy("key\r\n")},
-		{"the key: the signature was made with the SecretKey with a blank behind", nil, signedBy("key ")},
+		{"the key: the signature was made with the SecretKey with a space after it", nil, signedBy("key ")},
 		{"the key: the signature was made with the SecretKey with a blank before", nil, signedBy(" key")},
 		{"the key: the signature was made with the SecretKey with quotes", nil, signedBy(`"key"`)},
 		{"the key: the signature was made with the SecretKey with quotes", nil, signedBy("'key'")},

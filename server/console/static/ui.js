@@ -173,7 +173,7 @@ export const given = (values) => Object.fromEntries(Object.entries(values).filte
 /** As shows what a view does as a command and as curl. */
 export function As({ command, path, method = "GET", body }) {
   // Commands that need a server find the one at the usual address by themselves.
-  if (command && !/^ssmlocal (errors|tour) /.test(command) && location.origin !== "http://127.0.0.1:9023")
+  if (command && !/^ssmlocal (errors|tour) /.test(command) && location.host !== "127.0.0.1:9023")
     command += " --url " + location.origin;
   const curl =
     "curl " +
