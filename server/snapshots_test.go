@@ -219,3 +219,35 @@ func rawControl(t *testing.T, s *servertest.Server, method, path, body string) (
 	answer, text := send(t, r)
 	return answer.StatusCode, text
 }
+
+// TestMergeOfASecretAmongOthers names one secret and one fault rule in the midst
+// of others, whose values are written in other ways.
+func TestMergeOfASecretAmongOthers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"demo", "every-status", "rotation"} {
+		s := servertest.New(t, server.Config{Seeds: []string{name}})
+		callControl(t, s, http.MethodPut, "/state?merge=true", `accounts:
+  - secrets: [{secretName: a-first, secretString: x}]
+faults:
+  - {id: a-named, action: ListSecrets, delay: 1ms}
+  - {id: b-named, secretName: x, delay: 1ms}
+  - {id: c-named, region: ap-beijing, delay: 1ms}`)
+		before := callControl(t, s, http.MethodGet, "/state", "")
+		merged := `accounts: [{secrets: [{secretName: a-first, secretString: y}]}]
+faults: [{id: a-named, action: GetRegions, delay: 1ms}]`
+		var changes seed.Changes
+		controlInto(t, s, http.MethodPut, "/state?merge=true&dryRun=true", merged, &changes)
+		const want = "~fault a-named(rule); ~secret a-first(versions)"
+		if got := things(changes); got != want {
+			t.Errorf("%s: the preview is %q, want %q", name, got, want)
+		}
+		callControl(t, s, http.MethodPut, "/state?merge=true", merged)
+		controlInto(t, s, http.MethodPut, "/state?dryRun=true", before, &changes)
+		if got := things(changes); !strings.HasPrefix(got, "~fault a-named(rule); ~secret a-first(") || strings.Count(got, ";") != 1 {
+			t.Errorf("%s: back to the state before it would be %q", name, got)
+		}
+		if value, err := s.Value("a-first", "SSM_Current"); value != "y" {
+			t.Errorf("%s: a-first is %q, %v", name, value, err)
+		}
+	}
+}

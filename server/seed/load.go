@@ -30,9 +30,9 @@ import (
 type Source struct {
 	Name string // as the user knows it
 
-	only  uint64      // not 0: the account that counts
-	edit  func(*File) // nil, or changes each document after it is read
-	local bool        // it is a file of this machine's user, who may name other files and variables in it
+	only  uint64          // not 0: the account that counts
+	edit  func(*Document) // nil, or changes each document after it is read
+	local bool            // it is a file of this machine's user, who may name other files and variables in it
 	bytes func() (io.ReadCloser, error)
 }
 
@@ -44,6 +44,8 @@ type Document struct {
 	tree   yaml.Node
 	local  bool // see Source
 	before int  // how many lines of the file come before it
+	// without has the paths of the items that are left out, see Source.Without.
+	without map[string]bool
 }
 
 // A PositionError is an error in a file: where it is, and what it is. It never
@@ -148,7 +150,7 @@ type file struct {
 	io.Closer
 	name  string
 	split *splitter
-	edit  func(*File)
+	edit  func(*Document)
 	local bool
 	first *Document
 }
@@ -175,7 +177,7 @@ func (f *file) next() (*Document, error) {
 		doc.local = f.local
 	}
 	if err == nil && f.edit != nil {
-		f.edit(&doc.File)
+		f.edit(doc)
 	}
 	return doc, err
 }

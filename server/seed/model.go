@@ -327,19 +327,28 @@ func (b *builder) account(path string, a *Account) error {
 	b.data(path, a, &e.Data)
 	b.settle()
 	for i, r := range a.Roles {
-		b.role(fmt.Sprintf("%s.roles[%d]", path, i), r, e)
-		b.settle()
+		if at := fmt.Sprintf("%s.roles[%d]", path, i); !b.doc.without[at] {
+			b.role(at, r, e)
+			b.settle()
+		}
 	}
 	for i, c := range a.Credentials {
-		b.credential(fmt.Sprintf("%s.credentials[%d]", path, i), c, e)
-		b.settle()
+		if at := fmt.Sprintf("%s.credentials[%d]", path, i); !b.doc.without[at] {
+			b.credential(at, c, e)
+			b.settle()
+		}
 	}
 	for i := range a.Tasks {
-		b.task(fmt.Sprintf("%s.tasks[%d]", path, i), &a.Tasks[i], e)
-		b.settle()
+		if at := fmt.Sprintf("%s.tasks[%d]", path, i); !b.doc.without[at] {
+			b.task(at, &a.Tasks[i], e)
+			b.settle()
+		}
 	}
 	for i := range a.Secrets {
 		at := fmt.Sprintf("%s.secrets[%d]", path, i)
+		if b.doc.without[at] {
+			continue
+		}
 		b.relative = false
 		h := b.secret(at, &a.Secrets[i], e)
 		if b.settle() {
@@ -434,10 +443,10 @@ func (b *builder) region(path, region string) string {
 
 func (b *builder) faults(rules []fault.Rule) {
 	for i := range rules {
-		if b.only != 0 && b.only != rules[i].Uin {
+		path := fmt.Sprintf("faults[%d]", i)
+		if b.only != 0 && b.only != rules[i].Uin || b.doc.without[path] {
 			continue
 		}
-		path := fmt.Sprintf("faults[%d]", i)
 		for field, value := range map[string]string{
 			"id": rules[i].ID, "action": rules[i].Action, "secretName": rules[i].SecretName, "secretId": rules[i].SecretID, "region": rules[i].Region,
 		} {
