@@ -520,7 +520,7 @@ func TestLiveRepair(t *testing.T) {
 }
 
 // TestLiveOutOfStep replaces the state: accounts of before are left over,
-// nothing is dropped by itself, and a repair drops them only if it is told to.
+// nothing is dropped by itself, and a repair drops them only if that is asked for.
 // A state that comes back is put right.
 func TestLiveOutOfStep(t *testing.T) {
 	onEach(t, func(l *live) {

@@ -76,7 +76,8 @@ func parseMoment(text string) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, usageError{fmt.Errorf("%q is not a time; write 2030-01-02, 2030-01-02 15:04 or 2030-01-02T15:04:05Z", text)}
+	const forms = "2030-01-02, 2030-01-02 15:04 or 2030-01-02T15:04:05Z"
+	return time.Time{}, usageError{fmt.Errorf("%q is not a time; write %s", text, forms)}
 }
 
 // Run moves the clock to a time.

@@ -24,8 +24,8 @@ func (c *envCommand) Run(t terminal) error {
 		return usageError{err}
 	}
 	return envText.Execute(t.out, map[string]string{
-		"Host": u.Host, "Domain": caller.Domain(u.Host), "ID": caller.Word(credential.SecretID), "Key": caller.Word(credential.SecretKey),
-		"Region": ssm.DefaultRegion,
+		"Host": u.Host, "Domain": caller.Domain(u.Host), "Region": ssm.DefaultRegion,
+		"ID": caller.Word(credential.SecretID), "Key": caller.Word(credential.SecretKey),
 	})
 }
 

@@ -40,7 +40,8 @@ type callFilter struct {
 func (f *callFilter) query() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{
-		"action": f.Action, "code": f.Code, "secretName": f.SecretName, "secretId": f.SecretID, "region": f.Region, "since": f.Since,
+		"action": f.Action, "code": f.Code, "secretName": f.SecretName, "secretId": f.SecretID,
+		"region": f.Region, "since": f.Since,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -90,7 +91,8 @@ func (c *journalList) Run(ctx context.Context, t terminal) error {
 			fmt.Fprintln(w, strings.TrimRight(strings.Join(e.row(w), "  "), " "))
 		})
 	}
-	return show(ctx, &c.target, t, request{method: http.MethodGet, path: "journal", query: query}, func(w io.Writer, all []entry) error {
+	q := request{method: http.MethodGet, path: "journal", query: query}
+	return show(ctx, &c.target, t, q, func(w io.Writer, all []entry) error {
 		var rows [][]string
 		for _, e := range all {
 			rows = append(rows, e.row(w))
@@ -146,9 +148,12 @@ func describeEvent(e backend.Event) string {
 func (c *eventsCommand) Run(ctx context.Context, t terminal) error {
 	query := url.Values{"after": {strconv.FormatUint(c.After, 10)}}
 	if c.Follow {
-		return follow(ctx, &c.target, t, "events/stream", query, func(w io.Writer, e backend.Event) { fmt.Fprintln(w, describeEvent(e)) })
+		return follow(ctx, &c.target, t, "events/stream", query, func(w io.Writer, e backend.Event) {
+			fmt.Fprintln(w, describeEvent(e))
+		})
 	}
-	return show(ctx, &c.target, t, request{method: http.MethodGet, path: "events", query: query}, func(w io.Writer, all []backend.Event) error {
+	q := request{method: http.MethodGet, path: "events", query: query}
+	return show(ctx, &c.target, t, q, func(w io.Writer, all []backend.Event) error {
 		for _, e := range all {
 			fmt.Fprintln(w, describeEvent(e))
 		}

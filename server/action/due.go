@@ -151,29 +151,7 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 			limit = changing
 		}
 		items := dueItems(tx, limit, atOnce, skip)
-		began := d.Wall()
-		var made time.Time // the earliest that is due because of what was done
-		var last time.Time
-		for i, item := range items {
-			if i > 0 && d.Wall().Sub(began) > inOneGo || !made.IsZero() && made.Before(item.at) {
-				break
-			}
-			if !item.in(tx, item.list, item.Order, item.Key) {
-				continue // what was done before took it out of the list
-			}
-			c := &Call{
-				Tx:    Tx{Now: item.at, Random: d.Random, tx: tx},
-				Tasks: d.Tasks, Generations: g, Instances: d.Instances, accountOf: d.Account,
-			}
-			tried, last = append(tried, item.try(tx, c)), item.at
-			done.Changes = done.Changes || c.Changes
-			if c.Changes && ordered && (made.IsZero() || item.at.Before(made)) {
-				made = item.at
-			}
-			if !c.Due.IsZero() && (made.IsZero() || c.Due.Before(made)) {
-				made = c.Due
-			}
-		}
+		tried, done.Changes = d.try(tx, g, items, ordered)
 		failed := failedOf(tried)
 		if first := dueItems(tx, farAway, 1, func(list string, key []byte) bool {
 			return failed[list+string(key)] || skip(list, key)
@@ -185,7 +163,10 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 		}
 		reached := until
 		if !done.Next.IsZero() && !done.Next.After(until) {
-			reached = last
+			reached = time.Time{}
+			if len(tried) > 0 {
+				reached = tried[len(tried)-1].item.at
+			}
 		}
 		return keep(tx, reached)
 	})
@@ -199,6 +180,35 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 		slices.SortStableFunc(done.Happened, func(a, b Event) int { return a.At.Compare(b.At) })
 	}
 	return done, nil
+}
+
+// try does due items in order, until a few milliseconds are over or something
+// else has become due before the next one. It reports whether databases are to
+// be changed because of that.
+func (d *Due) try(tx *store.Tx, g *Generations, items []dueItem, ordered bool) (tried []attempt, changes bool) {
+	began := d.Wall()
+	var made time.Time // the earliest that is due because of what was done
+	for i, item := range items {
+		if i > 0 && d.Wall().Sub(began) > inOneGo || !made.IsZero() && made.Before(item.at) {
+			break
+		}
+		if !item.in(tx, item.list, item.Order, item.Key) {
+			continue // what was done before took it out of the list
+		}
+		c := &Call{
+			Tx:    Tx{Now: item.at, Random: d.Random, tx: tx},
+			Tasks: d.Tasks, Generations: g, Instances: d.Instances, accountOf: d.Account,
+		}
+		tried = append(tried, item.try(tx, c))
+		changes = changes || c.Changes
+		if c.Changes && ordered && (made.IsZero() || item.at.Before(made)) {
+			made = item.at
+		}
+		if !c.Due.IsZero() && (made.IsZero() || c.Due.Before(made)) {
+			made = c.Due
+		}
+	}
+	return tried, changes
 }
 
 // An attempt is a due item with what became of it.

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/seed"
@@ -47,7 +48,9 @@ func (b *Backend) Merge(ctx context.Context, source *seed.Source, uin uint64) (s
 			return counts, err
 		}
 	}
-	return seed.Counts{}, Refusal{Busy, "the state was changed by calls during each of several attempts, so nothing was merged; try it again while fewer calls write"}
+	return seed.Counts{}, Refusal{Busy, fmt.Sprintf(
+		"calls changed the state during each of %d attempts, so nothing was merged; try it again while fewer calls write", mostMerges,
+	)}
 }
 
 // mergeOnce merges, unless the state changes between its export and the end.

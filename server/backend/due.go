@@ -21,9 +21,7 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (sc
 		state := keep(reached)
 		return clocks.Put(tx, clockKey, &state)
 	})
-	if len(done.New)+len(done.Happened) > 0 {
-		b.edited()
-	}
+	b.edited() // also by what is no event, such as a task that begins
 	if done.Changes {
 		b.instances.look()
 	}

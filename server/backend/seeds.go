@@ -28,7 +28,10 @@ type seeds struct {
 
 // checkSeeds finds the files of the seeds, and checks them against the model.
 func (b *Backend) checkSeeds(names []string) error {
-	b.seeds.names, b.seeds.read = names, map[string][]*seed.Source{}
+	b.seeds.names = names
+	if err := b.seeds.readStreams(); err != nil {
+		return ConfigError{fmt.Errorf("--seed: %w", err)}
+	}
 	sources, err := b.seeds.load()
 	if err != nil {
 		return ConfigError{fmt.Errorf("--seed: %w", err)}
@@ -44,6 +47,20 @@ func (b *Backend) checkSeeds(names []string) error {
 	return nil
 }
 
+// readStreams reads what can't be read a second time.
+func (s *seeds) readStreams() (err error) {
+	s.read = map[string][]*seed.Source{}
+	for _, name := range s.names {
+		if info, statErr := os.Stat(name); statErr != nil || !seed.IsStream(info.Mode()) {
+			continue // load says what is wrong with it
+		}
+		if s.read[name], err = seed.Load(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // load finds the files of the seeds, as they are now.
 func (s *seeds) load() (sources []*seed.Source, err error) {
 	for _, name := range s.names {
@@ -52,9 +69,6 @@ func (s *seeds) load() (sources []*seed.Source, err error) {
 			if some, err = seed.Load(name); err != nil {
 				return nil, err
 			}
-		}
-		if info, err := os.Stat(name); !is && err == nil && seed.IsStream(info.Mode()) {
-			s.read[name] = some
 		}
 		sources = append(sources, some...)
 	}

@@ -23,6 +23,9 @@ import (
 
 var journalFilters = []string{"action", "secretName", "secretId", "code", "uin", "region", "since", "after"}
 
+// journalQuery is what the calls take that send calls themselves.
+var journalQuery = slices.Concat(journalFilters, []string{"limit"})
+
 // journalFilter reads the parameters that choose calls.
 func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 	q := r.URL.Query()

@@ -99,7 +99,7 @@ func (a *Address) parameters(query string) error {
 	const known = "passwordFile, tls, ca and, for PostgreSQL, sslmode"
 	given, err := url.ParseQuery(query)
 	if err != nil {
-		return errors.New("the parameters after the ? can't be read; the parameters are " + known)
+		return errors.New("the parameters after the ? can't be read; known are " + known)
 	}
 	for name, values := range given {
 		value := values[0]

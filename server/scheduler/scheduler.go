@@ -360,8 +360,8 @@ func (s *Scheduler[E]) Still(ctx context.Context) (free func(), err error) {
 	return func() { release(s.turn) }, nil
 }
 
-// finish does what is due now. It makes a step in any case: what happened
-// before a move is not the move's.
+// finish does the work that is due now, before a move begins. It makes at least
+// one step, so that events from before the move are not counted as its own.
 func (s *Scheduler[E]) finish(ctx context.Context) error {
 	for first := true; first || s.clock.Now().UnixNano() >= s.next.Load(); first = false {
 		if err := acquire(ctx, s.turn); err != nil {
@@ -385,9 +385,9 @@ const (
 	lastRetry  = time.Minute
 )
 
-// Run does what is due when its time comes, until ctx ends. failed is called
-// with what went wrong; it is tried again, first after a second, then more and
-// more seldom.
+// Run does work when it becomes due, until ctx ends. If a step fails, failed is
+// called with the error and the step is tried again: after a second, then after
+// twice as long each time, up to a minute.
 func (s *Scheduler[E]) Run(ctx context.Context, failed func(error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -108,12 +108,12 @@ export function Copy({ text, label }) {
 /** Sure is a button that asks once more, in place. */
 export function Sure({ label, question, act, disabled, title }) {
   const [asked, ask] = useState(false);
-  const [before, remember] = useState(false);
+  const before = useRef(false);
   const place = useRef();
   useEffect(() => {
     // The focus goes to the question, and comes back.
-    if (asked !== before) (asked ? place.current?.querySelector(".danger") : place.current)?.focus();
-    remember(asked);
+    if (asked !== before.current) (asked ? place.current?.querySelector(".danger") : place.current)?.focus();
+    before.current = asked;
   }, [asked]);
   if (!asked)
     return html`<button type="button" ref=${place} disabled=${disabled} title=${title} onClick=${() => ask(true)}>
