@@ -18,18 +18,18 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
 	"server": {
-		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3",
+		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3", "server/turn",
 	},
 	"server/control": {
 		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
 		"server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
-		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/ssm", "server/tc3",
+		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/ssm", "server/tc3", "server/turn",
 	},
 	"server/listen": {"server/clock"},
 	"server/backend": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm", "server/turn",
 		"store",
 	},
 	"server/instance":              {"server/ssm"},
@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"server/caller":                {"server/tc3"},
 	"server/demo":                  {"fixtures", "server/caller"},
 	"server/console":               {},
-	"server/capsule":               {"server/clock"},
+	"server/capsule":               {"server/account", "server/caller", "server/clock", "server/decode", "server/ssm", "server/turn"},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},
@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"server/apierr":                {},
 	"server/clock":                 {},
 	"server/scheduler":             {"server/clock"},
+	"server/turn":                  {},
 	"server/servertest":            {"server", "server/account", "server/action", "server/clock", "server/fault", "server/journal", "server/seed", "server/tc3"},
 	"store":                        {},
 	"store/storetest":              {"store"},

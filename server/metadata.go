@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -44,7 +45,7 @@ var roleFolders = []string{"cam/security-credentials/", "cam/service-role-securi
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	status, text := http.StatusMethodNotAllowed, ""
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		status, text = s.metadata(r.URL.Path)
+		status, text = s.metadata(r.Context(), r.URL.Path)
 	}
 	s.log.Debug("instance metadata", "path", journal.Clip(r.URL.Path), "status", status)
 	s.metadataAnswers.WithLabelValues(strconv.Itoa(status)).Inc()
@@ -57,7 +58,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 }
 
 // metadata returns the value at a path, or lists what is below it.
-func (s *Server) metadata(path string) (status int, text string) {
+func (s *Server) metadata(ctx context.Context, path string) (status int, text string) {
 	steps := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	if steps[0] == "latest" {
 		steps = steps[1:]
@@ -71,7 +72,7 @@ func (s *Server) metadata(path string) (status int, text string) {
 	path = strings.Join(steps[1:], "/")
 	for _, folder := range roleFolders {
 		if role, ok := strings.CutPrefix(path+"/", folder); ok {
-			return s.roleMetadata(strings.TrimSuffix(role, "/"))
+			return s.roleMetadata(ctx, strings.TrimSuffix(role, "/"))
 		}
 	}
 	if value, ok := metadataLeaves[path]; ok {
@@ -111,7 +112,7 @@ type roleReply struct {
 }
 
 // roleMetadata returns the name of the instance's role, or its keys.
-func (s *Server) roleMetadata(name string) (status int, text string) {
+func (s *Server) roleMetadata(ctx context.Context, name string) (status int, text string) {
 	bound := s.Backend.BoundRoles()
 	if name == "" && len(bound) > 0 {
 		return http.StatusOK, bound[0].Name // one: Go's SDK takes the whole body for a name
@@ -126,7 +127,7 @@ func (s *Server) roleMetadata(name string) (status int, text string) {
 			"role", journal.Clip(name), "bound", strings.Join(names, ", "))
 		return http.StatusNotFound, ""
 	}
-	keys, ends, err := s.Backend.BoundKeys(bound[at])
+	keys, ends, err := s.Backend.BoundKeys(ctx, bound[at])
 	var reply []byte
 	if err == nil {
 		reply, err = json.Marshal(roleReply{

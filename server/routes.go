@@ -29,10 +29,6 @@ func (s *Server) routes(withControl bool) http.Handler {
 	calls := s.recording.Calls(s.Gateway)
 	r.NotFound(calls.ServeHTTP)
 	r.MethodNotAllowed(calls.ServeHTTP)
-	var under http.Handler = r
-	if withControl {
-		under = s.recording.Changes(r)
-	}
 	metadata := s.recording.Metadata(http.HandlerFunc(s.serveMetadata))
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ProtoMajor == 2 {
@@ -57,7 +53,7 @@ func (s *Server) routes(withControl bool) http.Handler {
 		case !withControl && console.IsNavigation(q):
 			noControl(w, q)
 		case strings.HasPrefix(q.URL.Path, "/_ssmlocal"):
-			under.ServeHTTP(w, q)
+			r.ServeHTTP(w, q)
 		default:
 			calls.ServeHTTP(w, q)
 		}
@@ -87,17 +83,16 @@ func (s *Server) controlOnly() http.Handler {
 	s.healthRoutes(r)
 	s.control.Mount(r)
 	s.mountConsole(r)
-	changes := s.recording.Changes(r)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if s.consoleOff {
-			changes.ServeHTTP(w, q)
+			r.ServeHTTP(w, q)
 			return
 		}
 		if q = console.Opened(q); console.IsNavigation(q) {
 			http.Redirect(w, q, console.Path, http.StatusFound)
 			return
 		}
-		changes.ServeHTTP(w, q)
+		r.ServeHTTP(w, q)
 	})
 }
 

@@ -85,7 +85,7 @@ func (s *Server) configure(c Config) (err error) {
 		SecretLimit: c.SecretLimit, Clock: c.Clock, Instances: c.Instances, InstancePatience: c.InstancePatience, TaskPace: c.TaskPace, Log: s.log,
 	}
 	if s.recording != nil {
-		behind.Recorder = s.recording
+		behind.Recorder = runs{s.recording, func() map[string]int { return s.Gateway.AllRates() }}
 	}
 	s.Backend, err = backend.New(behind)
 	if err != nil {
@@ -210,7 +210,7 @@ const maxHeader = 64<<10 + tc3.MaxQuery
 // tooLong is the answer to a request whose line is too long to be read.
 func (s *Server) tooLong() []byte {
 	s.log.Debug("a request line of more than 64 KB was refused")
-	return tc3.Refusal(s.Backend.UUID(), apierr.RequestTooLarge.With())
+	return tc3.Refusal(s.Backend.UUID(context.Background()), apierr.RequestTooLarge.With())
 }
 
 func (s *Server) newHTTP(handler http.Handler) *http.Server {

@@ -98,9 +98,13 @@ func printReplayed(w io.Writer, r server.Replayed) {
 		fmt.Fprintf(w, "  recorded  …%s\n  now       …%s\n", d.Before, d.Now)
 		return
 	}
-	fmt.Fprintf(w, "requests: %d, and every answer is the same\n", r.Requests)
-	if r.Skipped > 0 {
-		fmt.Fprintf(w, "left out: %d refused signatures, which can't be repeated without the keys\n", r.Skipped)
+	switch r.Unanswered {
+	case 0:
+		fmt.Fprintf(w, "requests: %d, and every answer is the same\n", r.Requests)
+	case r.Requests:
+		fmt.Fprintf(w, "requests: %d, none with a recorded answer, so nothing was compared\n", r.Requests)
+	default:
+		fmt.Fprintf(w, "requests: %d, and every answer is the same, of %d that were recorded\n", r.Requests, r.Requests-r.Unanswered)
 	}
 	if r.Stopped != "" {
 		fmt.Fprintf(w, "later requests are not in the capsule: %s\n", r.Stopped)

@@ -43,23 +43,23 @@ var Default = Credential{SecretID: "AKIDssmlocal", SecretKey: "ssmlocal", Uin: D
 
 // A Credential is an API key pair of an account.
 type Credential struct {
-	SecretID  string   `cbor:"1,keyasint"`
-	SecretKey string   `cbor:"2,keyasint"`
-	Uin       uint64   `cbor:"3,keyasint"`           // the account
-	User      uint64   `cbor:"4,keyasint,omitempty"` // the sub-account, 0 for the account itself
-	Token     string   `cbor:"5,keyasint,omitempty"` // of temporary keys, "" for permanent ones
-	ExpiresAt int64    `cbor:"6,keyasint,omitempty"` // unix nanoseconds of virtual time, 0 for never
-	Policies  []Policy `cbor:"7,keyasint,omitempty"` // what the caller may do; none for everything
+	SecretID  string   `cbor:"1,keyasint" json:"secretId"`
+	SecretKey string   `cbor:"2,keyasint" json:"secretKey"`
+	Uin       uint64   `cbor:"3,keyasint" json:"uin"`                           // the account
+	User      uint64   `cbor:"4,keyasint,omitempty" json:"user,omitempty"`      // the sub-account, 0 for the account itself
+	Token     string   `cbor:"5,keyasint,omitempty" json:"token,omitempty"`     // of temporary keys, "" for permanent ones
+	ExpiresAt int64    `cbor:"6,keyasint,omitempty" json:"expiresAt,omitempty"` // unix nanoseconds of virtual time, 0 for never
+	Policies  []Policy `cbor:"7,keyasint,omitempty" json:"policies,omitempty"`  // what the caller may do; none for everything
 	// Also are further policies that must allow a call: those of a session.
-	Also []Policy `cbor:"8,keyasint,omitempty"`
-	Role string   `cbor:"9,keyasint,omitempty"`  // whose temporary keys they are, "" for none
-	Name string   `cbor:"10,keyasint,omitempty"` // of the role's session, or of a federated user
+	Also []Policy `cbor:"8,keyasint,omitempty" json:"also,omitempty"`
+	Role string   `cbor:"9,keyasint,omitempty" json:"role,omitempty"`  // whose temporary keys they are, "" for none
+	Name string   `cbor:"10,keyasint,omitempty" json:"name,omitempty"` // of the role's session, or of a federated user
 	// From is the SecretId that asked for the keys of a federated user, who may
 	// do no more than it may.
-	From string `cbor:"11,keyasint,omitempty"`
+	From string `cbor:"11,keyasint,omitempty" json:"from,omitempty"`
 	// Orphan is set if the role, or the key that asked for these keys, no
 	// longer exists.
-	Orphan bool `cbor:"-"`
+	Orphan bool `cbor:"-" json:"-"`
 }
 
 // A Role is one that may be assumed.

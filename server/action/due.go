@@ -31,8 +31,11 @@ type Event struct {
 // doesn't stop the others, and is tried again later. Only one goroutine at a
 // time may call Step; all other methods are safe for concurrent use.
 type Due struct {
-	DB          *store.DB
+	DB *store.DB
+	// Random is for the changes of databases. RandomOf returns what an item
+	// draws from, which its name and its time may decide.
 	Random      io.Reader
+	RandomOf    func(name func() string, at time.Time) io.Reader
 	Tasks       Tasks
 	Account     func(uin uint64) ssm.AccountData
 	Generations func() *Generations
@@ -196,7 +199,7 @@ func (d *Due) try(tx *store.Tx, g *Generations, items []dueItem, ordered bool) (
 			continue // what was done before took it out of the list
 		}
 		c := &Call{
-			Tx:    Tx{Now: item.at, Random: d.Random, tx: tx},
+			Tx:    Tx{Now: item.at, Random: d.RandomOf(item.name, item.at), tx: tx},
 			Tasks: d.Tasks, Generations: g, Instances: d.Instances, accountOf: d.Account,
 		}
 		tried = append(tried, item.try(tx, c))
@@ -236,6 +239,13 @@ func failedOf(tried []attempt) map[string]bool {
 		}
 	}
 	return failed
+}
+
+// name says what the item is, in the same words in every store with this state.
+func (item *dueItem) name() string {
+	var a Aside
+	a.name(item)
+	return fmt.Sprint(item.what, " ", a.Uin, " ", a.Region, " ", a.SecretName, " ", a.FlowID)
 }
 
 // id is a name of the item that no other has.

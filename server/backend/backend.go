@@ -25,6 +25,7 @@ import (
 	"ssmlocal/server/fault"
 	"ssmlocal/server/scheduler"
 	"ssmlocal/server/ssm"
+	"ssmlocal/server/turn"
 	"ssmlocal/store"
 )
 
@@ -99,6 +100,8 @@ type Backend struct {
 	instances   *instances
 	secretLimit uint64
 	random      *random
+	drawn       followed // what requests and due items draw in a run
+	chances     followed // of the fault rules in a run
 	bound       boundKeys
 	seeds       seeds
 	snapshots   *snapshots
@@ -126,7 +129,7 @@ func New(c Config) (*Backend, error) {
 	b.instances = newInstances(b, c.Instances, cmp.Or(c.InstancePatience, instancePatience))
 	b.lifetime, b.end = context.WithCancel(context.Background())
 	b.works.clock = b.Clock
-	b.Faults = fault.New(b.random)
+	b.Faults = fault.New()
 	b.bound.random = newRandom(c.RandomSeed).atStart(boundStart)
 	var err error
 	if b.Directory, err = account.NewDirectory(c.Auth, c.Credentials); err != nil {
@@ -166,7 +169,7 @@ func (b *Backend) Open() (err error) {
 		return errors.Join(err, b.db.Close())
 	}
 	b.due = &action.Due{
-		DB: b.db, Random: b.random, Tasks: b.Tasks, Account: b.accounts.of, Generations: b.generations.Load,
+		DB: b.db, Random: b.random, RandomOf: b.drawsForItem, Tasks: b.Tasks, Account: b.accounts.of, Generations: b.generations.Load,
 		Instances: b.instances, Wall: b.Clock.Wall, Failed: b.reportAside,
 	}
 	b.scheduler = scheduler.New(b.Clock, b.stepDue)
@@ -240,17 +243,17 @@ func (b *Backend) Sleep(ctx context.Context, d time.Duration, uin uint64) (cut s
 	return b.stateLock.sleep(ctx, d, uin, b.Stopping())
 }
 
-// UUID draws a version 4 UUID, for a RequestId.
-func (b *Backend) UUID() string { return b.random.uuid() }
+// UUID draws a version 4 UUID, for the RequestId of a call.
+func (b *Backend) UUID(ctx context.Context) string { return uuidFrom(b.drawsFrom(ctx)) }
 
 // Call returns what an action is given about a caller's call for a region, as
-// of now; while a run is recorded, as of when the request came, so that a
+// of now; while a run is recorded, as of when its turn began, so that a
 // replay has the same time. The action may be nil.
 func (b *Backend) Call(ctx context.Context, caller *account.Caller, region string, a *action.Action) *action.Call {
-	wall := b.Clock.Arrival(ctx)
+	wall := turn.Of(ctx).Time(b.Clock.Wall())
 	data, g := b.accounts.of(caller.Uin), b.generations.Load()
 	c := &action.Call{
-		Tx:          action.Tx{Owner: g.Owner(caller.Uin, region), Now: b.Clock.At(wall), Random: b.random},
+		Tx:          action.Tx{Owner: g.Owner(caller.Uin, region), Now: b.Clock.At(wall), Random: b.drawsFrom(ctx)},
 		Generations: g, SecretLimit: cmp.Or(data.SecretLimit, b.secretLimit), Tasks: b.Tasks, Account: data,
 		Identity: action.Identity{
 			Uin: caller.Uin, User: caller.User, Role: caller.Role, Name: caller.Name, Temporary: caller.Token != "",
@@ -258,7 +261,7 @@ func (b *Backend) Call(ctx context.Context, caller *account.Caller, region strin
 		Wall: wall, Instances: b.instances, Context: b.lifetime,
 	}
 	if a != nil && a.Issues {
-		c.Issue = b.issuerFor(caller)
+		c.Issue = b.issuerFor(caller, c.Random)
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -19,7 +20,7 @@ func (b *Backend) Documented() (fixtures.API, error) { return documented() }
 
 // AddFault adds a rule for calls that must fail. A rule that names something
 // unknown is a Refusal.
-func (b *Backend) AddFault(r fault.Rule) (fault.Report, error) {
+func (b *Backend) AddFault(ctx context.Context, r fault.Rule) (fault.Report, error) {
 	known, err := knownToFaults()
 	if err != nil {
 		return fault.Report{}, err
@@ -29,7 +30,7 @@ func (b *Backend) AddFault(r fault.Rule) (fault.Report, error) {
 	}
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
-	report, err := b.Faults.Add(r)
+	report, err := b.Faults.Add(b.chancesOf(ctx), r)
 	b.edited()
 	if err != nil {
 		return fault.Report{}, Refusal{Conflict, err.Error()}

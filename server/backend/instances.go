@@ -14,6 +14,7 @@ import (
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/instance"
 	"ssmlocal/server/ssm"
+	"ssmlocal/server/turn"
 	"ssmlocal/store"
 )
 
@@ -205,7 +206,7 @@ func (x *instances) close() {
 func (x *instances) Make(c *action.Call, a action.NewAccount, claim func(at string) error) error {
 	p := place{c.Owner.Uin, a.InstanceID}
 	var err error
-	replaced := x.b.stateLock.without(c.Owner.Uin, func() {
+	replaced := x.b.stateLock.without(turn.Of(c.Context), c.Owner.Uin, func() {
 		ctx, cancel := x.b.While(c.Context)
 		defer cancel()
 		x.isMaking(p, a.Login.UserName)

@@ -2,8 +2,10 @@ package backend
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/decode"
 	"ssmlocal/server/ssm"
+	"ssmlocal/server/turn"
 	"ssmlocal/store"
 )
 
@@ -50,8 +53,8 @@ func findRole(tx *store.Tx, g *action.Generations, caller uint64, who action.Ide
 	return account.Role{Uin: who.Uin, Name: who.Role}, nil
 }
 
-// issuerFor returns what makes keys for a caller.
-func (b *Backend) issuerFor(caller *account.Caller) action.Issuer {
+// issuerFor returns what makes keys for a caller, drawn from a random source.
+func (b *Backend) issuerFor(caller *account.Caller, random io.Reader) action.Issuer {
 	return func(tx *store.Tx, g action.Grant, now time.Time) (action.Keys, error) {
 		c := account.Credential{Uin: g.Uin, User: g.User, Name: g.Name, Policies: caller.Policies, From: caller.SecretID}
 		if g.Role != "" {
@@ -71,7 +74,7 @@ func (b *Backend) issuerFor(caller *account.Caller) action.Issuer {
 			}
 			c.Also = []account.Policy{policy}
 		}
-		return issue(tx, b.random, c, now, now.Add(g.For), b.shift.Load())
+		return issue(tx, random, c, now, now.Add(g.For), b.shift.Load())
 	}
 }
 
@@ -97,7 +100,7 @@ const expiredKept = 10_000
 
 // issue makes keys from a random source, and removes some that have expired.
 // shift is Backend.shift.
-func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time, shift int64) (action.Keys, error) {
+func issue(tx *store.Tx, from io.Reader, c account.Credential, now, ends time.Time, shift int64) (action.Keys, error) {
 	for range 2 {
 		at, id, _ := issued.First(tx, toExpire)
 		if issued.Count(tx, toExpire) < expiredKept || int64(at)+shift > now.UnixNano() {
@@ -108,10 +111,10 @@ func issue(tx *store.Tx, from *random, c account.Credential, now, ends time.Time
 		}
 	}
 	for taken := true; taken; { // a random source that repeats may draw a key that the data file has
-		c.SecretID = "AKID" + from.text(60)
+		c.SecretID = "AKID" + textFrom(from, 60)
 		taken = issued.Has(tx, []byte(c.SecretID))
 	}
-	c.SecretKey, c.Token = from.text(44), from.text(160)
+	c.SecretKey, c.Token = textFrom(from, 44), textFrom(from, 160)
 	c.ExpiresAt = ends.UnixNano() - shift
 	keys := action.Keys{SecretID: c.SecretID, SecretKey: c.SecretKey, Token: c.Token}
 	return keys, issued.Put(tx, []byte(c.SecretID), &c)
@@ -232,12 +235,12 @@ func lastsFor(c *account.Credential, now time.Time, life time.Duration) bool {
 // BoundKeys returns the keys of a role of the instance: the same ones until
 // they are near their end. ends is in wall time, which the SDKs compare it
 // with: the rest of their virtual life is added to now.
-func (b *Backend) BoundKeys(r account.Role) (keys action.Keys, ends time.Time, err error) {
+func (b *Backend) BoundKeys(ctx context.Context, r account.Role) (keys action.Keys, ends time.Time, err error) {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
 	b.bound.mu.Lock()
 	defer b.bound.mu.Unlock()
-	wall := b.Clock.Wall()
+	wall := turn.Of(ctx).Time(b.Clock.Wall())
 	now := b.Clock.At(wall)
 	key := fmt.Sprint(r.Uin, " ", r.Name)
 	c, err := b.findIssued(b.bound.ids[key])
@@ -250,8 +253,12 @@ func (b *Backend) BoundKeys(r account.Role) (keys action.Keys, ends time.Time, e
 		return keys, wall.Add(time.Unix(0, c.ExpiresAt).Sub(now)), nil
 	}
 	c = &account.Credential{Uin: r.Uin, Role: r.Name, Name: "ins-ssmlocal", Policies: r.Policies}
+	var from io.Reader = b.bound.random
+	if turn.Of(ctx) != nil {
+		from = b.drawsFrom(ctx)
+	}
 	err = b.db.Update(func(tx *store.Tx) (err error) {
-		keys, err = issue(tx, b.bound.random, *c, now, now.Add(life), b.shift.Load())
+		keys, err = issue(tx, from, *c, now, now.Add(life), b.shift.Load())
 		return err
 	})
 	if err == nil {

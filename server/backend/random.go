@@ -1,15 +1,23 @@
 package backend
 
 import (
+	"context"
+	"crypto/hmac"
 	crand "crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
 	"ssmlocal/server/action"
+	"ssmlocal/server/turn"
 	"ssmlocal/store"
 )
 
@@ -65,21 +73,70 @@ func AnySeed() uint64 {
 	return binary.BigEndian.Uint64(b[:]) >> 11
 }
 
-// save returns the position in the sequence; restore goes back to one.
-func (r *random) save() []byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	text, _ := r.source.MarshalBinary() // never fails
-	return text
+// runKey is the length of a run's keys in bytes.
+const runKey = 32
+
+// followed has sources that follow from a key and a name, and not from the
+// order in which they are used. Without a key there is none.
+type followed struct{ key atomic.Pointer[[]byte] }
+
+func (f *followed) follow(key []byte) {
+	if key == nil {
+		f.key.Store(nil)
+		return
+	}
+	f.key.Store(&key)
 }
 
-func (r *random) restore(text []byte) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(text) == 0 {
+// of returns the source of a name and a number, nil for none.
+func (f *followed) of(name string, number uint64) io.Reader {
+	key := f.key.Load()
+	if key == nil {
 		return nil
 	}
-	return r.source.UnmarshalBinary(text)
+	sum := hmac.New(sha256.New, *key)
+	fmt.Fprintf(sum, "%s %d", name, number)
+	return rand.NewChaCha8([32]byte(sum.Sum(nil)))
+}
+
+// ofRequest returns the source of a request that is recorded or replayed, nil
+// for none.
+func (f *followed) ofRequest(t *turn.Turn) io.Reader {
+	if t == nil || t.Number == 0 {
+		return nil
+	}
+	return f.of("request", t.Number)
+}
+
+// drawsFrom returns what a request draws from: in a run, a source of its own.
+func (b *Backend) drawsFrom(ctx context.Context) io.Reader {
+	t := turn.Of(ctx)
+	if t == nil {
+		return b.random
+	}
+	if t.Random == nil {
+		if t.Random = b.drawn.ofRequest(t); t.Random == nil {
+			t.Random = b.random
+		}
+	}
+	return t.Random
+}
+
+// chancesOf returns what a fault rule draws its chances from that a request
+// adds.
+func (b *Backend) chancesOf(ctx context.Context) io.Reader {
+	if own := b.chances.ofRequest(turn.Of(ctx)); own != nil {
+		return own
+	}
+	return b.random
+}
+
+// drawsForItem returns what an item draws from that is due at a time.
+func (b *Backend) drawsForItem(name func() string, at time.Time) io.Reader {
+	if b.drawn.key.Load() == nil {
+		return b.random
+	}
+	return b.drawn.of("due "+name(), uint64(at.UnixNano()))
 }
 
 // Read fills b; it never fails.
@@ -89,14 +146,14 @@ func (r *random) Read(b []byte) (int, error) {
 	return r.source.Read(b)
 }
 
-// uuid draws a version 4 UUID.
-func (r *random) uuid() string { return uuid.Must(uuid.NewRandomFromReader(r)).String() }
+// uuidFrom draws a version 4 UUID.
+func uuidFrom(r io.Reader) string { return uuid.Must(uuid.NewRandomFromReader(r)).String() }
 
-// text draws n letters and digits.
-func (r *random) text(n int) string {
+// textFrom draws n letters and digits.
+func textFrom(r io.Reader, n int) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	b := make([]byte, n)
-	_, _ = r.Read(b)
+	_, _ = io.ReadFull(r, b) // never fails
 	for i := range b {
 		b[i] = letters[int(b[i])%len(letters)]
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"time"
 
+	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/seed"
@@ -17,21 +19,86 @@ import (
 
 // A Recorder records runs, each from a state on.
 type Recorder interface {
-	// Begin forgets what was recorded, and records from a wall time, a virtual
-	// clock, a place in the random numbers, and a state, which is a seed.
-	Begin(wall time.Time, c clock.State, random []byte, state string)
+	// Begin forgets what was recorded, and records from here on.
+	Begin(Run)
 	// Begun reports whether anything is recorded.
 	Begun() bool
 	// End records no more, and keeps why, until Begin.
 	End(why string)
+	// Alone waits until no request has its turn, and lets none begin until free
+	// is called.
+	Alone() (free func())
 }
 
-// RestoreRandom returns the random numbers to where a capsule began.
-func (b *Backend) RestoreRandom(state []byte) error { return b.random.restore(state) }
+// A Run is where a run begins.
+type Run struct {
+	Wall  time.Time
+	Clock clock.State
+	// What is drawn follows from Key. Which calls the fault rules hit with a
+	// probability follows from Chances, which tells nothing about Key.
+	Key, Chances []byte
+	State string // a seed
+	// Keys are the temporary keys that were issued before, with the times at
+	// which they expire by this clock. Bound are the SecretIds of those that the
+	// instance metadata gives out, by role.
+	Keys  []account.Credential
+	Bound map[string]string
+}
 
 // beginRun begins a run with a state that has just taken its place.
-func (b *Backend) beginRun(state []byte, c clock.State) {
-	b.recorder.Begin(b.Clock.Wall().UTC(), c, b.random.save(), string(state))
+func (b *Backend) beginRun(state []byte, c clock.State) error {
+	run := Run{Wall: b.Clock.Wall().UTC(), Clock: c, Key: make([]byte, runKey), Chances: make([]byte, runKey), State: string(state)}
+	_, _ = b.random.Read(run.Key) // never fails
+	_, _ = b.random.Read(run.Chances)
+	err := b.db.View(func(tx *store.Tx) error {
+		return issued.Readable(tx, nil, func(_ []byte, k *account.Credential) {
+			k.ExpiresAt += b.shift.Load()
+			run.Keys = append(run.Keys, *k)
+		})
+	})
+	b.bound.mu.Lock()
+	run.Bound = maps.Clone(b.bound.ids)
+	b.bound.mu.Unlock()
+	err = errors.Join(err, b.drawAs(run.Key, run.Chances))
+	b.recorder.Begin(run)
+	return err
+}
+
+// drawAs makes what is drawn follow from the keys of a run, of which one may be
+// nil.
+func (b *Backend) drawAs(key, chances []byte) error {
+	b.drawn.follow(key)
+	b.chances.follow(chances)
+	return b.Faults.Seed(b.chances.of("start", 0))
+}
+
+// Replay makes a backend that is open, and that nobody else uses, begin as a
+// run did. A run without a key draws anew.
+func (b *Backend) Replay(ctx context.Context, run Run) error {
+	if _, err := b.Import(ctx, seed.Text("the capsule's state", []byte(run.State)), 0); err != nil {
+		return err
+	}
+	b.Clock.Restore(run.Clock)
+	if err := b.drawAs(run.Key, run.Chances); err != nil {
+		return err
+	}
+	b.bound.mu.Lock()
+	maps.Copy(b.bound.ids, run.Bound)
+	b.bound.mu.Unlock()
+	return b.db.Update(func(tx *store.Tx) (err error) {
+		for _, k := range run.Keys {
+			k.ExpiresAt -= b.shift.Load()
+			err = errors.Join(err, issued.Put(tx, []byte(k.SecretID), &k))
+		}
+		return err
+	})
+}
+
+// CatchUp does everything that is due now, unless ctx ends.
+func (b *Backend) CatchUp(ctx context.Context) {
+	for now := b.Clock.Now(); ctx.Err() == nil && b.scheduler.Behind(now); {
+		b.scheduler.CatchUp(ctx, now)
+	}
 }
 
 // recordStart begins a run with the state that the start has found.
@@ -49,7 +116,7 @@ func (b *Backend) recordStart(ctx context.Context) error {
 		return &seed.State{Clock: b.Clock.State(), Credentials: stored, Roles: roles, Faults: b.Faults.Rest(0)}, errors.Join(err, err2)
 	}, g)
 	if err == nil {
-		b.beginRun(text, b.Clock.State())
+		err = b.beginRun(text, b.Clock.State())
 	}
 	return err
 }
@@ -92,6 +159,8 @@ func (r *replacement) record() {
 	case r.uin != 0:
 		b.recorder.End("the state of one account was replaced")
 	default:
-		b.beginRun(r.written, r.state.Clock)
+		if err := b.beginRun(r.written, r.state.Clock); err != nil {
+			b.recorder.End("it could not be begun: " + err.Error())
+		}
 	}
 }

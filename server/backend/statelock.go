@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"ssmlocal/server/turn"
 )
 
 // A stateLock protects the state like a sync.RWMutex. Any number of calls hold
@@ -109,30 +111,38 @@ func (l *stateLock) generation(uin uint64) (number uint64, changed chan struct{}
 	return l.generations[0] + l.generations[uin], l.changed
 }
 
-// without releases a call's lock while do runs, which may wait for others. It
-// reports whether the state of the account was replaced meanwhile.
-func (l *stateLock) without(uin uint64, do func()) (replaced bool) {
+// without releases a call's lock, and its turn, while do runs, which may wait
+// for others. It reports whether the state of the account was replaced
+// meanwhile.
+func (l *stateLock) without(t *turn.Turn, uin uint64, do func()) (replaced bool) {
 	before, _ := l.generation(uin)
 	func() {
 		l.RUnlock()
-		defer l.RLock()
+		t.Give()
+		defer func() {
+			t.Take()
+			l.RLock()
+			t.Begin()
+		}()
 		do()
 	}()
 	now, _ := l.generation(uin)
 	return now != before
 }
 
-// sleep delays a call of an account, without the lock. If the call must be
-// given up, it returns why, else "".
+// sleep delays a call of an account, without the lock and without its turn. If
+// the call must be given up, it returns why, else "".
 func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stopping <-chan struct{}) (cut string) {
 	if d == 0 {
 		return ""
 	}
+	t := turn.Of(ctx)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	before, changed := l.generation(uin)
 	l.RUnlock()
-	for over := false; !over; {
+	t.Give()
+	for over := !t.Waits(); !over; {
 		over = true
 		select {
 		case <-timer.C:
@@ -146,9 +156,10 @@ func (l *stateLock) sleep(ctx context.Context, d time.Duration, uin uint64, stop
 			over = now != before
 		}
 	}
+	t.Take()
 	l.RLock()
 	if now, _ := l.generation(uin); now != before {
-		return Replaced
+		cut = Replaced
 	}
-	return cut
+	return t.Resume(cut)
 }

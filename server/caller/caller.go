@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -128,6 +129,13 @@ func (r *Recorder) WriteHeader(status int) { r.Status = status }
 
 // Write keeps a part of the body.
 func (r *Recorder) Write(b []byte) (int, error) { return r.Body.Write(b) }
+
+// Send gives the answer to a client.
+func (r *Recorder) Send(w http.ResponseWriter) {
+	maps.Copy(w.Header(), r.header)
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body.Bytes()) // whoever does not take it does not want it
+}
 
 // serve has the API answer a request, and reports whether it has reset the
 // connection instead.

@@ -1,27 +1,28 @@
 // Package capsule keeps what it takes to replay a run: the state at its
-// beginning, where the clocks and the random numbers stood, and every request
-// since with its answer. A capsule holds every value that the state and the
-// requests have, unless it is redacted.
+// beginning, where the clocks stood, the key that random numbers follow from,
+// and every request since with its answer, in the order in which they were
+// served. A capsule holds every value that the state and the requests have,
+// unless it is redacted.
 package capsule
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
+	"net/url"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
+	"ssmlocal/server/account"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/decode"
 )
 
 // Format is the number of the form in which capsules are written.
-const Format = 1
+const Format = 2
 
 // Notice is the first thing that a reader of the file sees.
 const (
@@ -44,38 +45,94 @@ type Capsule struct {
 
 // Settings are the flags of the emulator that its answers depend on.
 type Settings struct {
-	Auth        string         `json:"auth"`
-	Unlimited   bool           `json:"unlimited,omitzero"`
-	Rates       map[string]int `json:"rates,omitempty"`
-	SecretLimit uint64         `json:"secretLimit,omitzero"`
-	TaskPace    string         `json:"taskPace,omitzero"`
-	Credentials []string       `json:"credentials,omitempty"` // ID:KEY:UIN
-	RandomSeed  uint64         `json:"randomSeed"`
+	Auth        account.Mode         `json:"auth"`
+	Unlimited   bool                 `json:"unlimited,omitzero"`
+	Rates       map[string]int       `json:"rates,omitempty"`
+	SecretLimit uint64               `json:"secretLimit,omitzero"`
+	TaskPace    string               `json:"taskPace,omitzero"`
+	Credentials []account.Credential `json:"credentials,omitempty"`
 }
 
 // Start is where a run began: at the start of the emulator, or when its state
 // was last replaced.
 type Start struct {
-	Wall   time.Time `json:"wall"`
-	Clock  []int64   `json:"clock"`  // 1 if it is frozen, where it stands, how far it is ahead, in nanoseconds
-	Random []byte    `json:"random"` // the state of the random numbers
-	State  string    `json:"state"`  // a seed
+	Wall   time.Time      `json:"wall"`
+	Clock  Moment         `json:"clock"`
+	// Random is the key that what is drawn follows from, Chances the one for
+	// which calls the fault rules hit with a probability; each has KeyLength
+	// bytes.
+	Random  []byte         `json:"random,omitempty"`
+	Chances []byte         `json:"chances"`
+	Rates   map[string]int `json:"rates"` // calls per second, by action; an action that isn't there has no limit
+	State   string         `json:"state"` // a seed
+	// Keys are temporary keys that were issued before and still work. Bound are
+	// the SecretIds of those that the instance metadata gives out, by role.
+	Keys  []account.Credential `json:"keys,omitempty"`
+	Bound map[string]string    `json:"bound,omitempty"`
 }
 
-// A Request is one call of the API, or a call of the control plane that changes
-// something, with its answer.
+// KeyLength is how many bytes the key has that random numbers follow from.
+const KeyLength = 32
+
+// A Moment is where the virtual clock stood: 1 if it was frozen, at which unix
+// time, and how far it was ahead of wall time, both in nanoseconds.
+type Moment []int64
+
+// MomentOf is where a clock is.
+func MomentOf(s clock.State) Moment {
+	frozen := int64(0)
+	if s.Frozen {
+		frozen = 1
+	}
+	return Moment{frozen, s.At, s.Offset}
+}
+
+// State is the clock's state.
+func (m Moment) State() clock.State {
+	if m.check() != nil {
+		return clock.State{}
+	}
+	return clock.State{Frozen: m[0] == 1, At: m[1], Offset: m[2]}
+}
+
+func (m Moment) check() error {
+	if len(m) != 3 || m[0] != 0 && m[0] != 1 {
+		return errors.New("a clock is three numbers: 1 if it is frozen, else 0, its time, and how far it is ahead")
+	}
+	return nil
+}
+
+// Where a request goes.
+const (
+	ToAPI      = "api"
+	ToControl  = "control"  // a call of the control plane that changes something
+	ToMetadata = "metadata" // a request for the instance metadata, which draws keys
+)
+
+// A Request is one request with its answer.
 type Request struct {
-	At      time.Time   `json:"at"` // wall time
-	Control bool        `json:"control,omitzero"`
+	Turn
+	To      string      `json:"to"`
 	Method  string      `json:"method"`
 	URL     string      `json:"url"` // path and query
 	Host    string      `json:"host"`
 	Headers http.Header `json:"headers"`
 	Body    Text        `json:"body,omitzero"`
-	Status  int         `json:"status"` // 0 if there was no answer
-	Answer  Text        `json:"answer,omitzero"`
-	// Clock is where the virtual clock was after a control call, as in Start.
-	Clock []int64 `json:"clock,omitempty"`
+	// Incomplete is set if the client sent no more of the body.
+	Incomplete bool `json:"incomplete,omitzero"`
+	Status     int  `json:"status"` // 0 if there was no answer
+	Answer     Text `json:"answer,omitzero"`
+	// Resumed are the turns at which the request went on after it had waited.
+	Resumed []Turn `json:"resumed,omitempty"`
+}
+
+// A Turn is when a request was served: one request at a time has its turn.
+type Turn struct {
+	Number uint64    `json:"turn"` // from 1, in the order of the turns
+	At     time.Time `json:"at"`   // wall time
+	Clock  Moment    `json:"clock"`
+	// Cut is why the request was given up while it waited for this turn.
+	Cut string `json:"cut,omitempty"`
 }
 
 // Text is bytes that are written as a text if they are one, else in base64.
@@ -106,227 +163,82 @@ func (t *Text) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// Parse reads a capsule.
+// Parse reads a capsule. The error says what is wrong with it.
 func Parse(r io.Reader) (*Capsule, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var form struct {
+		Format int `json:"capsule"`
+	}
+	if json.Unmarshal(text, &form) == nil && form.Format != Format {
+		return nil, fmt.Errorf("this is not a capsule, or one of another form: %d instead of %d", form.Format, Format)
+	}
 	c := new(Capsule)
-	if err := json.NewDecoder(r).Decode(c); err != nil {
+	if err := decode.JSON(text, c); err != nil {
 		return nil, fmt.Errorf("this is not a capsule: %w", err)
 	}
-	if c.Format != Format {
-		return nil, fmt.Errorf("this is not a capsule, or one of another form: %d instead of %d", c.Format, Format)
+	return c, c.check()
+}
+
+// check says what a capsule lacks that every recorded one has.
+func (c *Capsule) check() error {
+	switch c.Settings.Auth {
+	case account.Verify, account.Any, account.Off:
+	default:
+		return fmt.Errorf("settings.auth is %q; it is %s, %s or %s", c.Settings.Auth, account.Verify, account.Any, account.Off)
 	}
-	if len(c.Start.Clock) != 3 {
-		return nil, errors.New("this is not a capsule: it lacks the clock")
+	if n := len(c.Start.Random); n != KeyLength && !c.Redacted {
+		return fmt.Errorf("start.random has %d bytes instead of %d", n, KeyLength)
 	}
-	for i, q := range c.Requests {
-		if read := q.Method == http.MethodGet || q.Method == http.MethodHead; read && strings.HasPrefix(q.URL, "/_ssmlocal") {
-			return nil, fmt.Errorf("request %d is %s %s, which is never recorded, and may have no end", i+1, q.Method, q.URL)
+	if n := len(c.Start.Chances); n != KeyLength {
+		return fmt.Errorf("start.chances has %d bytes instead of %d", n, KeyLength)
+	}
+	if err := errors.Join(checkTime(c.Start.Wall), c.Start.Clock.check()); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	for i := range c.Requests {
+		if err := c.Requests[i].check(); err != nil {
+			return fmt.Errorf("request %d: %w", i+1, err)
 		}
 	}
-	return c, nil
+	return nil
 }
 
-// maxBytes bounds what a recorder keeps of requests and answers.
-const maxBytes = 64 << 20
-
-// A Recorder records requests. It is safe for concurrent use.
-type Recorder struct {
-	max      int
-	version  string
-	settings Settings
-	clock    *clock.Clock
-
-	mu  sync.Mutex
-	run *run
-}
-
-// run is what is recorded since a start.
-type run struct {
-	start    Start
-	requests []*Request
-	size     int
-	stopped  string
-}
-
-// NewRecorder returns a recorder of at most max requests.
-func NewRecorder(max int, version string, s Settings, c *clock.Clock) *Recorder {
-	return &Recorder{max: max, version: version, settings: s, clock: c}
-}
-
-// Begin forgets what was recorded, and records from here on.
-func (r *Recorder) Begin(wall time.Time, c clock.State, random []byte, state string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.run = &run{start: Start{Wall: wall, Clock: moment(c), Random: random, State: state}}
-}
-
-// moment writes where a clock is.
-func moment(s clock.State) []int64 {
-	frozen := int64(0)
-	if s.Frozen {
-		frozen = 1
-	}
-	return []int64{frozen, s.At, s.Offset}
-}
-
-// Clock reads where a clock is.
-func Clock(m []int64) clock.State {
-	if len(m) != 3 {
-		return clock.State{}
-	}
-	return clock.State{Frozen: m[0] == 1, At: m[1], Offset: m[2]}
-}
-
-// Begun reports whether anything is recorded.
-func (r *Recorder) Begun() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.run != nil
-}
-
-// End records no more, until Begin.
-func (r *Recorder) End(why string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.run != nil && r.run.stopped == "" {
-		r.run.stopped = why
-	}
-}
-
-// Capsule returns what was recorded.
-func (r *Recorder) Capsule() *Capsule {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := &Capsule{Notice: Notice, Format: Format, Version: r.version, Settings: r.settings}
-	c.Settings.Credentials = slices.Clone(r.settings.Credentials) // the caller may redact them
-	if r.run == nil {
-		return c
-	}
-	c.Start, c.Stopped = r.run.start, r.run.stopped
-	for _, q := range r.run.requests {
-		c.Requests = append(c.Requests, *q)
-	}
-	return c
-}
-
-// add makes room for a request in the order in which they come; nil if it is
-// not recorded.
-func (r *Recorder) add(q *Request) *run {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.run == nil || r.run.stopped != "":
-		return nil
-	case len(r.run.requests) >= r.max:
-		r.run.stopped = fmt.Sprintf("--capsule keeps %d requests", r.max)
-		return nil
-	}
-	q.At = r.clock.Wall().UTC()
-	r.run.requests = append(r.run.requests, q)
-	return r.run
-}
-
-// done adds the answer.
-func (r *Recorder) done(of *run, q *Request, body []byte, w *tee) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if of.size += len(body) + w.answer.Len(); of.size > maxBytes {
-		of.stopped = fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes)
-		if at := slices.Index(of.requests, q); at >= 0 { // else one before it was too much already
-			of.requests = slices.Delete(of.requests, at, len(of.requests))
+func (q *Request) check() error {
+	turn := Turn{At: q.At}
+	for _, next := range append([]Turn{q.Turn}, q.Resumed...) {
+		if err := errors.Join(checkTime(next.At), next.Clock.check()); err != nil {
+			return err
 		}
-		return
-	}
-	q.Body, q.Status, q.Answer = Text(body), w.status, Text(w.answer.Bytes())
-	if q.Control {
-		q.Clock = moment(r.clock.State())
-	}
-}
-
-// Calls records each call of the API. A nil Recorder records nothing.
-func (r *Recorder) Calls(next http.Handler) http.Handler {
-	return r.wrap(next, func(*http.Request, *Request) bool { return true })
-}
-
-// Metadata records what asks for the instance metadata, which draws keys.
-func (r *Recorder) Metadata(next http.Handler) http.Handler {
-	return r.wrap(next, func(_ *http.Request, kept *Request) bool {
-		kept.Control, kept.Host = true, "metadata.tencentyun.com" // it may have come to an address of its own
-		return true
-	})
-}
-
-// apart are the control calls that neither change what a call of the API can
-// see, nor belong to the run: those of the state begin a new one, and a replay
-// touches no real database.
-var apart = []string{"/state", "/reset", "/snapshots", "/errors/run", "/tours", "/call/code", "/journal", "/leaks", "/replay", "/instances"}
-
-// Changes records what changes something by the control plane.
-func (r *Recorder) Changes(next http.Handler) http.Handler {
-	return r.wrap(next, func(q *http.Request, kept *Request) bool {
-		kept.Control = true
-		path := strings.TrimPrefix(q.URL.Path, "/_ssmlocal")
-		return q.Method != http.MethodGet && q.Method != http.MethodHead &&
-			!slices.ContainsFunc(apart, func(other string) bool {
-				return path == other || strings.HasPrefix(path, other+"/")
-			})
-	})
-}
-
-// wrap records the requests that a handler serves and that belong into a
-// capsule.
-func (r *Recorder) wrap(next http.Handler, belongs func(*http.Request, *Request) bool) http.Handler {
-	if r == nil {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		kept := &Request{Method: q.Method, URL: q.URL.RequestURI(), Host: q.Host, Headers: q.Header.Clone()}
-		if !belongs(q, kept) {
-			next.ServeHTTP(w, q)
-			return
+		if next.Number <= turn.Number {
+			return fmt.Errorf("its turn is %d after %d; turns count from 1", next.Number, turn.Number)
 		}
-		of := r.add(kept)
-		if of == nil {
-			next.ServeHTTP(w, q)
-			return
-		}
-		var body bytes.Buffer
-		q.Body = both{io.TeeReader(q.Body, &body), q.Body}
-		t := &tee{ResponseWriter: w}
-		defer func() { r.done(of, kept, body.Bytes(), t) }()
-		next.ServeHTTP(t, q.WithContext(clock.Arrived(q.Context(), kept.At)))
-	})
-}
-
-// both reads from one and closes the other.
-type both struct {
-	io.Reader
-	io.Closer
-}
-
-// tee keeps an answer that it passes on.
-type tee struct {
-	http.ResponseWriter
-	status int
-	answer bytes.Buffer
-}
-
-// WriteHeader passes the status on.
-func (t *tee) WriteHeader(status int) {
-	if t.status == 0 {
-		t.status = status
+		turn = next
 	}
-	t.ResponseWriter.WriteHeader(status)
-}
-
-// Write passes bytes on.
-func (t *tee) Write(p []byte) (int, error) {
-	if t.status == 0 {
-		t.status = http.StatusOK
+	switch q.To {
+	case ToAPI, ToControl, ToMetadata:
+	default:
+		return fmt.Errorf("it goes to %q; it goes to %s, %s or %s", q.To, ToAPI, ToControl, ToMetadata)
 	}
-	t.answer.Write(p)
-	return t.ResponseWriter.Write(p)
+	if at, err := url.ParseRequestURI(q.URL); err != nil || !strings.HasPrefix(q.URL, "/") || at.Host != "" {
+		return fmt.Errorf("its URL is %q, which is no path with a query", q.URL)
+	}
+	if _, err := http.NewRequest(q.Method, "/", nil); err != nil || q.Method == "" {
+		return fmt.Errorf("its method is %q", q.Method)
+	}
+	if q.Status != 0 && (q.Status < 100 || q.Status > 999) {
+		return fmt.Errorf("its status is %d", q.Status)
+	}
+	return nil
 }
 
-// Unwrap lets a http.ResponseController find what is below.
-func (t *tee) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+// checkTime refuses a time that a clock can't have: nanoseconds have room until
+// 2262.
+func checkTime(t time.Time) error {
+	if t.Year() < 1970 || !t.Before(clock.End) {
+		return fmt.Errorf("the time is %s; it is from 1970 to %d", t.UTC().Format(time.RFC3339), clock.End.Year()-1)
+	}
+	return nil
+}

@@ -5,9 +5,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"ssmlocal/server/clock"
+	"ssmlocal/server/turn"
 )
 
 // TestRecorderIsBounded has three calls under way whose answers are too large
@@ -15,10 +15,14 @@ import (
 func TestRecorderIsBounded(t *testing.T) {
 	t.Parallel()
 	r := NewRecorder(10, "test", Settings{}, new(clock.Clock))
-	r.Begin(time.Time{}, clock.State{}, nil, "")
+	r.Begin(Start{})
 	large := make([]byte, maxBytes/2+1)
 	entered := make(chan chan struct{})
-	handler := r.Calls(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := r.Calls(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		place := turn.Of(q.Context())
+		place.Take()
+		place.Begin()
+		place.Give()
 		leave := make(chan struct{})
 		entered <- leave
 		<-leave

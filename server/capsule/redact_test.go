@@ -9,7 +9,7 @@ import (
 // the same value becomes the same text, and another one another.
 func TestRedactedTexts(t *testing.T) {
 	t.Parallel()
-	x := &redactor{[]byte("a key of the test")}
+	x := newRedactor([]byte("a key of the test"))
 	for value, parts := range map[string][]string{
 		"hunter2":                             {"hunter2"},
 		"密码是秘密":                               {"密", "秘"},
@@ -33,8 +33,5 @@ func TestRedactedTexts(t *testing.T) {
 		if x.text(value+"1") == text+"1" {
 			t.Errorf("%s and a longer value become alike", value)
 		}
-	}
-	if text := x.text(`{"UserName":"app","Password":"p"}`); !strings.Contains(text, `"UserName":"app"`) {
-		t.Errorf("an account becomes %s", text)
 	}
 }

@@ -12,10 +12,31 @@ import (
 // The control plane's calls about capsules: runs that are recorded and
 // replayed.
 
-// Recording is what records and replays runs; nil functions can't.
+// Recording is what records and replays runs; what is nil can't.
 type Recording struct {
-	Capsule func() *capsule.Capsule
-	Replay  func(context.Context, *capsule.Capsule) (any, error)
+	Recorder *capsule.Recorder
+	Replay   func(context.Context, *capsule.Capsule) (any, error)
+}
+
+// recorded are the calls that a capsule has: those that change what a call of
+// the API can see. Those that replace the state are not among them, because a
+// new run begins with each; nor those about real databases, which no replay
+// touches.
+var recorded = map[string]capsule.How{
+	"POST /call": capsule.Inside, "POST /accesskeysecrets": capsule.Around,
+	"PUT /clock": capsule.After, "POST /clock/advance": capsule.After,
+	"PUT /limits": capsule.Around, "PUT /tasks": capsule.Around, "PUT /accounts": capsule.Around,
+	"POST /faults": capsule.Around, "DELETE /faults": capsule.Around, "DELETE /faults/{id}": capsule.Around,
+}
+
+// Recorded says how a capsule has a call, if it has it.
+func Recorded(method, at string) capsule.How {
+	for _, x := range table {
+		if x.method == method && x.is(at) {
+			return recorded[x.method+" "+x.path]
+		}
+	}
+	return capsule.Never
 }
 
 func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
@@ -23,10 +44,10 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.config.Recording.Capsule == nil {
+	if c.config.Recording.Recorder == nil {
 		return nil, refuse(http.StatusConflict, "no run is recorded; start with --capsule N to keep N requests")
 	}
-	kept := c.config.Recording.Capsule()
+	kept := c.config.Recording.Recorder.Capsule()
 	if redact {
 		if err := kept.Redact(); err != nil {
 			return nil, err

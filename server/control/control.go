@@ -61,6 +61,7 @@ func New(b *backend.Backend, g *gateway.Gateway, c Config) *Control {
 // Mount adds the control plane to a router.
 func (c *Control) Mount(r chi.Router) {
 	for _, x := range table {
+		served := c.serving(x)
 		r.MethodFunc(x.method, "/_ssmlocal"+x.path, func(w http.ResponseWriter, r *http.Request) {
 			if err := c.FromHere(r); err != nil {
 				Write(w, nil, err)
@@ -74,14 +75,7 @@ func (c *Control) Mount(r chi.Router) {
 			w = steadyWriter{w, connection, c.backend.Clock}
 			ctx, cancel := c.backend.While(r.Context())
 			defer cancel()
-			r = r.WithContext(ctx)
-			reply, err := x.answer(c, r)
-			if h, ok := reply.(http.Handler); ok && err == nil {
-				w.Header().Set("Cache-Control", "no-store")
-				h.ServeHTTP(w, r)
-				return
-			}
-			Write(w, reply, err)
+			served.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 	nothing := func(w http.ResponseWriter, r *http.Request) {
@@ -96,14 +90,34 @@ func (c *Control) Mount(r chi.Router) {
 	r.HandleFunc("/_ssmlocal/*", nothing)
 }
 
+// serving is the handler of one call.
+func (c *Control) serving(x row) http.Handler {
+	served := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reply, err := x.answer(c, r)
+		if h, ok := reply.(http.Handler); ok && err == nil {
+			w.Header().Set("Cache-Control", "no-store")
+			h.ServeHTTP(w, r)
+			return
+		}
+		Write(w, reply, err)
+	})
+	return c.config.Recording.Recorder.Control(recorded[x.method+" "+x.path], served)
+}
+
 // methodsOf are the methods that a path takes.
 func methodsOf(at string) (methods []string) {
 	for _, x := range table {
-		if is, _ := path.Match(strings.ReplaceAll(x.path, "{id}", "*"), strings.TrimPrefix(at, "/_ssmlocal")); is {
+		if x.is(at) {
 			methods = append(methods, x.method)
 		}
 	}
 	return methods
+}
+
+// is reports whether a path is that of the call.
+func (x *row) is(at string) bool {
+	is, _ := path.Match(strings.ReplaceAll(x.path, "{id}", "*"), strings.TrimPrefix(at, "/_ssmlocal"))
+	return is
 }
 
 // answer does the call, unless it has a parameter that it doesn't take, or one

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-func newSet() *Set { return New(rand.NewChaCha8([32]byte{1})) }
+// source is what every rule draws from.
+func source() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{1}) }
 
 // picks makes n calls and writes what happened to each: the rule's id, or a
 // dot.
@@ -48,9 +49,9 @@ func TestWhen(t *testing.T) {
 		"for another region":  {Rule{Region: "ap-beijing"}, ".........."},
 		"for all of it":       {Rule{Action: "GetSecretValue", SecretName: "db-?", Uin: 1, SecretID: "AKIDa", Region: "ap-guangzhou"}, "1111111111"},
 	} {
-		s := newSet()
+		s := New()
 		c.rule.Effect = internal
-		if _, err := s.Add(c.rule); err != nil {
+		if _, err := s.Add(source(), c.rule); err != nil {
 			t.Fatal(err)
 		}
 		call := Call{Action: "GetSecretValue", SecretName: "db-1", SecretID: "AKIDa", Uin: 1, Region: "ap-guangzhou"}
@@ -66,8 +67,8 @@ func TestWhen(t *testing.T) {
 // TestNoSecret checks that a pattern for names matches no call without a
 // secret.
 func TestNoSecret(t *testing.T) {
-	s := newSet()
-	_, _ = s.Add(Rule{SecretName: "*", Effect: internal})
+	s := New()
+	_, _ = s.Add(source(), Rule{SecretName: "*", Effect: internal})
 	if s.Pick(Call{Action: "GetRegions"}) != nil || s.Pick(Call{SecretName: "a"}) == nil {
 		t.Error("* is not any name")
 	}
@@ -75,8 +76,8 @@ func TestNoSecret(t *testing.T) {
 
 // TestScript consumes effects one by one, and shows how far it has come.
 func TestScript(t *testing.T) {
-	s := newSet()
-	_, _ = s.Add(Rule{ID: "x", Script: []Effect{internal, {Throttle: true}, {}, {Drop: true}}})
+	s := New()
+	_, _ = s.Add(source(), Rule{ID: "x", Script: []Effect{internal, {Throttle: true}, {}, {Drop: true}}})
 	var got []string
 	for range 5 {
 		if p := s.Pick(Call{}); p != nil {
@@ -96,9 +97,9 @@ func TestScript(t *testing.T) {
 // TestOrder checks that the oldest rule that is due decides; the rules after it
 // don't see the call.
 func TestOrder(t *testing.T) {
-	s := newSet()
-	_, _ = s.Add(Rule{Effect: internal, Every: 2})
-	_, _ = s.Add(Rule{Effect: internal})
+	s := New()
+	_, _ = s.Add(source(), Rule{Effect: internal, Every: 2})
+	_, _ = s.Add(source(), Rule{Effect: internal})
 	if got := picks(s, 6, Call{}); got != "212121" {
 		t.Error(got)
 	}
@@ -111,9 +112,9 @@ func TestOrder(t *testing.T) {
 // between none and all, and other numbers for another rule.
 func TestSeed(t *testing.T) {
 	run := func() string {
-		s := newSet()
-		_, _ = s.Add(Rule{ID: "a", Effect: internal, Probability: 0.5, Action: "A"})
-		_, _ = s.Add(Rule{ID: "b", Effect: internal, Probability: 0.5, Action: "B"})
+		s, random := New(), source()
+		_, _ = s.Add(random, Rule{ID: "a", Effect: internal, Probability: 0.5, Action: "A"})
+		_, _ = s.Add(random, Rule{ID: "b", Effect: internal, Probability: 0.5, Action: "B"})
 		return picks(s, 40, Call{Action: "A"}) + " " + picks(s, 40, Call{Action: "B"})
 	}
 	first := run()
@@ -127,12 +128,12 @@ func TestSeed(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	s := newSet()
+	s := New()
 	var d Span
 	if err := d.UnmarshalText([]byte("10ms-20ms")); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = s.Add(Rule{Effect: Effect{Delay: d}})
+	_, _ = s.Add(source(), Rule{Effect: Effect{Delay: d}})
 	seen := map[time.Duration]bool{}
 	for range 20 {
 		w := s.Pick(Call{}).Wait
@@ -157,14 +158,14 @@ func TestDelay(t *testing.T) {
 // TestIDs chooses ids, refuses one that is taken, removes by id and by account,
 // and keeps what is spent in bounds.
 func TestIDs(t *testing.T) {
-	s := newSet()
+	s := New()
 	for _, id := range []string{"1", "", "mine", ""} { // numbers that are chosen are skipped
-		if _, err := s.Add(Rule{ID: id, Effect: internal, Uin: 7}); err != nil {
+		if _, err := s.Add(source(), Rule{ID: id, Effect: internal, Uin: 7}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, id := range []string{"mine", "1", "3"} {
-		if _, err := s.Add(Rule{ID: id, Effect: internal}); err == nil {
+		if _, err := s.Add(source(), Rule{ID: id, Effect: internal}); err == nil {
 			t.Errorf("the id %s is taken twice", id)
 		}
 	}
@@ -178,13 +179,13 @@ func TestIDs(t *testing.T) {
 	if !s.Remove("mine") || s.Remove("mine") {
 		t.Error("mine was not there, or is still")
 	}
-	_, _ = s.Add(Rule{Effect: internal})
+	_, _ = s.Add(source(), Rule{Effect: internal})
 	if n := s.Clear(7); n != 3 || len(s.List()) != 1 {
 		t.Errorf("%d removed, %d left", n, len(s.List()))
 	}
 	s.Clear(0)
 	for range 300 {
-		_, _ = s.Add(Rule{Effect: internal, Times: 1})
+		_, _ = s.Add(source(), Rule{Effect: internal, Times: 1})
 		s.Pick(Call{})
 	}
 	if n := len(s.List()); n != keptSpent || s.Any() {
@@ -194,9 +195,9 @@ func TestIDs(t *testing.T) {
 
 // TestRest looks at what an export has of rules that have already hit.
 func TestRest(t *testing.T) {
-	s := newSet()
-	_, _ = s.Add(Rule{ID: "a", Effect: internal, Times: 3, After: 1, Action: "A"})
-	_, _ = s.Add(Rule{ID: "b", Script: []Effect{{}, internal}, Action: "B"})
+	s := New()
+	_, _ = s.Add(source(), Rule{ID: "a", Effect: internal, Times: 3, After: 1, Action: "A"})
+	_, _ = s.Add(source(), Rule{ID: "b", Script: []Effect{{}, internal}, Action: "B"})
 	picks(s, 2, Call{Action: "A"})
 	picks(s, 1, Call{Action: "B"})
 	rest := s.Rest(0)
@@ -280,7 +281,7 @@ func TestCheck(t *testing.T) {
 // TestReplaceKeepsChosenIDs checks that a rule without an id gets no number
 // that another rule in the same list has chosen.
 func TestReplaceKeepsChosenIDs(t *testing.T) {
-	s := newSet()
+	s := New()
 	p, err := Prepare(strings.NewReader(strings.Repeat("x", 100)), []Rule{{Effect: internal}, {ID: "1", Effect: internal}, {Effect: internal}, {ID: "3", Effect: internal}})
 	if err != nil {
 		t.Fatal(err)

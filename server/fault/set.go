@@ -2,6 +2,7 @@ package fault
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,8 +18,6 @@ import (
 // A Set is the rules of a server. If several rules match a call, the oldest one
 // that is due decides. It is safe for concurrent use.
 type Set struct {
-	random io.Reader // each rule gets a seed from it
-
 	live  atomic.Int32 // rules that are not spent
 	mu    sync.Mutex
 	rules []*rule
@@ -39,7 +38,7 @@ type rule struct {
 const keptSpent = 100
 
 // New returns an empty set.
-func New(random io.Reader) *Set { return &Set{random: random, ids: map[string]bool{}} }
+func New() *Set { return &Set{ids: map[string]bool{}} }
 
 // A Call is what a rule's conditions are compared with.
 type Call struct {
@@ -66,11 +65,12 @@ type Report struct {
 // without faults.
 func (s *Set) Any() bool { return s.live.Load() > 0 }
 
-// Add adds a rule that was checked. An id that is taken is an error.
-func (s *Set) Add(r Rule) (Report, error) {
+// Add adds a rule that was checked, which gets a seed from random. An id that is
+// taken is an error.
+func (s *Set) Add(random io.Reader, r Rule) (Report, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	added, err := prepare(s.random, r)
+	added, err := prepare(random, r)
 	if err == nil {
 		err = s.addLocked(added, nil)
 	}
@@ -83,14 +83,28 @@ func (s *Set) Add(r Rule) (Report, error) {
 // prepare makes a rule from a Rule that was checked. Each rule draws from its
 // own random source.
 func prepare(random io.Reader, r Rule) (*rule, error) {
+	made := &rule{Rule: r, numbered: r.ID == "", pattern: strings.ContainsAny(r.SecretName, `*?[\`)}
+	return made, made.seed(random)
+}
+
+// seed lets a rule draw anew.
+func (r *rule) seed(random io.Reader) error {
 	var seed [16]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
-		return nil, err
+		return err
 	}
-	return &rule{
-		Rule: r, numbered: r.ID == "", pattern: strings.ContainsAny(r.SecretName, `*?[\`),
-		random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))),
-	}, nil
+	r.random = rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))
+	return nil
+}
+
+// Seed lets all rules draw anew, from seeds out of random.
+func (s *Set) Seed(random io.Reader) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		err = errors.Join(err, r.seed(random))
+	}
+	return err
 }
 
 // addLocked adds a rule. One without an id gets a number that is free and not

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -9,12 +10,13 @@ import (
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/tc3"
+	"ssmlocal/server/turn"
 )
 
 // Who calls: the signature, its age, and the token of temporary keys.
 
 // authenticate finds out who calls.
-func (g *Gateway) authenticate(q *tc3.Request, rec *record, a *action.Action) (account.Caller, error) {
+func (g *Gateway) authenticate(ctx context.Context, q *tc3.Request, rec *record, a *action.Action) (account.Caller, error) {
 	if a.Unsigned && q.Header.Get("Authorization") == "SKIP" {
 		return account.Caller{}, g.checkFresh(q, rec)
 	}
@@ -48,6 +50,12 @@ func (g *Gateway) authenticate(q *tc3.Request, rec *record, a *action.Action) (a
 	if hint := tokenHint(&caller, q.Token, g.backend.Clock.At(rec.at)); hint != "" {
 		rec.hint = hint
 		return caller, apierr.TokenFailure.With()
+	}
+	if right := turn.Of(ctx).Judged(); right != nil {
+		if !*right {
+			err = apierr.SignatureFailure.With()
+		}
+		return caller, err
 	}
 	err = g.verifier.Verify(q, claim, caller.SecretKey)
 	if err != nil {

@@ -12,13 +12,14 @@ import (
 	"ssmlocal/server/limit"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
+	"ssmlocal/server/turn"
 )
 
 // ServeHTTP answers one API request, whatever happens.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
-	rec := &record{at: g.backend.Clock.Arrival(r.Context()), requestID: g.backend.UUID()}
+	rec := &record{at: g.backend.Clock.Wall()}
 	faults := g.backend.Faults.Any()
 	if faults { // one may hold the call up for longer than an answer may take
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
@@ -43,7 +44,7 @@ func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply
 	if err != nil {
 		return nil, err
 	}
-	caller, err := g.authenticate(q, rec, a)
+	caller, err := g.authenticate(ctx, q, rec, a)
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +106,18 @@ func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3
 
 // answer serves a call that was read, and records it. The state is not replaced
 // meanwhile, because the call belongs in the journal of the state that it saw.
-// The whole request has arrived by then, so a slow sender makes nobody wait.
+// The whole request has arrived by then, so a slow sender makes nobody wait,
+// also while a run is recorded, when one call is answered at a time.
 func (g *Gateway) answer(
 	ctx context.Context, q *tc3.Request, rec *record, err error,
 ) (reply any, failure *apierr.Error) {
+	t := turn.Of(ctx)
+	t.Take()
+	defer t.Give()
 	g.backend.Enter()
 	defer g.backend.Leave()
+	t.Begin()
+	rec.at, rec.requestID = t.Time(rec.at), g.backend.UUID(ctx)
 	if err == nil {
 		reply, err = g.serve(ctx, q, rec)
 	}

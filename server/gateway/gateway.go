@@ -88,6 +88,23 @@ func New(b *backend.Backend, c Config) (*Gateway, error) {
 // limit.
 func (g *Gateway) Rate(name string) int { return (*g.rates.Load())[name] }
 
+// AllRates returns the calls per second of every action that has a limit here.
+func (g *Gateway) AllRates() map[string]int { return maps.Clone(*g.rates.Load()) }
+
+// UseRates puts others in place of all of them. All budgets begin anew.
+func (g *Gateway) UseRates(all map[string]int) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	own := map[string]int{}
+	for name, perSecond := range all {
+		if perSecond > 0 {
+			own[name] = perSecond
+		}
+	}
+	g.rates.Store(&own)
+	g.limiter.Drop("")
+}
+
 // SetRate changes the calls per second that an action may have; 0 is no limit.
 // Its budgets begin anew. The caller has checked that there is such an action.
 func (g *Gateway) SetRate(name string, perSecond int) {
@@ -111,10 +128,7 @@ func (g *Gateway) SetRates(which Rates) {
 	case DocumentedRates:
 		all, _ = rates(Config{}) // there is no mistake in no configuration
 	}
-	g.changing.Lock()
-	defer g.changing.Unlock()
-	g.rates.Store(&all)
-	g.limiter.Drop("")
+	g.UseRates(all)
 }
 
 // Rates names the rates of all actions.

@@ -103,7 +103,7 @@ const patience = 100 * time.Millisecond
 // CatchUp waits until Run has done everything that is due at now, for a tenth
 // of a second at most. With nothing due it costs one comparison.
 func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
-	if !s.behind(now) {
+	if !s.Behind(now) {
 		return
 	}
 	s.look()
@@ -113,7 +113,7 @@ func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
 		s.mu.Lock()
 		stepped := s.stepped
 		s.mu.Unlock()
-		if !s.behind(now) {
+		if !s.Behind(now) {
 			return
 		}
 		select {
@@ -126,9 +126,9 @@ func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
 	}
 }
 
-// behind reports whether something is due at now that can be expected to be
+// Behind reports whether something is due at now that can be expected to be
 // done soon.
-func (s *Scheduler[E]) behind(now time.Time) bool {
+func (s *Scheduler[E]) Behind(now time.Time) bool {
 	return now.UnixNano() >= s.next.Load() && s.clock.Wall().UnixNano() >= s.retry.Load()
 }
 

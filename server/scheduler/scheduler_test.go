@@ -255,7 +255,7 @@ func TestFailureHoldsNobodyUp(t *testing.T) {
 	for s.retry.Load() == 0 {
 		s.CatchUp(ctx, start)
 	}
-	if s.behind(start) {
+	if s.Behind(start) {
 		t.Error("a call would wait for what fails")
 	}
 	stop()

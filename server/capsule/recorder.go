@@ -1,0 +1,349 @@
+package capsule
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"ssmlocal/server/caller"
+	"ssmlocal/server/clock"
+	"ssmlocal/server/turn"
+)
+
+// Recording: requests get their turns one after another, and are kept.
+
+// maxBytes bounds what a recorder keeps of requests and answers.
+const maxBytes = 64 << 20
+
+// A Recorder records requests. It is safe for concurrent use. A nil Recorder
+// records nothing.
+type Recorder struct {
+	max      int
+	version  string
+	settings Settings
+	clock    *clock.Clock
+	alone    chan struct{} // holds a token while a request has its turn, or the state is replaced
+
+	mu  sync.Mutex
+	run *run
+}
+
+// run is what is recorded since a start.
+type run struct {
+	start    Start
+	requests []*Request
+	turns    uint64
+	size     int
+	stopped  string
+}
+
+// NewRecorder returns a recorder of at most max requests.
+func NewRecorder(max int, version string, s Settings, c *clock.Clock) *Recorder {
+	return &Recorder{max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1)}
+}
+
+// Begin forgets what was recorded, and records from here on.
+func (r *Recorder) Begin(s Start) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run = &run{start: s}
+}
+
+// Alone waits until no request has its turn, and lets none begin until free is
+// called.
+func (r *Recorder) Alone() (free func()) {
+	r.alone <- struct{}{}
+	return func() { <-r.alone }
+}
+
+// Begun reports whether anything is recorded.
+func (r *Recorder) Begun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.run != nil
+}
+
+// End records no more, until Begin.
+func (r *Recorder) End(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run != nil && r.run.stopped == "" {
+		r.run.stopped = why
+	}
+}
+
+// Capsule returns what was recorded.
+func (r *Recorder) Capsule() *Capsule {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := &Capsule{Notice: Notice, Format: Format, Version: r.version, Settings: r.settings}
+	c.Settings.Credentials = slices.Clone(r.settings.Credentials) // the caller may redact them
+	if r.run == nil {
+		return c
+	}
+	c.Start, c.Stopped = r.run.start, r.run.stopped
+	c.Start.Keys = slices.Clone(c.Start.Keys)
+	for _, q := range r.run.requests {
+		c.Requests = append(c.Requests, *q)
+	}
+	return c
+}
+
+// A place is that of one request in a run.
+type place struct {
+	recorder *Recorder
+	kept     *Request
+	of       *run // nil before it has begun, or if it is not recorded
+	begun    bool
+}
+
+// Take waits until no other request has its turn.
+func (p *place) Take(*turn.Turn) { p.recorder.alone <- struct{}{} }
+
+// Give lets the next one go on.
+func (p *place) Give(*turn.Turn) { <-p.recorder.alone }
+
+// Waits says that delays are real.
+func (p *place) Waits() bool { return true }
+
+// Begin notes the turn, and with the first one keeps the request, if there is
+// room.
+func (p *place) Begin(t *turn.Turn, cut string) string {
+	r := p.recorder
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.At = r.clock.Wall().UTC()
+	now := Turn{At: t.At, Clock: MomentOf(r.clock.State()), Cut: cut}
+	switch {
+	case !p.begun:
+		p.begun = true
+		r.addLocked(p, now)
+		t.Number = p.kept.Number
+	case p.of != nil && p.of == r.run:
+		p.of.turns++
+		now.Number = p.of.turns
+		p.kept.Resumed = append(p.kept.Resumed, now)
+	}
+	return cut
+}
+
+// addLocked keeps a request, if there is room.
+func (r *Recorder) addLocked(p *place, now Turn) {
+	switch {
+	case r.run == nil || r.run.stopped != "":
+		return
+	case len(r.run.requests) >= r.max:
+		r.run.stopped = fmt.Sprintf("--capsule keeps %d requests", r.max)
+		return
+	}
+	p.of = r.run
+	p.of.turns++
+	now.Number = p.of.turns
+	p.kept.Turn = now
+	p.of.requests = append(p.of.requests, p.kept)
+}
+
+// done adds the answer.
+func (p *place) done(body []byte, status int, answer []byte) {
+	r := p.recorder
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := p.of
+	if of == nil {
+		return
+	}
+	if of.size += len(body) + len(answer); of.size > maxBytes {
+		of.stopped = fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes)
+		if at := slices.Index(of.requests, p.kept); at >= 0 { // else one before it was too much already
+			of.requests = slices.Delete(of.requests, at, len(of.requests))
+		}
+		return
+	}
+	p.kept.Body, p.kept.Status, p.kept.Answer = Text(body), status, Text(answer)
+}
+
+// records reports whether a request can be kept.
+func (r *Recorder) records() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.run != nil && r.run.stopped == ""
+}
+
+// placeOf is the place of a request that is not kept yet.
+func (r *Recorder) placeOf(q *http.Request, to string) *place {
+	return &place{recorder: r, kept: &Request{
+		To: to, Method: q.Method, URL: q.URL.RequestURI(), Host: q.Host, Headers: q.Header.Clone(),
+	}}
+}
+
+// Calls records what a handler serves that takes its turn itself, once it has
+// read the request, and gives it back before it writes the answer: each call of
+// the API.
+func (r *Recorder) Calls(next http.Handler) http.Handler { return r.within(next, ToAPI) }
+
+func (r *Recorder) within(next http.Handler, to string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !r.records() {
+			next.ServeHTTP(w, q)
+			return
+		}
+		p := r.placeOf(q, to)
+		body := &read{ReadCloser: q.Body}
+		t := &tee{ResponseWriter: w}
+		ctx, _ := turn.With(q.Context(), p)
+		q = q.WithContext(ctx)
+		q.Body = body
+		defer func() {
+			p.kept.Incomplete = body.broken
+			p.done(body.text.Bytes(), t.status, t.answer.Bytes())
+		}()
+		next.ServeHTTP(t, q)
+	})
+}
+
+// How a call of the control plane has its turn.
+type How int
+
+// The ways.
+const (
+	// Never is for what changes nothing that a call of the API can see, and for
+	// what replaces the state, with which a new run begins.
+	Never How = iota
+	// Around is for what is done at once: the call has its turn while it is
+	// served.
+	Around
+	// Inside is for what takes its turn itself, as a call of the API does.
+	Inside
+	// After is for a move of the clock. Calls go on meanwhile, each with the
+	// clock that it sees. What a replay does before the move's place in the
+	// order is a part of the move.
+	After
+)
+
+// Control records what a handler of the control plane serves.
+func (r *Recorder) Control(how How, next http.Handler) http.Handler {
+	switch how {
+	case Around:
+		return r.around(next, ToControl)
+	case Inside:
+		return r.within(next, ToControl)
+	case After:
+		return r.after(next)
+	}
+	return next
+}
+
+// Metadata records what asks for the instance metadata.
+func (r *Recorder) Metadata(next http.Handler) http.Handler { return r.around(next, ToMetadata) }
+
+func (r *Recorder) around(next http.Handler, to string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !r.records() {
+			next.ServeHTTP(w, q)
+			return
+		}
+		p := r.placeOf(q, to)
+		body := p.readAll(q)
+		ctx, t := turn.With(q.Context(), p)
+		answer := caller.NewRecorder()
+		func() { // with the whole request here, and the answer not yet on its way: nobody waits for this client
+			t.Take()
+			defer t.Give()
+			t.Begin()
+			next.ServeHTTP(answer, q.WithContext(ctx))
+		}()
+		p.done(body, answer.Status, answer.Body.Bytes())
+		answer.Send(w)
+	})
+}
+
+func (r *Recorder) after(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !r.records() {
+			next.ServeHTTP(w, q)
+			return
+		}
+		p := r.placeOf(q, ToControl)
+		body := p.readAll(q)
+		before := Turn{At: r.clock.Wall().UTC(), Clock: MomentOf(r.clock.State())}
+		answer := caller.NewRecorder()
+		next.ServeHTTP(answer, q)
+		_, t := turn.With(q.Context(), p)
+		t.Take()
+		t.Begin()
+		p.startedAt(before)
+		t.Give()
+		p.done(body, answer.Status, answer.Body.Bytes())
+		answer.Send(w)
+	})
+}
+
+// startedAt notes where the clock was before the request.
+func (p *place) startedAt(before Turn) {
+	p.recorder.mu.Lock()
+	defer p.recorder.mu.Unlock()
+	p.kept.At, p.kept.Clock = before.At, before.Clock
+}
+
+// most is more than any call of the control plane reads of a body that is kept.
+const most = 1<<20 + 1
+
+// readAll reads a request's body, which its handler reads again.
+func (p *place) readAll(q *http.Request) []byte {
+	all := &read{ReadCloser: q.Body}
+	_, _ = io.Copy(io.Discard, io.LimitReader(all, most)) // the handler meets the error
+	p.kept.Incomplete = all.broken
+	q.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(all.text.Bytes()), q.Body), q.Body}
+	return all.text.Bytes()
+}
+
+// read keeps what is read of a body.
+type read struct {
+	io.ReadCloser
+	text   bytes.Buffer
+	broken bool // it has ended with an error
+}
+
+// Read reads on.
+func (b *read) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.text.Write(p[:n])
+	b.broken = b.broken || err != nil && err != io.EOF
+	return n, err
+}
+
+// tee keeps an answer that it passes on.
+type tee struct {
+	http.ResponseWriter
+	status int
+	answer bytes.Buffer
+}
+
+// WriteHeader passes the status on.
+func (t *tee) WriteHeader(status int) {
+	if t.status == 0 {
+		t.status = status
+	}
+	t.ResponseWriter.WriteHeader(status)
+}
+
+// Write passes bytes on.
+func (t *tee) Write(p []byte) (int, error) {
+	if t.status == 0 {
+		t.status = http.StatusOK
+	}
+	t.answer.Write(p)
+	return t.ResponseWriter.Write(p)
+}
+
+// Unwrap lets a http.ResponseController find what is below.
+func (t *tee) Unwrap() http.ResponseWriter { return t.ResponseWriter }
