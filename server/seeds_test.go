@@ -26,6 +26,7 @@ func TestSeedsWithValuesElsewhere(t *testing.T) {
 		return file
 	}
 	write("value.txt", "from a file\n")
+	write("binary", "\xff\xfe of a key")
 	file := write("seed.yaml", `accounts:
   - secrets:
       - {secretName: env, secretStringFrom: {env: SEED_VALUE}}
@@ -44,7 +45,9 @@ func TestSeedsWithValuesElsewhere(t *testing.T) {
 		"secretStringFrom: {}":                               "one of env and file",
 		"secretStringFrom: {env: SEED_VALUE, file: x}":       "one of env and file",
 		"secretString: x, secretStringFrom: {file: x}":       "not both",
-		"secretStringFrom: {file: ../../../../dev/null}":     "is empty",
+		"secretStringFrom: {file: /dev/null}":                "is no file",
+		"secretStringFrom: {file: binary}":                   "not text in UTF-8",
+		"secretStringFrom: {file: .}":                        "is no file",
 		"secretType: 2, secretStringFrom: {env: SEED_VALUE}": "secretString",
 	} {
 		file := write("wrong.yaml", "accounts: [{secrets: [{secretName: a, "+text+"}]}]")

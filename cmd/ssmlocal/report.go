@@ -121,6 +121,19 @@ func (c *runCommand) look(e *environment) (*findings, error) {
 	return f, nil
 }
 
+// openReport finds out before the command runs whether its report can be
+// written.
+func (c *runCommand) openReport() error {
+	if c.ReportJUnit == "" {
+		return nil
+	}
+	f, err := os.OpenFile(c.ReportJUnit, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return usageError{fmt.Errorf("--report-junit: cannot write the report: %w", err)}
+	}
+	return f.Close()
+}
+
 // writeReport prints the report, and writes it as JUnit XML.
 func (c *runCommand) writeReport(t terminal, f *findings, code int) error {
 	if c.Report {

@@ -66,9 +66,12 @@ func (c *runCommand) Run(t terminal) error {
 			return usageError{fmt.Errorf("--fail-on is %q, it can be %s", what, strings.Join(checkNames(), ", "))}
 		}
 	}
+	if err := c.openReport(); err != nil {
+		return err
+	}
 	// From here on signals are the command's.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, passedOn()...)
 	defer signal.Stop(signals)
 	t.passing.Store(true)
 	defer t.passing.Store(false)
@@ -88,6 +91,10 @@ func (c *runCommand) Run(t terminal) error {
 		err = c.writeReport(t, found, code)
 	}
 	if err := errors.Join(err, stop()); err != nil {
+		if code != 0 { // which says more than the report
+			fmt.Fprintf(t.err, "ssmlocal: %v\n", err)
+			return exitCode(code)
+		}
 		return err
 	}
 	if failed := found.failing(c.failOn()); code == 0 && len(failed) > 0 {
@@ -173,7 +180,7 @@ func (c *runCommand) runCommand(t terminal, e *environment, signals <-chan os.Si
 	for {
 		select {
 		case s := <-signals:
-			if s == os.Interrupt && fromTerminal() {
+			if (s == os.Interrupt || s == syscall.SIGQUIT) && fromTerminal() {
 				continue // the terminal has sent it to the command, too
 			}
 			_ = cmd.Process.Signal(s)

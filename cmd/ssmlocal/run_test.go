@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -93,6 +93,7 @@ func TestRunEndsAsTheCommandDoes(t *testing.T) {
 		{[]string{"run", "--seed", "none", "--", "true"}, 2, "there is no seed none"},
 		{[]string{"run", "--control", "off", "--", "true"}, 2, "--control"},
 		{[]string{"run", "--no-such-flag", "--", "true"}, 2, "no-such-flag"},
+		{[]string{"run", "--report-junit", "none/report.xml", "--", "no-such-command"}, 2, "cannot write the report"},
 	} {
 		if _, errs, code := ssmlocal(t, c.args...); code != c.code || !strings.Contains(errs, c.says) {
 			t.Errorf("%v: %d %s", c.args, code, errs)
@@ -106,9 +107,18 @@ func TestRunPassesSignalsOn(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("there is no sh")
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "run", "--", "sh", "-c", self+`
-		trap 'echo got it; S health; exit 9' TERM
-		echo ready; while :; do sleep 0.05; done`)
+	for _, signal := range passedOn() {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			passesOn(t, signal)
+		})
+	}
+}
+
+func passesOn(t *testing.T, signal os.Signal) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "run", "--", "sh", "-c", fmt.Sprintf(self+`
+		trap 'echo got it; S health; exit 9' %d
+		echo ready; while :; do sleep 0.05; done`, signal))
 	cmd.Env = append(os.Environ(), "SSMLOCAL_TEST_MAIN=1", "PROGRAM="+os.Args[0])
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -121,7 +131,7 @@ func TestRunPassesSignalsOn(t *testing.T) {
 	if n, _ := out.Read(buffer); string(buffer[:n]) != "ready\n" {
 		t.Fatalf("it said %q", buffer[:n])
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := cmd.Process.Signal(signal); err != nil {
 		t.Skip("no such signal here:", err)
 	}
 	var rest bytes.Buffer
@@ -156,6 +166,14 @@ func TestRunReports(t *testing.T) {
 	}
 	if code != 0 {
 		t.Errorf("nothing was to fail, and the exit code is %d", code)
+	}
+	missing := filepath.Join(t.TempDir(), "missing")
+	if err := os.Mkdir(missing, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code = runShell(t, []string{"MISSING=" + missing}, `rm -r "$MISSING"; exit 7`, "--report-junit", filepath.Join(missing, "report.xml"))
+	if code != 7 || !strings.Contains(errs, "cannot write the report") {
+		t.Errorf("a report that can't be written: %d %s", code, errs)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {

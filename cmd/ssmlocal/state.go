@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/control"
@@ -90,22 +91,12 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 	} else if built, ok := fixtures.Seed(c.File); ok {
 		text = bytes.NewReader(built)
 	} else {
-		f, err := os.Open(c.File)
+		f, err := c.open()
 		if err != nil {
-			return fmt.Errorf("cannot read the seed: %w", err)
+			return err
 		}
 		defer f.Close()
 		text = f
-		if info, err := f.Stat(); err == nil && info.Size() <= inlineAtMost {
-			whole, err := io.ReadAll(f)
-			if err != nil {
-				return fmt.Errorf("cannot read the seed: %w", err)
-			}
-			if whole, err = seed.Inline(c.File, whole); err != nil {
-				return err
-			}
-			text = bytes.NewReader(whole)
-		}
 	}
 	query := c.query()
 	if query == nil {
@@ -128,6 +119,32 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 		}
 	}
 	return err
+}
+
+// importPatience is how long a file that is a pipe may bring nothing.
+const importPatience = time.Minute
+
+// open opens the file, with the values in it that it takes from elsewhere.
+func (c *importCommand) open() (io.ReadCloser, error) {
+	info, err := os.Stat(c.File)
+	if err == nil && info.Mode().IsRegular() && info.Size() > inlineAtMost {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the seed: %w", err)
+		}
+		return f, nil
+	}
+	var whole []byte
+	if err == nil {
+		whole, err = seed.ReadStream(c.File, importPatience)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the seed: %w", err)
+	}
+	if len(whole) <= inlineAtMost {
+		whole, err = seed.Inline(c.File, whole)
+	}
+	return io.NopCloser(bytes.NewReader(whole)), err
 }
 
 type resetCommand struct {

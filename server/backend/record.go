@@ -37,7 +37,7 @@ type Run struct {
 	// What is drawn follows from Key. Which calls the fault rules hit with a
 	// probability follows from Chances, which tells nothing about Key.
 	Key, Chances []byte
-	State string // a seed
+	State        string // a seed
 	// Keys are the temporary keys that were issued before, with the times at
 	// which they expire by this clock. Bound are the SecretIds of those that the
 	// instance metadata gives out, by role.

@@ -56,8 +56,8 @@ type Settings struct {
 // Start is where a run began: at the start of the emulator, or when its state
 // was last replaced.
 type Start struct {
-	Wall   time.Time      `json:"wall"`
-	Clock  Moment         `json:"clock"`
+	Wall  time.Time `json:"wall"`
+	Clock Moment    `json:"clock"`
 	// Random is the key that what is drawn follows from, Chances the one for
 	// which calls the fault rules hit with a probability; each has KeyLength
 	// bytes.

@@ -24,12 +24,10 @@ func Inline(name string, text []byte) ([]byte, error) {
 	f := &file{name: name, split: newSplitter(bytes.NewReader(text))}
 	for {
 		doc, err := f.next()
-		if err != nil {
-			return nil, err
-		}
 		if doc == nil {
-			return out.Bytes(), nil
+			return out.Bytes(), err
 		}
+		// What is wrong besides, whoever builds the state tells, all at once.
 		doc.local, doc.Name = true, absolute
 		b := newBuilder(Rules{}, nil)
 		b.doc = doc

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -46,6 +47,10 @@ type Document struct {
 	before int  // how many lines of the file come before it
 	// without has the paths of the items that are left out, see Source.Without.
 	without map[string]bool
+	// unreadable has the paths of the items that could not be read whole: what
+	// else is found in them may follow from that.
+	unreadable map[string]bool
+	shifted    bool // an item of a list could not be read at all, so paths are wrong
 }
 
 // A PositionError is an error in a file: where it is, and what it is. It never
@@ -84,7 +89,7 @@ func Load(seed string) ([]*Source, error) {
 	case info.Mode().IsRegular():
 		return []*Source{inFile(seed)}, nil
 	case IsStream(info.Mode()):
-		text, err := os.ReadFile(seed)
+		text, err := ReadStream(seed, streamStandstill)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the seed: %w", err)
 		}
@@ -99,6 +104,60 @@ func Load(seed string) ([]*Source, error) {
 
 // IsStream reports whether a file, such as a pipe, can be read only once.
 func IsStream(mode fs.FileMode) bool { return !mode.IsRegular() && !mode.IsDir() }
+
+// streamStandstill is how long a seed that is a pipe may bring nothing.
+const streamStandstill = time.Minute
+
+// ReadStream reads a file that may be a pipe. It gives up if nothing is written
+// to that for a while: the reader of an open pipe would wait for ever.
+func ReadStream(name string, standstill time.Duration) ([]byte, error) {
+	type part struct {
+		text []byte
+		err  error
+	}
+	parts := make(chan part)
+	given := make(chan struct{}) // closed when nobody reads any more
+	defer close(given)
+	go func() {
+		send := func(p part) bool {
+			select {
+			case parts <- p:
+				return p.err == nil
+			case <-given:
+				return false
+			}
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			send(part{err: err})
+			return
+		}
+		defer f.Close()
+		for going := true; going; {
+			b := make([]byte, 64<<10)
+			n, err := f.Read(b)
+			going = send(part{b[:n], err})
+		}
+	}()
+	var text []byte
+	timer := time.NewTimer(standstill)
+	defer timer.Stop()
+	for {
+		select {
+		case p := <-parts:
+			text = append(text, p.text...)
+			if p.err == io.EOF {
+				return text, nil
+			}
+			if p.err != nil {
+				return nil, p.err
+			}
+			timer.Reset(standstill)
+		case <-timer.C:
+			return nil, fmt.Errorf("%s is a pipe, and nothing was written to it for %s", name, standstill)
+		}
+	}
+}
 
 // IsEmpty reports whether a directory has no seeds, or is not there.
 func IsEmpty(directory string) (bool, error) {
@@ -163,7 +222,8 @@ func (s *Source) open() (*file, error) {
 	return &file{Closer: r, name: s.Name, edit: s.edit, local: s.local, split: newSplitter(r)}, nil
 }
 
-// next returns the next document, nil after the last one.
+// next returns the next document, nil after the last one. If the error is
+// Mistakes, the rest of the document could be read.
 func (f *file) next() (*Document, error) {
 	text, before, err := f.split.next()
 	if err != nil {
@@ -173,9 +233,10 @@ func (f *file) next() (*Document, error) {
 		return nil, nil
 	}
 	doc, err := parse(f.name, text, before)
-	if err == nil {
-		doc.local = f.local
+	if doc == nil {
+		return nil, err
 	}
+	doc.local = f.local
 	if err == nil && f.edit != nil {
 		f.edit(doc)
 	}
@@ -184,7 +245,8 @@ func (f *file) next() (*Document, error) {
 
 // Parse reads one document, YAML or JSON. A field that is not known, or that is
 // given twice, is a mistake; a field that a merge (<<: *other) brings may be
-// given again.
+// given again. With Mistakes it returns the document, too, of which the rest
+// could be read.
 func Parse(name string, text []byte) (*Document, error) { return parse(name, text, 0) }
 
 func parse(name string, text []byte, before int) (*Document, error) {
@@ -210,7 +272,7 @@ func parse(name string, text []byte, before int) (*Document, error) {
 		return nil, d.wrong(line, path, "there is nothing in this place of the list; write an item, or remove the - or the comma")
 	}
 	if err := d.tree.Load(&d.File, yaml.WithKnownFields()); err != nil {
-		return nil, d.mistakeOf(text, err)
+		return d.mistakesOf(text, err)
 	}
 	if path := notUTF8(reflect.ValueOf(d.File), ""); path != "" {
 		return nil, d.mistake(path, errors.New("it is not text in UTF-8; write binary values as base64 in secretBinary"))
@@ -312,20 +374,41 @@ var (
 	quoted       = regexp.MustCompile("`[^`]*`?|\"[^\"]*\"?|'[^']*'?")
 )
 
+// mistakesOf says what the library could not read. If these are only single
+// items, the document has the rest.
+func (d *Document) mistakesOf(text []byte, err error) (*Document, error) {
+	var many *yaml.LoadErrors
+	if !errors.As(err, &many) || len(many.Errors) == 0 {
+		return nil, d.mistakeOf(text, err)
+	}
+	var all Mistakes
+	d.unreadable = map[string]bool{}
+	for _, one := range many.Errors {
+		m := d.mistakeOf(text, one)
+		all = append(all, m)
+		d.unreadable[itemOf(m.Field)] = true
+		d.shifted = d.shifted || m.Field == "" || strings.HasSuffix(m.Field, "]")
+	}
+	return d, all
+}
+
+// item is the part of a path that leads to an item of the file: an account,
+// what an account has, or a fault.
+var item = regexp.MustCompile(`^(accounts\[\d+\](\.[a-zA-Z]+\[\d+\])?|faults\[\d+\])`)
+
+func itemOf(path string) string { return item.FindString(path) }
+
 // mistakeOf says where the library found a mistake, in our own words, because
 // the library's can quote the file, including its values.
-func (d *Document) mistakeOf(text []byte, err error) error {
+func (d *Document) mistakeOf(text []byte, err error) *PositionError {
 	m := &PositionError{Source: d.Name, Why: "this is not YAML"}
 	defer func() {
 		if m.Line > 0 {
 			m.Line += d.before
 		}
 	}()
-	var many *yaml.LoadErrors
 	var at *yaml.LoadError
-	if errors.As(err, &many) && len(many.Errors) > 0 {
-		at = many.Errors[0]
-	} else if !errors.As(err, &at) {
+	if !errors.As(err, &at) {
 		return m
 	}
 	switch {

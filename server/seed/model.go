@@ -85,7 +85,7 @@ func (b *builder) build(ctx context.Context, sources []*Source) (*State, error) 
 		}
 		defer f.Close()
 		files = append(files, f)
-		if b.doc, err = f.next(); err != nil {
+		if b.doc, err = f.next(); !b.readable(err) {
 			return nil, err
 		}
 		if f.first = b.doc; b.doc != nil && s.only == 0 {
@@ -133,49 +133,83 @@ func (m Mistakes) Error() string {
 // Unwrap returns them.
 func (m Mistakes) Unwrap() []error { return m }
 
+// errFollows is a mistake that is not told: it may follow from one that is.
+var errFollows = errors.New("it follows from another mistake")
+
 // settle keeps the mistake of the present item, and reports whether it has one:
 // the next item is read as if there were none.
 func (b *builder) settle() (wrong bool) {
 	if b.err == nil {
 		return false
 	}
-	if len(b.mistakes) < mostMistakes {
+	if len(b.mistakes) < mostMistakes && b.err != errFollows {
 		b.mistakes = append(b.mistakes, b.err)
 	}
 	b.err = nil
 	return true
 }
 
-// file goes through the documents of a file.
-func (b *builder) file(ctx context.Context, f *file) (err error) {
-	for doc := f.first; doc != nil; doc, err = f.next() {
-		b.doc = doc
-		if doc != f.first {
-			b.want(doc.File.Clock == nil, "clock", "it must stand in the first document of the file: the times before it depend on it")
-			b.settle()
-		}
-		for i := range doc.File.Accounts {
-			a := &doc.File.Accounts[i]
-			path := fmt.Sprintf("accounts[%d]", i)
-			if a.Uin == 0 && !doc.has(path+".uin") {
-				a.Uin = cmp.Or(b.only, b.rules.Uin, b.rules.DefaultUin, account.DefaultUin)
-			}
-			if b.only != 0 && b.only != a.Uin {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
+// readable notes the mistakes that were found while a document was read. It
+// reports whether that was all: what is right is then checked, too, so that a
+// person sees all mistakes at once.
+func (b *builder) readable(err error) bool {
+	var many Mistakes
+	var one *PositionError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &many):
+	case errors.As(err, &one):
+		many = Mistakes{one}
+	default:
+		return false
+	}
+	b.mistakes = append(b.mistakes, many[:min(len(many), mostMistakes-len(b.mistakes))]...)
+	return true
+}
+
+// file goes through the documents of a file, up to one that can't be read.
+func (b *builder) file(ctx context.Context, f *file) error {
+	for doc := f.first; doc != nil; {
+		if !doc.shifted {
+			if err := b.document(ctx, doc, doc == f.first); err != nil {
 				return err
 			}
-			if err := b.account(path, a); err != nil {
-				return err
-			}
 		}
-		b.faults(doc.File.Faults)
 		if len(b.mistakes) >= mostMistakes {
 			return b.mistakes
 		}
+		var err error
+		if doc, err = f.next(); !b.readable(err) {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// document goes through one document.
+func (b *builder) document(ctx context.Context, doc *Document, first bool) error {
+	b.doc = doc
+	b.want(first || doc.File.Clock == nil, "clock", "it must stand in the first document of the file: the times before it depend on it")
+	b.settle()
+	for i := range doc.File.Accounts {
+		a := &doc.File.Accounts[i]
+		path := fmt.Sprintf("accounts[%d]", i)
+		if a.Uin == 0 && (!doc.has(path+".uin") || doc.unreadable[path]) {
+			a.Uin = cmp.Or(b.only, b.rules.Uin, b.rules.DefaultUin, account.DefaultUin)
+		}
+		if b.only != 0 && b.only != a.Uin {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.account(path, a); err != nil {
+			return err
+		}
+	}
+	b.faults(doc.File.Faults)
+	return nil
 }
 
 // builder goes through files and keeps the first mistake of each item.
@@ -202,10 +236,13 @@ type position struct {
 	source string
 	line   int
 	path   string
+	// follows is set if what is wrong there may follow from what could not be
+	// read.
+	follows bool
 }
 
 func (b *builder) at(path string) position {
-	return position{b.doc.Name, b.doc.line(path), path}
+	return position{b.doc.Name, b.doc.line(path), path, b.doc.unreadable[itemOf(path)]}
 }
 
 // afterwards checks something once every file is read.
@@ -267,7 +304,11 @@ func (b *builder) checkAt(at position, err error) bool {
 	if errors.As(err, &refused) {
 		err = errors.New(refused.Detail())
 	}
-	if b.err == nil {
+	switch {
+	case b.err != nil:
+	case at.follows:
+		b.err = errFollows
+	default:
 		b.err = &PositionError{Source: at.source, Line: at.line, Field: at.path, Why: err.Error()}
 	}
 	return false

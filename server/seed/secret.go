@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"ssmlocal/server/ssm"
 )
@@ -154,11 +155,16 @@ func (b *builder) from(path string, from *From, value *string) {
 	case from.Env != "":
 		text, is := os.LookupEnv(from.Env)
 		b.want(is && text != "", path+".env", "the variable %s is not set, or is empty", from.Env)
+		b.want(utf8.ValidString(text), path+".env", "the variable %s is not text in UTF-8; write a binary value as base64 in secretBinary", from.Env)
 		*value = text
 	default:
 		name := from.File
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(b.doc.Name), name)
+		}
+		info, err := os.Stat(name) // an open pipe would wait for whoever writes to it
+		if !b.check(path+".file", err) || !b.want(info.Mode().IsRegular(), path+".file", "%s is no file, but a pipe, a device or a directory; a reset reads the value again", name) {
+			return
 		}
 		f, err := os.Open(name)
 		if err != nil {
@@ -170,6 +176,7 @@ func (b *builder) from(path string, from *From, value *string) {
 		b.check(path+".file", err)
 		*value = strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 		b.want(*value != "", path+".file", "%s is empty", name)
+		b.want(utf8.ValidString(*value), path+".file", "%s is not text in UTF-8; write a binary value as base64 in secretBinary", name)
 	}
 }
 

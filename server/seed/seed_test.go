@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,6 +219,45 @@ func TestMistakes(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "\n") && !strings.Contains(c.want, "\n") {
 			t.Errorf("a mistake is told in several lines: %v", err)
 		}
+	}
+}
+
+// TestMistakesAreToldAtOnce has mistakes of every kind: what can't be read hides
+// nothing else, and what follows from it is not told.
+func TestMistakesAreToldAtOnce(t *testing.T) {
+	_, err := build(`clock: {nowt: x}
+accounts:
+- uin: one
+  bogus: 1
+  service: lost
+  secrets:
+  - {secretNam: a}
+  - {secretName: [b]}
+  - {secretName: c, secretType: no, status: x}
+  - {secretName: d, status: gone}
+  roles: [{roleName: r, bound: perhaps}]
+faults:
+- {action: None, drop: true}
+- {actoin: None, drop: true}
+---
+accounts: [{uin: 1, secrets: [{secretName: '-'}]}]
+---
+accounts: [
+`)
+	var told []string
+	for line := range strings.Lines(fmt.Sprint(err)) {
+		at, _, _ := strings.Cut(line, ": ")
+		rest := strings.TrimPrefix(line, at+": ")
+		field, _, _ := strings.Cut(rest, ": ")
+		told = append(told, strings.TrimPrefix(at, "x.yaml:")+" "+field)
+	}
+	want := []string{
+		"1 clock.nowt", "3 accounts[0].uin", "4 accounts[0].bogus", "7 accounts[0].secrets[0].secretNam", "8 accounts[0].secrets[1].secretName",
+		"9 accounts[0].secrets[2].secretType", "11 accounts[0].roles[0].bound", "14 faults[1].actoin",
+		"10 accounts[0].secrets[3].status", "13 faults[0].action", "16 accounts[0].secrets[0].secretName", "19 this is not YAML",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("%q\n%q", told, want)
 	}
 }
 
@@ -502,4 +543,27 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%d mistakes are reported", len(all))
 		}
 	})
+}
+
+// TestPipe reads what is written to a pipe, and gives one up to which nothing
+// is written.
+func TestPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	name := fmt.Sprintf("/dev/fd/%d", r.Fd())
+	if _, err := ReadStream(name, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nothing was written") {
+		t.Errorf("a pipe that nobody writes to: %v", err)
+	}
+	go func() {
+		_, _ = w.WriteString("accounts: ")
+		_, _ = w.WriteString("[]")
+		_ = w.Close()
+	}()
+	// The reader that was given up may still take the first part.
+	if text, err := ReadStream(name, time.Minute); err != nil || !strings.HasSuffix("accounts: []", string(text)) {
+		t.Errorf("%q, %v", text, err)
+	}
 }

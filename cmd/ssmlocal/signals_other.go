@@ -1,0 +1,11 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// passedOn are the signals that ssmlocal run leaves to its command.
+func passedOn() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
