@@ -16,16 +16,16 @@ import (
 // mayImport says which packages of this module each package may import; tests
 // may import any.
 var mayImport = map[string][]string{
-	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/seed", "server/ssm"},
+	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/near", "server/seed", "server/ssm"},
 	"server": {
 		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3", "server/turn",
 	},
 	"server/control": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit", "server/near",
 		"server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
-		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/ssm", "server/tc3", "server/turn",
+		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/near", "server/ssm", "server/tc3", "server/turn",
 	},
 	"server/listen": {"server/clock"},
 	"server/backend": {
@@ -34,17 +34,18 @@ var mayImport = map[string][]string{
 	},
 	"server/instance":              {"server/ssm"},
 	"server/instance/instancetest": {"server/instance"},
-	"server/caller":                {"server/tc3"},
+	"server/caller":                {"server/near", "server/tc3"},
 	"server/demo":                  {"fixtures", "server/caller"},
 	"server/console":               {},
 	"server/capsule":               {"server/account", "server/caller", "server/clock", "server/decode", "server/ssm", "server/turn"},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},
-	"server/fault":                 {},
+	"server/fault":                 {"server/near"},
+	"server/near":                  {},
 	"server/journal":               {},
 	"server/limit":                 {"server/apierr"},
-	"server/seed":                  {"fixtures", "server/account", "server/apierr", "server/clock", "server/fault", "server/ssm"},
+	"server/seed":                  {"fixtures", "server/account", "server/apierr", "server/clock", "server/fault", "server/near", "server/ssm"},
 	"server/ssm":                   {"server/apierr"},
 	"server/tc3":                   {"server/apierr"},
 	"server/apierr":                {},

@@ -24,6 +24,13 @@ type caCommand struct {
 	InstallHint bool   `help:"Print how to make each language trust it."`
 }
 
+// certificate is what is printed with --output json.
+type certificate struct {
+	PEM        string `json:"pem"`
+	File       string `json:"file,omitempty"`
+	Truststore string `json:"truststore,omitempty"`
+}
+
 // trustPassword is the password of the truststore, which holds no secret. It is
 // the same as for Java's own truststore.
 const trustPassword = pkcs12.DefaultPassword
@@ -31,6 +38,9 @@ const trustPassword = pkcs12.DefaultPassword
 // Run prints the certificate, or how to trust it.
 func (c *caCommand) Run(ctx context.Context, t terminal) error {
 	if c.InstallHint {
+		if c.Output == "json" {
+			return usageError{errors.New("--install-hint is text for people; leave out --output json")}
+		}
 		return c.hint(t.out)
 	}
 	text, err := c.send(ctx, http.MethodGet, "ca.pem", nil, nil)
@@ -47,7 +57,10 @@ func (c *caCommand) Run(ctx context.Context, t terminal) error {
 			return fmt.Errorf("cannot write the certificate: %w", err)
 		}
 	}
-	if c.Out == "" && c.Truststore == "" {
+	switch {
+	case c.Output == "json":
+		return printAsJSON(t.out, certificate{string(text), c.Out, c.Truststore})
+	case c.Out == "" && c.Truststore == "":
 		_, err = t.out.Write(text)
 	}
 	return err

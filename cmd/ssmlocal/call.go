@@ -15,6 +15,7 @@ import (
 	"ssmlocal/server/action"
 	"ssmlocal/server/caller"
 	"ssmlocal/server/control"
+	"ssmlocal/server/near"
 )
 
 // callCommand makes a call that the emulator signs itself.
@@ -82,10 +83,7 @@ func (c *callCommand) suggestion() string {
 	if action.Named(c.Action) != nil {
 		return ""
 	}
-	if near := nearest(c.Action, action.Names()); near != "" {
-		return "; did you mean " + near + "?"
-	}
-	return ""
+	return near.Hint(c.Action, action.Names())
 }
 
 // post sends what is not empty of a request, and reads the answer.
@@ -107,6 +105,15 @@ func (t *target) post(ctx context.Context, path string, q, reply any) error {
 		return err
 	}
 	return t.into(ctx, http.MethodPost, path, nil, text, reply)
+}
+
+// printAsJSON prints a value as JSON.
+func printAsJSON(w io.Writer, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return printJSON(w, text)
 }
 
 func printJSON(w io.Writer, text []byte) error {

@@ -20,7 +20,7 @@ type capsuleCommands struct {
 
 type capsuleSave struct {
 	target
-	File   string `arg:"" predictor:"file" placeholder:"FILE" help:"Where to write it, with mode 0600."`
+	File   string `arg:"" predictor:"file" placeholder:"FILE" help:"Where to write it, with mode 0600; - is standard output."`
 	Redact bool   `help:"Replace values and keys, each by the same text wherever it occurs."`
 }
 
@@ -35,10 +35,10 @@ func (c *capsuleSave) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer text.Close()
-	if err := writeOwn(c.File, text); err != nil {
+	if err := c.save(t, c.File, text); err != nil {
 		return fmt.Errorf("cannot write the capsule: %w", err)
 	}
-	if !c.Redact {
+	if !c.Redact && c.File != "-" {
 		fmt.Fprintf(t.err, "ssmlocal: %s holds secret values and keys; --redact replaces them\n", c.File)
 	}
 	return nil
@@ -57,11 +57,9 @@ func (c *replayCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if c.Output == "json" {
-		text, err := json.MarshalIndent(done, "", "\t")
-		if err != nil {
+		if err := printAsJSON(t.out, done); err != nil {
 			return err
 		}
-		fmt.Fprintln(t.out, string(text))
 	} else {
 		printReplayed(t.out, done)
 	}

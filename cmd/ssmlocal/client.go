@@ -24,6 +24,11 @@ type target struct {
 	Output string `default:"text" enum:"text,json" placeholder:"text|json" help:"Print text, or the control plane's answer as it is."`
 }
 
+// format is how a command prints that needs no emulator.
+type format struct {
+	Output string `default:"text" enum:"text,json" placeholder:"text|json" help:"Print text or JSON."`
+}
+
 // find works out the default: one variable can give the address to a server and
 // to the commands beside it.
 func (t *target) find() {
@@ -87,6 +92,11 @@ func (t *target) stream(ctx context.Context, method, path string, query url.Valu
 	if err != nil {
 		return nil, err
 	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." { // the path would be another one
+			return nil, usageError{fmt.Errorf("%q is no name; names have letters or digits in them", segment)}
+		}
+	}
 	to := u.JoinPath("/_ssmlocal", path)
 	to.RawQuery = query.Encode()
 	r, err := http.NewRequestWithContext(ctx, method, to.String(), body)
@@ -123,10 +133,19 @@ type healthCommand struct{ target }
 func (c *healthCommand) Run(ctx context.Context, t terminal) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if _, err := c.call(ctx, http.MethodGet, "health", nil); err != nil {
+	answer, err := c.call(ctx, http.MethodGet, "health", nil)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(t.out, "alive")
+	return c.say(t, "alive", answer)
+}
+
+// say prints a word, or with --output json the emulator's answer.
+func (t *target) say(to terminal, word string, answer []byte) error {
+	if t.Output == "json" {
+		return printJSON(to.out, answer)
+	}
+	_, err := fmt.Fprintln(to.out, word)
 	return err
 }
 
@@ -149,13 +168,12 @@ func (c *waitCommand) Run(ctx context.Context, t terminal) error {
 	defer ticker.Stop()
 	var last error // except the timeout itself
 	for {
-		_, err := c.call(ctx, http.MethodGet, "ready", nil)
+		answer, err := c.call(ctx, http.MethodGet, "ready", nil)
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
 		if err == nil {
-			_, err := fmt.Fprintln(t.out, "ready")
-			return err
+			return c.say(t, "ready", answer)
 		}
 		if usage := (usageError{}); errors.As(err, &usage) {
 			return err

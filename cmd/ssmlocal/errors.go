@@ -13,6 +13,7 @@ import (
 )
 
 type errorsCommand struct {
+	format
 	Action string `arg:"" predictor:"action" optional:"" placeholder:"ACTION" help:"Only this action's."`
 	Code   string `arg:"" predictor:"code" optional:"" placeholder:"CODE" help:"Only this code, with all that its recipe needs."`
 	Run_   bool   `name:"run" help:"Get the code live: run the recipe on a throwaway emulator and print each step. It fails if another code comes."`
@@ -39,9 +40,11 @@ func (c *errorsCommand) Run(ctx context.Context, t terminal) error {
 	}
 	switch {
 	case len(found) == 1 && code != "" && c.Run_:
-		return runRecipe(ctx, t, found[0], c.Wire)
+		return c.run(ctx, t, found[0])
 	case c.Run_:
 		return usageError{fmt.Errorf("--run takes one recipe: give an action and a code of it")}
+	case c.Output == "json":
+		return printAsJSON(t.out, found)
 	case len(found) == 1 && code != "":
 		return c.print(t, found[0])
 	}

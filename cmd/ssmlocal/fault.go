@@ -206,9 +206,14 @@ func isAction(name string) bool {
 	return err == nil && is
 }
 
+func isCode(name string) bool {
+	found, err := fixtures.Find("", name)
+	return err == nil && name != "" && len(found) > 0
+}
+
 // Run adds a rule that answers the code, and prints how to get it without one.
 func (c *provokeCommand) Run(ctx context.Context, t terminal) error {
-	if isAction(c.Code) && !isAction(c.Action) { // the other way round
+	if !isAction(c.Action) && (isAction(c.Code) || isCode(c.Action) && !isCode(c.Code)) { // the other way round
 		c.Code, c.Action = c.Action, c.Code
 	}
 	r := c.rule(c.Action)

@@ -146,7 +146,11 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		panic(err) // the command line's own definition is wrong
 	}
 	if at := emptyArgument(args); at >= 0 {
-		fmt.Fprintf(t.err, "ssmlocal: the argument %q has no value; leave it out, or give one\n", strings.Join(args[max(0, at-1):at+1], " "))
+		if args[at] == "" {
+			fmt.Fprintf(t.err, "ssmlocal: the argument after %q has no value; leave it out, or give one\n", strings.Join(args[:at], " "))
+		} else {
+			fmt.Fprintf(t.err, "ssmlocal: the argument %q has no value; leave it out, or give one\n", args[at])
+		}
 		return 2
 	}
 	completions(parser)
@@ -158,7 +162,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	case exited: // --help, --version
 		return code
 	case err != nil:
-		fmt.Fprintf(t.err, "ssmlocal: %v%s; see ssmlocal --help and ssmlocal serve --help\n", err, meantCommand(parser.Model, err))
+		fmt.Fprintf(t.err, "ssmlocal: %s%s; see ssmlocal --help and ssmlocal serve --help\n", mistyped(err), meantCommand(parser.Model, err))
 		return 2
 	}
 	for _, name := range unknownVariables(parser.Model) {

@@ -162,7 +162,7 @@ func (c *accessKeyCommand) Run(ctx context.Context, t terminal) error {
 
 type backupCommand struct {
 	target
-	File string `arg:"" placeholder:"FILE" help:"Where to write the copy of the data file, with mode 0600."`
+	File string `arg:"" placeholder:"FILE" help:"Where to write the copy of the data file, with mode 0600; - is standard output."`
 }
 
 // Run writes a copy of the data file.
@@ -173,7 +173,7 @@ func (c *backupCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer copied.Close()
-	if err := writeOwn(c.File, copied); err != nil {
+	if err := c.save(t, c.File, copied); err != nil {
 		return fmt.Errorf("cannot write the backup: %w", err)
 	}
 	return nil
@@ -248,6 +248,9 @@ func (c *snapshotShow) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer text.Close()
+	if c.Output == "json" {
+		text = seed.AsJSON(text)
+	}
 	_, err = io.Copy(t.out, text)
 	return err
 }

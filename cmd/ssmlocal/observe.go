@@ -5,11 +5,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/backend"
@@ -265,7 +270,7 @@ func (c *limitsSet) Run(ctx context.Context, t terminal) error {
 	if name, text, is := strings.Cut(c.What, "="); is {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return usageError{fmt.Errorf("%s is not a number of calls per second", text)}
+			return usageError{fmt.Errorf("%q has no number of calls per second after its =; write %s=5", c.What, name)}
 		}
 		body = map[string]any{"action": name, "perSecond": n}
 	}
@@ -314,6 +319,39 @@ func (c *asideCommand) Run(ctx context.Context, t terminal) error {
 
 type metricsCommand struct{ target }
 
+// A metric is one number, for --output json.
+type metric struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Value  float64           `json:"value"`
+}
+
+// metricsIn reads what Prometheus reads. Of a histogram it has the count and the
+// sum.
+func metricsIn(text io.Reader) (all []metric, err error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(text)
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		for _, m := range families[name].GetMetric() {
+			of := map[string]string{}
+			for _, l := range m.GetLabel() {
+				of[l.GetName()] = l.GetValue()
+			}
+			switch {
+			case m.GetHistogram() != nil:
+				h := m.GetHistogram()
+				all = append(all, metric{name + "_count", of, float64(h.GetSampleCount())}, metric{name + "_sum", of, h.GetSampleSum()})
+			case m.GetSummary() != nil:
+				s := m.GetSummary()
+				all = append(all, metric{name + "_count", of, float64(s.GetSampleCount())}, metric{name + "_sum", of, s.GetSampleSum()})
+			default: // there is one of them, and the others are 0
+				all = append(all, metric{name, of, m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()})
+			}
+		}
+	}
+	return all, err
+}
+
 // Run prints the metrics, for Prometheus.
 func (c *metricsCommand) Run(ctx context.Context, t terminal) error {
 	text, err := c.stream(ctx, http.MethodGet, "metrics", nil, nil)
@@ -321,6 +359,13 @@ func (c *metricsCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer text.Close()
+	if c.Output == "json" {
+		all, err := metricsIn(text)
+		if err != nil {
+			return err
+		}
+		return printAsJSON(t.out, all)
+	}
 	_, err = io.Copy(t.out, text)
 	return err
 }

@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"ssmlocal/server"
 	"ssmlocal/server/servertest"
@@ -41,6 +44,95 @@ func TestLongOutputs(t *testing.T) {
 	out, _, _ := ssmlocal(t, "schema")
 	if !json.Valid([]byte(out)) {
 		t.Error("the schema is no JSON")
+	}
+}
+
+// TestOutputJSON wants JSON of every command, with few exceptions.
+func TestOutputJSON(t *testing.T) {
+	s := servertest.New(t, server.Config{Seeds: []string{"demo"}, Capsule: 10})
+	t.Chdir(t.TempDir())
+	arguments := map[string]string{
+		"call": "GetSecretValue SecretName=app-config VersionId=SSM_Current", "errors": "GetSecretValue ResourceNotFound --run", "tour": "life",
+		"provoke": "InternalError GetRegions", "fault add": "--drop", "limits set": "ListSecrets=5", "clock advance": "1d", "clock set": "2090-01-01",
+		"import": "demo", "capsule save": "run.json", "replay": "run.json", "backup": "copy.db", "tasks set": "--pace 3polls", "accounts set": "100000000001",
+		"accesskey": "key 100000000101", "instance bind": "cdb-9 mysql://a:b@127.0.0.1:1/", "instance unbind": "cdb-9", "instance repair": "cdb-9",
+		"snapshot save": "x", "snapshot load": "x", "snapshot show": "x", "snapshot diff": "x", "snapshot delete": "x", "due": "--limit 5",
+	}
+	parser, err := kong.New(&commands{}, kong.Name("ssmlocal"), kong.Vars{"seeds": "", "version": ""}, kong.ExplicitGroups(groups))
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := []string{"snapshot save", "capsule save", "instance bind", "instance unbind"} // what others need, and an import ends
+	for _, leaf := range parser.Model.Leaves(true) {
+		words := strings.Fields(strings.TrimPrefix(leaf.FullPath(), "ssmlocal "))
+		if name := strings.Join(words[:min(2, len(words))], " "); !slices.Contains(order, name) {
+			order = append(order, name)
+		}
+	}
+	for _, name := range order {
+		switch {
+		case slices.Contains([]string{"serve", "run", "completion"}, name): // servers, and a text for shells
+			continue
+		case name == "instance repair": // needs the database
+			continue
+		}
+		args := append(strings.Fields(name), strings.Fields(arguments[name])...)
+		args = append(args, "--output", "json")
+		if !slices.Contains([]string{"errors", "tour", "schema", "version"}, name) {
+			args = append(args, "--url", s.URL)
+		}
+		out, errs, code := ssmlocal(t, args...)
+		if code != 0 || !json.Valid([]byte(out)) {
+			t.Errorf("%s: %d %.200s%s", name, code, out, errs)
+		}
+	}
+	before, _, _ := ssmlocal(t, "export", "--url", s.URL)
+	as, _, _ := ssmlocal(t, "export", "--url", s.URL, "--output", "json")
+	if err := os.WriteFile("state.json", []byte(as), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := ssmlocal(t, "import", "state.json", "--url", s.URL); code != 0 {
+		t.Error(errs)
+	}
+	if after, _, _ := ssmlocal(t, "export", "--url", s.URL); after != before {
+		t.Errorf("an export in JSON is another state:\n%s\n%s", before, after)
+	}
+	if out, _, _ := ssmlocal(t, "capsule", "save", "-", "--url", s.URL); !json.Valid([]byte(out)) {
+		t.Errorf("a capsule on standard output: %.100s", out)
+	}
+}
+
+// TestMistypedValues has numbers, durations and names that can't be meant.
+func TestMistypedValues(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	for command, want := range map[string]string{
+		"clock advance 300y":                  "too long: the clock ends",
+		"clock advance 99999999h":             "too long: the clock ends",
+		"clock advance soon":                  "is not a duration",
+		"clock advance -5d":                   "is negative",
+		"journal --limit -1":                  "--limit is -1, and can't be negative",
+		"snapshot save ..":                    `".." is no name`,
+		"snapshot delete .":                   `"." is no name`,
+		"fault clear ..":                      `".." is no name`,
+		"limits set ListSecrets=":             "write ListSecrets=5",
+		"limits set Listsecrets=5":            "did you mean ListSecrets?",
+		"limits set of":                       "did you mean off?",
+		"journal --action Listsecrets":        "did you mean ListSecrets?",
+		"clock shwo":                          "did you mean",
+		"tour rotaton":                        "did you mean rotation?",
+		"provoke GetSecretValu InternalError": "did you mean GetSecretValue?",
+		"run --fail-on leakes -- true":        "did you mean leaks?",
+	} {
+		args := strings.Fields(command)
+		if args[0] != "run" && args[0] != "tour" {
+			args = append(args, "--url", s.URL)
+		}
+		if out, errs, code := ssmlocal(t, args...); code == 0 || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d %s%s", command, code, out, errs)
+		}
+	}
+	if _, errs, code := ssmlocal(t, "snapshot", "save", ""); code != 2 || !strings.Contains(errs, `after "snapshot save" has no value`) {
+		t.Errorf("an empty name: %d %s", code, errs)
 	}
 }
 

@@ -14,9 +14,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
 	"ssmlocal/server/control"
 	"ssmlocal/server/fault"
 )
@@ -67,18 +64,13 @@ func (c *runCommand) look(e *environment) (*findings, error) {
 	if err != nil {
 		return f, err
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(metrics))
+	all, err := metricsIn(bytes.NewReader(metrics))
 	if err != nil {
 		return f, err
 	}
-	for _, m := range families["ssmlocal_calls_total"].GetMetric() {
-		of := map[string]string{}
-		for _, l := range m.GetLabel() {
-			of[l.GetName()] = l.GetValue()
-		}
-		if n := m.GetCounter().GetValue(); n > 0 {
-			f.calls = append(f.calls, calls{cmp.Or(of["action"], "no action"), of["code"], uint64(n)})
+	for _, m := range all {
+		if m.Name == "ssmlocal_calls_total" && m.Value > 0 {
+			f.calls = append(f.calls, calls{cmp.Or(m.Labels["action"], "no action"), m.Labels["code"], uint64(m.Value)})
 		}
 	}
 	slices.SortFunc(f.calls, func(a, b calls) int { return cmp.Or(cmp.Compare(a.action, b.action), cmp.Compare(a.code, b.code)) })

@@ -18,6 +18,7 @@ import (
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
+	"ssmlocal/server/near"
 )
 
 // runCommand runs a command, such as a test suite, beside an emulator of its
@@ -63,7 +64,7 @@ func (c *runCommand) Run(t terminal) error {
 	}
 	for _, what := range c.FailOn {
 		if !slices.Contains(checkNames(), what) {
-			return usageError{fmt.Errorf("--fail-on is %q, it can be %s", what, strings.Join(checkNames(), ", "))}
+			return usageError{fmt.Errorf("--fail-on is %q%s; it can be %s", what, near.Hint(what, checkNames()), strings.Join(checkNames(), ", "))}
 		}
 	}
 	if err := c.openReport(); err != nil {

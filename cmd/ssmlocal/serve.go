@@ -87,6 +87,9 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	} else {
 		log.Info("the state is kept", "data", c.Data)
 	}
+	if c.Watch && len(config.Seeds) == 0 {
+		log.Warn("--watch has nothing to watch; give --seed FILE or DIR")
+	}
 	t.serving.Store(true)
 	return s.Serve(ctx)
 }

@@ -45,6 +45,9 @@ func (c *exportCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer text.Close()
+	if c.Output == "json" {
+		text = seed.AsJSON(text)
+	}
 	if c.File == "" || c.File == "-" {
 		_, err := io.Copy(t.out, text)
 		return err
@@ -69,6 +72,35 @@ func writeOwn(name string, text io.Reader) error {
 	}
 	_, err = io.Copy(f, text)
 	return errors.Join(err, f.Close())
+}
+
+// save writes an answer to a file of the user's own, or to standard output, and
+// with --output json prints how long it is.
+func (t *target) save(to terminal, name string, text io.Reader) error {
+	if name == "-" {
+		_, err := io.Copy(to.out, text)
+		return err
+	}
+	counted := &counter{Reader: text}
+	if err := writeOwn(name, counted); err != nil {
+		return err
+	}
+	if t.Output == "json" {
+		return printAsJSON(to.out, map[string]any{"file": name, "bytes": counted.n})
+	}
+	return nil
+}
+
+// counter counts what is read.
+type counter struct {
+	io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // inlineAtMost is up to which size a seed may name values that are elsewhere,

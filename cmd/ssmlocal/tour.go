@@ -16,9 +16,11 @@ import (
 	"ssmlocal/fixtures"
 	"ssmlocal/server"
 	"ssmlocal/server/demo"
+	"ssmlocal/server/near"
 )
 
 type tourCommand struct {
+	format
 	Name     string `arg:"" predictor:"tour" optional:"" help:"Name of the tour; without one, all are listed."`
 	Language string `placeholder:"en|zh" help:"Language of the texts; that of the environment (LANG) if absent."`
 	Wire     bool   `help:"Print what went over the wire, too."`
@@ -54,6 +56,9 @@ func (c *tourCommand) Run(ctx context.Context, t terminal) error {
 		}
 		return text.EN
 	}
+	if c.Name == "" && c.Output == "json" {
+		return printAsJSON(t.out, all)
+	}
 	if c.Name == "" {
 		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 		for _, tour := range all {
@@ -68,7 +73,7 @@ func (c *tourCommand) Run(ctx context.Context, t terminal) error {
 		}
 		names = append(names, tour.Name)
 	}
-	return usageError{fmt.Errorf("there is no tour %q; there are %s", c.Name, strings.Join(names, ", "))}
+	return usageError{fmt.Errorf("there is no tour %q%s; there are %s", c.Name, near.Hint(c.Name, names), strings.Join(names, ", "))}
 }
 
 func (c *tourCommand) play(ctx context.Context, t terminal, tour fixtures.Tour, in func(fixtures.Text) string) error {
@@ -76,10 +81,16 @@ func (c *tourCommand) play(ctx context.Context, t terminal, tour fixtures.Tour, 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "%s\n%s\n", in(tour.Title), in(tour.About))
-	for i, step := range played.Steps {
-		fmt.Fprintf(t.out, "\n%d. %s\n", i+1, in(*step.Text))
-		printStep(t.out, &step, c.Wire)
+	if c.Output == "json" {
+		if err := printAsJSON(t.out, played); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(t.out, "%s\n%s\n", in(tour.Title), in(tour.About))
+		for i, step := range played.Steps {
+			fmt.Fprintf(t.out, "\n%d. %s\n", i+1, in(*step.Text))
+			printStep(t.out, &step, c.Wire)
+		}
 	}
 	if !played.OK {
 		return fmt.Errorf("the tour %s did not come out as it must", tour.Name)
@@ -87,24 +98,34 @@ func (c *tourCommand) play(ctx context.Context, t terminal, tour fixtures.Tour, 
 	return nil
 }
 
-// runRecipe gets a code live, and prints each step.
-func runRecipe(ctx context.Context, t terminal, r fixtures.Recipe, wire bool) error {
+// run gets a code live, and prints each step.
+func (c *errorsCommand) run(ctx context.Context, t terminal, r fixtures.Recipe) error {
 	x, err := demo.Recipe(ctx, server.Throwaway, r)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "%s from %s\n", x.Code, x.Action)
-	if x.Why != "" {
-		fmt.Fprintln(t.out, x.Why)
-	}
-	fmt.Fprintf(t.out, "\n  $ %s\n", x.Start)
-	for _, step := range x.Steps {
-		printStep(t.out, &step, wire)
+	if c.Output == "json" {
+		if err := printAsJSON(t.out, x); err != nil {
+			return err
+		}
+	} else {
+		printTranscript(t.out, &x, c.Wire)
 	}
 	if !x.OK {
 		return fmt.Errorf("%s came instead of %s", x.Reached, x.Code)
 	}
 	return nil
+}
+
+func printTranscript(w io.Writer, x *demo.Transcript, wire bool) {
+	fmt.Fprintf(w, "%s from %s\n", x.Code, x.Action)
+	if x.Why != "" {
+		fmt.Fprintln(w, x.Why)
+	}
+	fmt.Fprintf(w, "\n  $ %s\n", x.Start)
+	for _, step := range x.Steps {
+		printStep(w, &step, wire)
+	}
 }
 
 // printStep prints a step as a terminal would show it.

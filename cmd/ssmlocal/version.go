@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -22,17 +21,13 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
-type versionCommand struct {
-	Output string `default:"text" enum:"text,json" placeholder:"text|json" help:"Print text or JSON."`
-}
+type versionCommand struct{ format }
 
 // Run prints the version of the build, its commit and that one's date.
 func (c versionCommand) Run(t terminal) error {
 	b := thisBuild()
 	if c.Output == "json" {
-		text, err := json.MarshalIndent(b, "", "\t")
-		fmt.Fprintln(t.out, string(text))
-		return err
+		return printAsJSON(t.out, b)
 	}
 	fmt.Fprintln(t.out, b)
 	return nil

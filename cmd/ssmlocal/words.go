@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/posener/complete"
@@ -15,6 +15,7 @@ import (
 	"ssmlocal/fixtures"
 	"ssmlocal/server/action"
 	"ssmlocal/server/caller"
+	"ssmlocal/server/near"
 	"ssmlocal/server/ssm"
 )
 
@@ -49,16 +50,17 @@ func scopeVariables(k *kong.Kong) error {
 	return nil
 }
 
-// nearest returns the word that may have been meant, "" if none is near.
-func nearest(word string, known []string) (near string) {
-	best := 0.6 // of 1 for the same word; what is less alike only confuses
-	for _, k := range known {
-		like := levenshtein.Similarity(strings.ToLower(word), strings.ToLower(k), nil)
-		if like > best || like == best && near == "" {
-			near, best = k, like
-		}
-	}
-	return near
+// The parser's words for a value that begins with a minus, which it takes for a
+// short flag.
+var (
+	minusFlag  = regexp.MustCompile(`^unknown flag (-\d).*`)
+	minusValue = regexp.MustCompile(`^(--\S+): expected \S+ value but got "(-\d\S*)" \(short flag\).*`)
+)
+
+// mistyped says what is wrong with a command line.
+func mistyped(err error) string {
+	text := minusFlag.ReplaceAllString(err.Error(), "$1… is negative, and nothing here can be")
+	return minusValue.ReplaceAllString(text, "$1 is $2, and can't be negative")
 }
 
 // meantCommand suggests a command for an argument that the parser did not
@@ -74,8 +76,8 @@ func meantCommand(app *kong.Application, err error) string {
 		first, last, _ := strings.Cut(path, " ")
 		names = append(names, first, cmp.Or(last, first))
 	}
-	if near := nearest(word, names); near != "" {
-		return fmt.Sprintf(", did you mean %q?", near)
+	if meant := near.Word(word, names); meant != "" {
+		return fmt.Sprintf(", did you mean %q?", meant)
 	}
 	return ""
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"ssmlocal/server/near"
 )
 
 // The same call as a program for a client.
@@ -33,7 +35,7 @@ func (c *Call) Code(language string, now time.Time) (string, error) {
 	}
 	t := programs[language]
 	if t == nil {
-		return "", fmt.Errorf("there is no client %q; there are %s", language, strings.Join(Languages(), ", "))
+		return "", fmt.Errorf("there is no client %q%s; there are %s", language, near.Hint(language, Languages()), strings.Join(Languages(), ", "))
 	}
 	var parameters map[string]json.RawMessage
 	if err := json.Unmarshal(c.Parameters, &parameters); err != nil {

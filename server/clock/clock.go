@@ -5,8 +5,10 @@
 package clock
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -159,15 +161,21 @@ func ParseDuration(text string) (time.Duration, error) {
 		if !found {
 			continue
 		}
-		n, err := strconv.ParseUint(number, 10, 16)
-		if err != nil || time.Duration(n) > (math.MaxInt64-total)/unit.d {
+		n, err := strconv.ParseUint(number, 10, 63)
+		switch {
+		case errors.Is(err, strconv.ErrRange) || err == nil && time.Duration(n) > (math.MaxInt64-total)/unit.d:
+			return 0, longDuration(text)
+		case err != nil:
 			return 0, badDuration(text)
 		}
 		total, rest = total+time.Duration(n)*unit.d, after
 	}
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
-		if err != nil || d > math.MaxInt64-total {
+		switch {
+		case err == nil && d > math.MaxInt64-total, err != nil && hours.MatchString(rest):
+			return 0, longDuration(text)
+		case err != nil:
 			return 0, badDuration(text)
 		}
 		total += d
@@ -176,6 +184,13 @@ func ParseDuration(text string) (time.Duration, error) {
 		return 0, badDuration(text)
 	}
 	return total, nil
+}
+
+// hours matches a duration of more hours than there is room for.
+var hours = regexp.MustCompile(`^\d+(\.\d+)?h`)
+
+func longDuration(text string) error {
+	return fmt.Errorf("%q is too long: the clock ends with the year %d", text, End.Year()-1)
 }
 
 func badDuration(text string) error {

@@ -9,6 +9,7 @@ import (
 
 	"ssmlocal/fixtures"
 	"ssmlocal/server/demo"
+	"ssmlocal/server/near"
 )
 
 // What is shown live: recipes of the error atlas, and tours. They run on a
@@ -85,5 +86,5 @@ func (c *Control) playTour(r *http.Request) (demo.Played, error) {
 		}
 		names = append(names, t.Name)
 	}
-	return demo.Played{}, refuse(http.StatusNotFound, "there is no tour %q; there are %s", r.PathValue("id"), strings.Join(names, ", "))
+	return demo.Played{}, refuse(http.StatusNotFound, "there is no tour %q%s; there are %s", r.PathValue("id"), near.Hint(r.PathValue("id"), names), strings.Join(names, ", "))
 }

@@ -16,6 +16,7 @@ import (
 	"ssmlocal/server/gateway"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
+	"ssmlocal/server/near"
 )
 
 // The control plane's calls about the calls that were made, and the actions
@@ -59,11 +60,11 @@ func (c *Control) journalFilter(r *http.Request) (journal.Filter, error) {
 func (c *Control) knownToJournal(f journal.Filter) error {
 	seen := func(f journal.Filter) bool { _, n := c.gateway.Journal.Find(f, 1); return n > 0 }
 	if names := action.Names(); f.Action != "" && !slices.Contains(names, f.Action) && !seen(journal.Filter{Action: f.Action}) {
-		return refuse(http.StatusBadRequest, "there is no action %q, and no call had it; the actions are %s", f.Action, strings.Join(names, ", "))
+		return refuse(http.StatusBadRequest, "there is no action %q%s, and no call had it; the actions are %s", f.Action, near.Hint(f.Action, names), strings.Join(names, ", "))
 	}
 	codes := append(apierr.Codes(), journal.OK, journal.NoAnswer)
 	if f.Code != "" && !slices.Contains(codes, f.Code) && !seen(journal.Filter{Code: f.Code}) {
-		return refuse(http.StatusBadRequest, "there is no code %q, and no call had it; the codes are %s", f.Code, strings.Join(codes, ", "))
+		return refuse(http.StatusBadRequest, "there is no code %q%s, and no call had it; the codes are %s", f.Code, near.Hint(f.Code, codes), strings.Join(codes, ", "))
 	}
 	return nil
 }
@@ -237,11 +238,11 @@ func (c *Control) setLimits(q *setLimitsRequest) (Limits, error) {
 	which, known := map[string]gateway.Rates{"off": gateway.NoRates, "documented": gateway.DocumentedRates, "start": gateway.StartRates}[q.All]
 	switch {
 	case q.All != "" && (!known || q.Action != "" || q.PerSecond != nil):
-		return Limits{}, refuse(http.StatusBadRequest, "all is %q; it must be off, documented or start, and stand alone", q.All)
+		return Limits{}, refuse(http.StatusBadRequest, "all is %q%s; it must be off, documented or start, and stand alone", q.All, near.Hint(q.All, []string{"off", "documented", "start"}))
 	case known:
 		c.gateway.SetRates(which)
 	case action.Named(q.Action) == nil:
-		return Limits{}, refuse(http.StatusBadRequest, "there is no action %q; GET /_ssmlocal/actions lists them", q.Action)
+		return Limits{}, refuse(http.StatusBadRequest, "there is no action %q%s; GET /_ssmlocal/actions lists them", q.Action, near.Hint(q.Action, action.Names()))
 	case q.PerSecond == nil || *q.PerSecond < 0:
 		return Limits{}, refuse(http.StatusBadRequest, "perSecond is missing or less than 0; 0 is no limit")
 	default:

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ssmlocal/server/near"
 )
 
 // A Rule is one failure to provoke.
@@ -195,10 +197,10 @@ func (r *Rule) Check(k Known) error {
 		return fmt.Errorf("id: it is %q, it must have letters, digits and - _ . only, at most 64, the first one a letter or a digit", r.ID)
 	}
 	if r.Action != "" && !slices.Contains(k.Actions, r.Action) {
-		return fmt.Errorf("action: there is no action %q; the actions are %s", r.Action, strings.Join(k.Actions, ", "))
+		return fmt.Errorf("action: there is no action %q%s; the actions are %s", r.Action, near.Hint(r.Action, k.Actions), strings.Join(k.Actions, ", "))
 	}
 	if r.Region != "" && !slices.Contains(k.Regions, r.Region) {
-		return fmt.Errorf("region: there is no region %q; the regions are %s", r.Region, strings.Join(k.Regions, ", "))
+		return fmt.Errorf("region: there is no region %q%s; the regions are %s", r.Region, near.Hint(r.Region, k.Regions), strings.Join(k.Regions, ", "))
 	}
 	if _, err := path.Match(r.SecretName, ""); err != nil {
 		return fmt.Errorf("secretName: %q is no pattern; it takes *, ? and [a-z], as file names do", r.SecretName)
@@ -257,12 +259,12 @@ func (e *Error) check(action string, k Known, strict bool) error {
 	}
 	switch {
 	case strict:
-		return fmt.Errorf("error.code: %q is not documented for %s; allow it with strict false (--no-strict), or take one of %s",
-			e.Code, where, strings.Join(codes, ", "))
+		return fmt.Errorf("error.code: %q%s is not documented for %s; allow it with strict false (--no-strict), or take one of %s",
+			e.Code, near.Hint(e.Code, codes), where, strings.Join(codes, ", "))
 	case !validCode(e.Code):
 		return fmt.Errorf("error.code: %q is not a code; codes are words and dots, such as FailedOperation.AccessKmsError", e.Code)
 	case !k.Has(e.Code) && e.Message == "":
-		return fmt.Errorf("error.code: %q is not a code of the API: give a message with it, or take one of %s", e.Code, strings.Join(k.Codes(""), ", "))
+		return fmt.Errorf("error.code: %q%s is not a code of the API: give a message with it, or take one of %s", e.Code, near.Hint(e.Code, k.Codes("")), strings.Join(k.Codes(""), ", "))
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"ssmlocal/server/backend"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/limit"
+	"ssmlocal/server/near"
 	"ssmlocal/server/tc3"
 )
 
@@ -160,7 +161,7 @@ func rates(c Config) (map[string]int, error) {
 	for name, perSecond := range c.Rates {
 		switch {
 		case !slices.Contains(names, name):
-			return nil, ConfigError{fmt.Errorf("there is no action %s to limit; the actions are %s", name, strings.Join(names, ", "))}
+			return nil, ConfigError{fmt.Errorf("there is no action %s%s to limit; the actions are %s", name, near.Hint(name, names), strings.Join(names, ", "))}
 		case perSecond < 1:
 			return nil, ConfigError{fmt.Errorf("the limit of %s is %d; it must be at least 1 a second; to lift all limits use --limits off", name, perSecond)}
 		}

@@ -24,6 +24,7 @@ import (
 	"ssmlocal/fixtures"
 	"ssmlocal/server/account"
 	"ssmlocal/server/fault"
+	"ssmlocal/server/near"
 )
 
 // A Source is a file that a state is built from. It is read document by
@@ -83,7 +84,7 @@ func Load(seed string) ([]*Source, error) {
 	info, err := os.Stat(seed)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no seed %s: it is no file, no directory, and the built-in ones are %s", seed, strings.Join(fixtures.Seeds(), ", "))
+		return nil, fmt.Errorf("there is no seed %s%s: it is no file, no directory, and the built-in ones are %s", seed, near.Hint(seed, fixtures.Seeds()), strings.Join(fixtures.Seeds(), ", "))
 	case err != nil:
 		return nil, fmt.Errorf("cannot read the seed: %w", err)
 	case info.Mode().IsRegular():
