@@ -16,12 +16,12 @@ import (
 // mayImport says which packages of this module each package may import; tests
 // may import any.
 var mayImport = map[string][]string{
-	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/near", "server/seed", "server/ssm"},
+	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/binding", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/near", "server/seed", "server/ssm"},
 	"server": {
 		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3", "server/turn",
 	},
 	"server/control": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit", "server/near",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/binding", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit", "server/near",
 		"server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
@@ -29,9 +29,10 @@ var mayImport = map[string][]string{
 	},
 	"server/listen": {"server/clock"},
 	"server/backend": {
-		"fixtures", "server/account", "server/action", "server/apierr", "server/clock", "server/decode", "server/fault", "server/instance", "server/scheduler", "server/seed", "server/ssm", "server/turn",
+		"fixtures", "server/account", "server/action", "server/apierr", "server/binding", "server/clock", "server/decode", "server/fault", "server/scheduler", "server/seed", "server/ssm", "server/turn",
 		"store",
 	},
+	"server/binding":               {"server/action", "server/apierr", "server/clock", "server/instance", "server/ssm", "store"},
 	"server/instance":              {"server/ssm"},
 	"server/instance/instancetest": {"server/instance"},
 	"server/caller":                {"server/near", "server/tc3"},

@@ -23,6 +23,7 @@ import (
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/backend"
+	"ssmlocal/server/binding"
 	"ssmlocal/server/instance"
 	"ssmlocal/server/instance/instancetest"
 	"ssmlocal/server/servertest"
@@ -202,9 +203,9 @@ func (l *live) control(method, path, body string) string {
 }
 
 // status is that of the instance.
-func (l *live) status() backend.InstanceStatus {
+func (l *live) status() binding.Status {
 	l.Helper()
-	var all []backend.InstanceStatus
+	var all []binding.Status
 	must(l.T, json.Unmarshal([]byte(getControl(l.T, l.Server, "/instances")), &all))
 	if len(all) != 1 {
 		l.Fatalf("there are %d instances", len(all))
@@ -502,7 +503,7 @@ func TestLiveRepair(t *testing.T) {
 			if states := l.states(); len(states) != 4 || name != "Redis" && slices.Contains(slices.Collect(maps.Values(states)), "ok") {
 				t.Errorf("before the repair: %v", states)
 			}
-			var r backend.Repaired
+			var r binding.Repaired
 			must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
 			if len(r.Failed) > 0 || name != "Redis" && len(r.Made) != 4 {
 				t.Errorf("the repair: %+v", r)
@@ -721,7 +722,7 @@ accounts:
 	if states := l.states(); states["shop_SSM_abc"] != "missing" {
 		t.Errorf("%v", states)
 	}
-	var r backend.Repaired
+	var r binding.Repaired
 	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
 	if len(r.Made) != 3 || len(r.Failed) != 1 || r.Failed[0].AccountName != "root" || !strings.Contains(r.Failed[0].Reason, "not touched") {
 		t.Errorf("%+v", r)
@@ -749,7 +750,7 @@ func TestLiveRepairGivesPrivileges(t *testing.T) {
 	l.db = db
 	db.Execute("DROP TABLE shop.orders")
 	l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, db.URL))
-	var r backend.Repaired
+	var r binding.Repaired
 	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
 	if len(r.Failed) != 2 {
 		t.Errorf("without its table: %+v", r)

@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 
 	"ssmlocal/server/account"
-	"ssmlocal/server/backend"
+	"ssmlocal/server/binding"
 	"ssmlocal/server/control"
 	"ssmlocal/server/ssm"
 )
@@ -45,7 +45,7 @@ type instanceList struct {
 // Run prints the instances.
 func (c *instanceList) Run(ctx context.Context, t terminal) error {
 	q := request{method: http.MethodGet, path: "instances", query: c.query()}
-	return show(ctx, &c.target, t, q, func(w io.Writer, all []backend.InstanceStatus) error {
+	return show(ctx, &c.target, t, q, func(w io.Writer, all []binding.Status) error {
 		if len(all) == 0 {
 			_, err := fmt.Fprintln(w, "no instance is bound: ssmlocal serve --instance ID=URL, or ssmlocal instance bind ID URL")
 			return err
@@ -57,7 +57,7 @@ func (c *instanceList) Run(ctx context.Context, t terminal) error {
 	})
 }
 
-func printInstance(to io.Writer, s *backend.InstanceStatus) {
+func printInstance(to io.Writer, s *binding.Status) {
 	state := s.Engine + " " + s.Version
 	if !s.Reachable {
 		state = "can't be reached: " + s.Reason
@@ -91,7 +91,7 @@ type instanceBind struct {
 func (c *instanceBind) Run(ctx context.Context, t terminal) error {
 	body := map[string]any{"uin": c.Uin, "instanceId": c.ID, "url": c.DatabaseURL}
 	q := request{method: http.MethodPut, path: "instances", body: body}
-	return show(ctx, &c.target, t, q, func(w io.Writer, s backend.InstanceStatus) error {
+	return show(ctx, &c.target, t, q, func(w io.Writer, s binding.Status) error {
 		printInstance(w, &s)
 		return nil
 	})
@@ -129,9 +129,9 @@ func (c *instanceRepair) Run(ctx context.Context, t terminal) error {
 		}
 		query.Set("drop", "leftover")
 	}
-	var r backend.Repaired
+	var r binding.Repaired
 	q := request{method: http.MethodPost, path: "instances/" + url.PathEscape(c.ID) + "/repair", query: query, long: true}
-	err := show(ctx, &c.target, t, q, func(w io.Writer, done backend.Repaired) error {
+	err := show(ctx, &c.target, t, q, func(w io.Writer, done binding.Repaired) error {
 		r = done
 		printRepaired(w, &r)
 		return nil
@@ -148,7 +148,7 @@ func (c *instanceRepair) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
-func printRepaired(w io.Writer, r *backend.Repaired) {
+func printRepaired(w io.Writer, r *binding.Repaired) {
 	for _, x := range []struct {
 		what     string
 		accounts []string

@@ -14,13 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/binding"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/scheduler"
@@ -97,7 +97,7 @@ type Backend struct {
 	events      events
 	works       works
 	accounts    accounts
-	instances   *instances
+	instances   *binding.Instances
 	secretLimit uint64
 	random      *random
 	drawn       followed // what requests and due items draw in a run
@@ -126,7 +126,7 @@ func New(c Config) (*Backend, error) {
 	if b.log == nil {
 		b.log = slog.Default()
 	}
-	b.instances = newInstances(b, c.Instances, cmp.Or(c.InstancePatience, instancePatience))
+	b.instances = binding.New(owner{b}, binding.Config{Bindings: c.Instances, Patience: c.InstancePatience, Clock: b.Clock, Log: b.log})
 	b.lifetime, b.end = context.WithCancel(context.Background())
 	b.works.clock = b.Clock
 	b.Faults = fault.New()
@@ -137,9 +137,9 @@ func New(c Config) (*Backend, error) {
 	}
 	b.Directory.More = b.generatedCredential
 	for _, bindings := range c.Instances {
-		for _, binding := range bindings {
-			if err := CheckBinding(binding); err != nil {
-				return nil, ConfigError{fmt.Errorf("--instance %s: %w", binding.InstanceID, err)}
+		for _, one := range bindings {
+			if err := binding.Check(one); err != nil {
+				return nil, ConfigError{fmt.Errorf("--instance %s: %w", one.InstanceID, err)}
 			}
 		}
 	}
@@ -197,7 +197,7 @@ func (b *Backend) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { b.scheduler.Run(ctx, b.dueFailed) })
 	all.Go(func() { b.collect(ctx) })
-	all.Go(func() { b.instances.run(ctx) })
+	all.Go(func() { b.instances.Run(ctx) })
 	if b.seeds.watch {
 		all.Go(func() { b.watchSeeds(ctx) })
 	}
@@ -222,7 +222,7 @@ func (b *Backend) While(ctx context.Context) (_ context.Context, cancel func()) 
 // Close closes the data file.
 func (b *Backend) Close() error {
 	b.end()
-	b.instances.close()
+	b.instances.Close()
 	return b.db.Close()
 }
 
@@ -290,7 +290,7 @@ func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, requ
 		b.scheduler.Schedule(c.Due)
 	}
 	if c.Changes {
-		b.instances.look()
+		b.instances.Look()
 	}
 	if err == nil {
 		if a.Writes {
@@ -318,10 +318,3 @@ func (b *Backend) Usable() error { return b.db.Usable() }
 
 // Size is the size of the data file in bytes.
 func (b *Backend) Size() int64 { return b.db.Size() }
-
-// Catch turns a panic into an error; it must be deferred.
-func Catch(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-	}
-}

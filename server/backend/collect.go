@@ -76,7 +76,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // collectOnce removes everything that can be removed now.
 func (b *Backend) collectOnce(ctx context.Context) (err error) {
-	defer Catch(&err)
+	defer action.Catch(&err)
 	keep := func(uin uint64, generation uint32) bool {
 		// In this order: a state that was being written may be present by now.
 		return generation == b.staged.Load() || b.generations.Load().Live(uin, generation)

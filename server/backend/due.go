@@ -23,7 +23,7 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (sc
 	})
 	b.edited() // also by what is no event, such as a task that begins
 	if done.Changes {
-		b.instances.look()
+		b.instances.Look()
 	}
 	b.publish(done.New)
 	return scheduler.Stepped[action.Event]{Happened: done.Happened, Next: done.Next, Wait: done.Wait}, err

@@ -276,7 +276,7 @@ func (r *replacement) swap() error {
 		forget(r.uin)
 	}
 	b.due.Forget(r.uin)
-	b.instances.forget(r.uin)
+	b.instances.Forget(r.uin)
 	if r.uin == 0 {
 		b.Tasks.restart()
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"ssmlocal/server/account"
-	"ssmlocal/server/backend"
+	"ssmlocal/server/binding"
 	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
 )
@@ -16,7 +16,7 @@ import (
 // The control plane's calls about instances that are bound to real databases.
 
 // listInstances asks every database how it is.
-func (c *Control) listInstances(r *http.Request) ([]backend.InstanceStatus, error) {
+func (c *Control) listInstances(r *http.Request) ([]binding.Status, error) {
 	uin, err := uinOf(r)
 	if err != nil {
 		return nil, err
@@ -31,13 +31,13 @@ type bindingRequest struct {
 }
 
 // bindInstance binds an instance, and says how its database is.
-func (c *Control) bindInstance(r *http.Request, q *bindingRequest) (backend.InstanceStatus, error) {
+func (c *Control) bindInstance(r *http.Request, q *bindingRequest) (binding.Status, error) {
 	q.Uin = cmp.Or(q.Uin, account.DefaultUin)
 	if q.Uin > seed.LargestUin {
-		return backend.InstanceStatus{}, refuse(http.StatusBadRequest, "uin can be %d at most", uint64(seed.LargestUin))
+		return binding.Status{}, refuse(http.StatusBadRequest, "uin can be %d at most", uint64(seed.LargestUin))
 	}
 	if err := c.backend.Bind(q.Uin, ssm.Binding{InstanceID: q.InstanceID, URL: q.URL}); err != nil {
-		return backend.InstanceStatus{}, err
+		return binding.Status{}, err
 	}
 	all, err := c.backend.Instances(r.Context(), q.Uin)
 	for _, s := range all {
@@ -45,7 +45,7 @@ func (c *Control) bindInstance(r *http.Request, q *bindingRequest) (backend.Inst
 			return s, err
 		}
 	}
-	return backend.InstanceStatus{}, err // it was unbound since
+	return binding.Status{}, err // it was unbound since
 }
 
 // Unbound says which binding has ended.
@@ -74,14 +74,14 @@ func instanceOf(r *http.Request) (Unbound, error) {
 }
 
 // repairInstance puts the accounts of an instance right.
-func (c *Control) repairInstance(r *http.Request) (backend.Repaired, error) {
+func (c *Control) repairInstance(r *http.Request) (binding.Repaired, error) {
 	u, err := instanceOf(r)
 	if err != nil {
-		return backend.Repaired{}, err
+		return binding.Repaired{}, err
 	}
 	drop := r.URL.Query().Get("drop")
 	if drop != "" && drop != "leftover" {
-		return backend.Repaired{}, refuse(http.StatusBadRequest, "drop is %q; its only value is leftover", drop)
+		return binding.Repaired{}, refuse(http.StatusBadRequest, "drop is %q; its only value is leftover", drop)
 	}
 	return c.backend.Repair(r.Context(), u.Uin, u.InstanceID, drop != "")
 }

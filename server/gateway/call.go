@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
-	"ssmlocal/server/backend"
 	"ssmlocal/server/limit"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
@@ -39,7 +39,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // inject, authorize, do. The order of its lines is the order in which mistakes
 // are reported.
 func (g *Gateway) serve(ctx context.Context, q *tc3.Request, rec *record) (reply any, err error) {
-	defer backend.Catch(&err)
+	defer action.Catch(&err)
 	a, err := g.find(q, rec)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (g *Gateway) read(r *http.Request, body *bytes.Buffer, rec *record) (q *tc3
 			q = new(tc3.Request)
 		}
 	}()
-	defer backend.Catch(&err)
+	defer action.Catch(&err)
 	q, err = tc3.Read(r, body, g.backend.Directory.Unsigned())
 	if err != nil && !q.Signed() && !g.backend.Directory.Unsigned() {
 		rec.hint = "the request has no signature: use an SDK, or start with --auth off"

@@ -159,7 +159,7 @@ func (r *record) keepParameters() {
 			r.request = nil
 		}
 	}()
-	defer backend.Catch(&failed)
+	defer action.Catch(&failed)
 	if !r.checked && r.does.Check(r.request) != nil || r.size-action.Redact(r.does, r.request) > longestKept {
 		r.request = nil
 	}

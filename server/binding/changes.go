@@ -1,4 +1,4 @@
-package backend
+package binding
 
 import (
 	"context"
@@ -64,9 +64,9 @@ func newChanges() changes {
 const (
 	// perPlace is how many changes of one database are under way at once.
 	perPlace = 16
-	// instancePatience is how long a database may be away before what changes
+	// patience is how long a database may be away before what changes
 	// it fails (S).
-	instancePatience = 20 * time.Second
+	patience = 20 * time.Second
 	// stale is how old the last attempt may be for a change to fail without one
 	// of its own, if that took longer than slow.
 	stale = 5 * time.Second
@@ -76,16 +76,16 @@ const (
 	lastAttempt  = 4 * time.Second
 )
 
-// look makes run look for changes that are ready.
-func (c *changes) look() {
+// Look makes Run look for changes that are ready.
+func (c *changes) Look() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run makes changes until ctx ends.
-func (x *instances) run(ctx context.Context) {
+// Run makes changes until ctx ends.
+func (x *Instances) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { x.watch(ctx) })
@@ -100,16 +100,16 @@ func (x *instances) run(ctx context.Context) {
 		}
 		next, err := x.begin(ctx, &all)
 		if err != nil {
-			x.b.dueFailed(err)
+			x.service.Failed(err)
 		}
 		timer.Reset(next)
 	}
 }
 
 // begin begins the changes that are ready, and returns when to look again.
-func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.Duration, err error) {
-	defer Catch(&err)
-	now := x.b.Clock.Wall()
+func (x *Instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.Duration, err error) {
+	defer action.Catch(&err)
+	now := x.clock.Wall()
 	next = time.Minute
 	skip := func(id string) bool {
 		x.working.Lock()
@@ -124,7 +124,7 @@ func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.D
 	// First of any instance, for those that are not bound any more; then of
 	// each.
 	for _, p := range append([]place{{}}, x.places()...) {
-		ready, err := x.b.due.Changes(p.uin, p.id, perPlace, skip)
+		ready, err := x.service.Due().Changes(p.uin, p.id, perPlace, skip)
 		if err != nil {
 			return time.Second, err
 		}
@@ -139,7 +139,7 @@ func (x *instances) begin(ctx context.Context, all *sync.WaitGroup) (next time.D
 
 // take takes a change for one goroutine, unless its secret or its database is
 // busy. The context ends when the state of its account is replaced.
-func (x *instances) take(ctx context.Context, ch *action.Change) (own context.Context, taken bool) {
+func (x *Instances) take(ctx context.Context, ch *action.Change) (own context.Context, taken bool) {
 	p := place{ch.Owner.Uin, ch.InstanceID}
 	x.working.Lock()
 	defer x.working.Unlock()
@@ -155,7 +155,7 @@ func (x *instances) take(ctx context.Context, ch *action.Change) (own context.Co
 // abandon ends the changes of an account, or with 0 all: their state was
 // replaced. A statement that was already sent to a database may still take
 // effect.
-func (x *instances) abandon(uin uint64) {
+func (x *Instances) abandon(uin uint64) {
 	x.working.Lock()
 	defer x.working.Unlock()
 	for _, b := range x.begun {
@@ -176,7 +176,7 @@ func (x *instances) abandon(uin uint64) {
 }
 
 // free gives a change back.
-func (x *instances) free(ch *action.Change) {
+func (x *Instances) free(ch *action.Change) {
 	p := place{ch.Owner.Uin, ch.InstanceID}
 	x.working.Lock()
 	defer x.working.Unlock()
@@ -189,15 +189,15 @@ func (x *instances) free(ch *action.Change) {
 }
 
 // freeSecret frees a secret. The lock must be held.
-func (x *instances) freeSecret(id string) {
+func (x *Instances) freeSecret(id string) {
 	delete(x.secrets, id)
 	close(x.freed)
 	x.freed = make(chan struct{})
-	x.look()
+	x.Look()
 }
 
 // acquire keeps changes away from a secret until free is called.
-func (x *instances) acquire(ctx context.Context, secret string) (free func(), err error) {
+func (x *Instances) acquire(ctx context.Context, secret string) (free func(), err error) {
 	for {
 		x.working.Lock()
 		if !x.secrets[secret] {
@@ -220,7 +220,7 @@ func (x *instances) acquire(ctx context.Context, secret string) (free func(), er
 }
 
 // running is how many changes of an instance are under way.
-func (x *instances) running(p place) int {
+func (x *Instances) running(p place) int {
 	x.working.Lock()
 	defer x.working.Unlock()
 	return x.count[p]
@@ -233,10 +233,10 @@ type accountKey struct {
 }
 
 // perform makes one change, and ends its task unless it is to be tried again.
-func (x *instances) perform(ctx context.Context, ch action.Change) {
+func (x *Instances) perform(ctx context.Context, ch action.Change) {
 	defer x.free(&ch)
 	p := place{ch.Owner.Uin, ch.InstanceID}
-	began := x.b.Clock.Wall()
+	began := x.clock.Wall()
 	err := x.attempt(ctx, p, &ch)
 	if ctx.Err() != nil {
 		return // the next start goes on, or the state is no more
@@ -250,9 +250,9 @@ func (x *instances) perform(ctx context.Context, ch action.Change) {
 		return
 	}
 	if err := x.end(ctx, p, &ch, err); err != nil { // the store's own: what the database has is not lost
-		x.b.dueFailed(err)
+		x.service.Failed(err)
 		x.working.Lock()
-		x.waiting[ch.ID()] = &retry{uin: p.uin, since: began, at: x.b.Clock.Wall().Add(time.Second)}
+		x.waiting[ch.ID()] = &retry{uin: p.uin, since: began, at: x.clock.Wall().Add(time.Second)}
 		x.working.Unlock()
 	}
 }
@@ -263,8 +263,8 @@ type notTried string
 func (e notTried) Error() string { return string(e) }
 
 // attempt makes a change once.
-func (x *instances) attempt(ctx context.Context, p place, ch *action.Change) (err error) {
-	defer Catch(&err)
+func (x *Instances) attempt(ctx context.Context, p place, ch *action.Change) (err error) {
+	defer action.Catch(&err)
 	if ch.Void != "" {
 		return notTried(ch.Void)
 	}
@@ -296,7 +296,7 @@ func (x *instances) attempt(ctx context.Context, p place, ch *action.Change) (er
 // setPassword gives an account of a secret its next password. One that is not
 // there, or lacks something, is made; one that nobody here has made is not
 // touched.
-func (x *instances) setPassword(ctx context.Context, in *instance.Instance, p place, ch *action.Change, a instance.Account) error {
+func (x *Instances) setPassword(ctx context.Context, in *instance.Instance, p place, ch *action.Change, a instance.Account) error {
 	made, err := x.isMade(p, a.Name)
 	if err != nil {
 		return err
@@ -315,7 +315,7 @@ func (x *instances) setPassword(ctx context.Context, in *instance.Instance, p pl
 			return in.SetPassword(ctx, a)
 		}
 	}
-	if err := x.b.due.Claim(*ch, in.Address.String()); err != nil {
+	if err := x.service.Due().Claim(*ch, in.Address.String()); err != nil {
 		return err
 	}
 	err = in.Create(ctx, a)
@@ -330,13 +330,13 @@ func (x *instances) setPassword(ctx context.Context, in *instance.Instance, p pl
 // isMine reports whether an account of a secret that is not known to be made
 // here is in the database and the secret's: its password can log in. An account
 // that is not the secret's is an error.
-func (x *instances) isMine(ctx context.Context, in *instance.Instance, ch *action.Change, name string) (bool, error) {
+func (x *Instances) isMine(ctx context.Context, in *instance.Instance, ch *action.Change, name string) (bool, error) {
 	there, err := in.Accounts(ctx)
 	if err != nil || !slices.Contains(there, name) {
 		return false, err
 	}
 	var s *action.InstanceSecret
-	err = x.b.db.View(func(tx *store.Tx) (err error) {
+	err = x.service.Store().View(func(tx *store.Tx) (err error) {
 		s, err = action.ReadOnInstance(tx, ch.SecretID())
 		return err
 	})
@@ -354,13 +354,13 @@ func (x *instances) isMine(ctx context.Context, in *instance.Instance, ch *actio
 	return false, fmt.Errorf("the database has an account %s that this emulator has not made; ssmlocal instance repair %s takes it over", name, ch.InstanceID)
 }
 
-func (x *instances) isMade(p place, name string) (m *action.MadeAccount, err error) {
-	err = x.b.db.View(func(tx *store.Tx) (err error) { m, err = action.IsMade(tx, p.uin, p.id, name); return err })
+func (x *Instances) isMade(p place, name string) (m *action.MadeAccount, err error) {
+	err = x.service.Store().View(func(tx *store.Tx) (err error) { m, err = action.IsMade(tx, p.uin, p.id, name); return err })
 	return m, err
 }
 
-func (x *instances) putMade(p place, name string, m *action.MadeAccount) error {
-	return x.b.db.Update(func(tx *store.Tx) error { return action.PutMade(tx, p.uin, p.id, name, m) })
+func (x *Instances) putMade(p place, name string, m *action.MadeAccount) error {
+	return x.service.Store().Update(func(tx *store.Tx) error { return action.PutMade(tx, p.uin, p.id, name, m) })
 }
 
 // accountOf is one of the accounts of a change with what it shall have.
@@ -374,8 +374,8 @@ func accountOf(ch *action.Change, i int) instance.Account {
 
 // create makes the two accounts of a secret, under names that the database does
 // not have.
-func (x *instances) create(ctx context.Context, p place, ch *action.Change) error {
-	claimed, err := x.b.due.Claimed(*ch)
+func (x *Instances) create(ctx context.Context, p place, ch *action.Change) error {
+	claimed, err := x.service.Due().Claimed(*ch)
 	if err != nil {
 		return err
 	}
@@ -389,11 +389,11 @@ func (x *instances) create(ctx context.Context, p place, ch *action.Change) erro
 	}
 	for range mostNames {
 		claimed := false
-		err = x.makeNew(ctx, p, accounts(), func(at string) error { claimed = true; return x.b.due.Claim(*ch, at) })
+		err = x.makeNew(ctx, p, accounts(), func(at string) error { claimed = true; return x.service.Due().Claim(*ch, at) })
 		if !errors.Is(err, action.ErrNameTaken) {
 			return err
 		}
-		if *ch, err = x.b.due.Rename(*ch, claimed); err != nil {
+		if *ch, err = x.service.Due().Rename(*ch, claimed); err != nil {
 			return err
 		}
 		if ch.Void != "" {
@@ -408,42 +408,37 @@ const mostNames = 10
 
 // end records a change as done, or as failed with an error. The error that it
 // returns is one of the store.
-func (x *instances) end(ctx context.Context, p place, ch *action.Change, failure error) (err error) {
-	defer Catch(&err)
+func (x *Instances) end(ctx context.Context, p place, ch *action.Change, failure error) (err error) {
+	defer action.Catch(&err)
 	reason, clean := "", false
 	if failure != nil {
 		reason = failure.Error()
 		clean = ch.Kind == ssm.CreateTask && x.cleanUp(ctx, p, ch)
 		// Before the task ends: whoever sees it failed finds the reason.
-		if x.b.generations.Load().Live(ch.Owner.Uin, ch.Owner.Generation) {
+		if x.service.Generations().Live(ch.Owner.Uin, ch.Owner.Generation) {
 			x.failed(p, Failure{
 				What: ch.Kind.String(), Region: ch.Owner.Region, SecretName: ch.SecretName, FlowID: ch.FlowID, Reason: reason,
 			})
 		}
 	}
-	x.b.stateLock.RLock()
-	event, due, err := x.b.due.Finish(*ch, x.b.Clock.Now(), reason, clean)
-	x.b.edited()
-	x.b.stateLock.RUnlock()
+	x.service.Enter()
+	event, due, err := x.service.Due().Finish(*ch, x.clock.Now(), reason, clean)
+	x.service.Edited()
+	x.service.Leave()
 	if err != nil {
 		return err
 	}
 	x.working.Lock()
 	delete(x.waiting, ch.ID())
 	x.working.Unlock()
-	if event.What != "" {
-		x.b.publish([]action.Event{event})
-	}
-	if !due.IsZero() {
-		x.b.scheduler.Schedule(due)
-	}
+	x.service.Happened(event, due)
 	return nil
 }
 
 // cleanUp drops what a failed creation has made, and reports whether nothing is
 // left of it. What is left is dropped later.
-func (x *instances) cleanUp(ctx context.Context, p place, ch *action.Change) bool {
-	claimed, err := x.b.due.Claimed(*ch)
+func (x *Instances) cleanUp(ctx context.Context, p place, ch *action.Change) bool {
+	claimed, err := x.service.Due().Claimed(*ch)
 	if err != nil || !claimed {
 		return err == nil
 	}
@@ -458,8 +453,8 @@ func (x *instances) cleanUp(ctx context.Context, p place, ch *action.Change) boo
 
 // again notes that a database is away, and reports whether the change is to be
 // tried again.
-func (x *instances) again(p place, ch *action.Change, err error, began time.Time) bool {
-	now := x.b.Clock.Wall()
+func (x *Instances) again(p place, ch *action.Change, err error, began time.Time) bool {
+	now := x.clock.Wall()
 	x.working.Lock()
 	defer x.working.Unlock()
 	o := x.down[p]
@@ -484,8 +479,8 @@ func (x *instances) again(p place, ch *action.Change, err error, began time.Time
 // isDown returns an error if a change may fail without an attempt: the database
 // has been away for longer than the patience, and a moment ago an attempt
 // waited for its answer in vain.
-func (x *instances) isDown(p place) error {
-	now := x.b.Clock.Wall()
+func (x *Instances) isDown(p place) error {
+	now := x.clock.Wall()
 	x.working.Lock()
 	defer x.working.Unlock()
 	if o := x.down[p]; o != nil && o.slow && now.Sub(o.since) >= x.patience && now.Sub(o.last) < stale {
@@ -494,182 +489,8 @@ func (x *instances) isDown(p place) error {
 	return nil
 }
 
-func (x *instances) isBack(p place) {
+func (x *Instances) isBack(p place) {
 	x.working.Lock()
 	defer x.working.Unlock()
 	delete(x.down, p)
-}
-
-const (
-	// sweepEvery is how often databases are looked at for accounts that nobody
-	// wants, and those that forget accounts for what they have lost.
-	sweepEvery = 5 * time.Second
-	// grace is how long an account may be there before its secret.
-	grace = time.Minute
-)
-
-// watch looks after the databases until ctx ends: at the start it says what is
-// not as it should be, then it drops what nobody wants and puts back what a
-// restart has lost.
-func (x *instances) watch(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	for first := true; ; first = false {
-		x.report(ctx, first)
-		for _, p := range x.places() {
-			if err := x.sweep(ctx, p); err != nil && ctx.Err() == nil {
-				x.b.log.Debug("a database can't be checked for lost or unused accounts; trying again", "instanceId", p.id, "reason", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// report says of each database, once it can be reached, whether it lacks
-// accounts. At the start it also says which can't be reached.
-func (x *instances) report(ctx context.Context, first bool) {
-	for _, p := range x.places() {
-		x.mu.Lock()
-		reported := x.outcomes[p].reported
-		x.mu.Unlock()
-		if reported {
-			continue
-		}
-		s, err := x.status(ctx, p)
-		if err != nil {
-			x.b.dueFailed(err)
-		}
-		lacking := []string{}
-		for _, a := range s.Accounts {
-			if outOfStep(a.State) && !x.isForgetful(p) { // what Redis has forgotten is put back at once
-				lacking = append(lacking, a.AccountName+" ("+a.State+")")
-			}
-		}
-		switch {
-		case ctx.Err() != nil || !s.Reachable && !first:
-			continue
-		case !s.Reachable:
-			x.b.log.Warn("the database of an instance can't be used now", "instanceId", p.id, "uin", p.uin, "url", s.URL, "reason", s.Reason)
-			continue
-		case len(lacking) > 0:
-			x.b.log.Warn("the database of an instance is out of step with the secrets: ssmlocal instance repair ID puts it right",
-				"instanceId", p.id, "uin", p.uin, "accounts", lacking[:min(10, len(lacking))], "count", len(lacking))
-		default:
-			x.b.log.Info("an instance is bound to a database", "instanceId", p.id, "uin", p.uin, "url", s.URL, "version", s.Version)
-		}
-		x.note(p, func(o *outcome) { o.reported = true })
-	}
-}
-
-func (x *instances) isForgetful(p place) bool { return x.Engine(p.uin, p.id) == instance.Redis }
-
-// sweep looks after one database.
-func (x *instances) sweep(ctx context.Context, p place) (err error) {
-	defer Catch(&err)
-	marked, err := x.marked(p)
-	if err != nil {
-		return err
-	}
-	in, err := x.get(p)
-	if err != nil || len(marked) == 0 && !in.Forgets() {
-		return err
-	}
-	for _, name := range marked {
-		if err := x.dropUnnamed(ctx, in, p, name); err != nil {
-			return err
-		}
-	}
-	if !in.Forgets() {
-		return nil
-	}
-	return x.putBack(ctx, in, p)
-}
-
-// marked returns the accounts of an instance that are to be dropped, unless a
-// secret is being made with them.
-func (x *instances) marked(p place) (names []string, err error) {
-	now := x.b.Clock.Wall()
-	err = x.b.db.View(func(tx *store.Tx) error {
-		made, err := action.Made(tx, p.uin, p.id)
-		for name, m := range made {
-			if m.Drop && now.Sub(x.madeAt(p, name)) > grace {
-				names = append(names, name)
-			}
-		}
-		return err
-	})
-	return names, err
-}
-
-// dropUnnamed drops an account that was made here, unless a secret names it.
-func (x *instances) dropUnnamed(ctx context.Context, in *instance.Instance, p place, name string) error {
-	named, err := x.named(p)
-	if _, is := named[name]; is || err != nil {
-		return err
-	}
-	return x.drop(ctx, in, p, name)
-}
-
-// named returns the accounts that the secrets on an instance name now.
-func (x *instances) named(p place) (all map[string]action.NamedAccount, err error) {
-	err = x.b.db.View(func(tx *store.Tx) (err error) {
-		all, err = action.NamedOnInstance(tx, x.b.generations.Load(), p.uin, p.id)
-		return err
-	})
-	return all, err
-}
-
-// madeAt is when an account was made for which there was no secret yet.
-func (x *instances) madeAt(p place, name string) time.Time {
-	x.working.Lock()
-	defer x.working.Unlock()
-	return x.making[accountKey{p, name}]
-}
-
-// isMaking notes that an account is about to be made for which there is no
-// secret yet.
-func (x *instances) isMaking(p place, name string) {
-	now := x.b.Clock.Wall()
-	x.working.Lock()
-	defer x.working.Unlock()
-	for key, at := range x.making {
-		if now.Sub(at) > grace {
-			delete(x.making, key)
-		}
-	}
-	x.making[accountKey{p, name}] = now
-}
-
-// putBack makes the accounts again that a database has lost, with the passwords
-// of the secrets.
-func (x *instances) putBack(ctx context.Context, in *instance.Instance, p place) error {
-	k, err := x.known(p)
-	if err != nil || len(k.secrets) == 0 {
-		return err
-	}
-	there, err := in.Accounts(ctx)
-	if err != nil {
-		return err
-	}
-	r := Repaired{}
-	for i := range k.secrets {
-		lost := func(l ssm.Login) bool {
-			// Made in this database, and not in one that was bound before.
-			return k.made[l.UserName].At == in.Address.String() && !slices.Contains(there, l.UserName)
-		}
-		if slices.ContainsFunc(k.secrets[i].Logins, lost) {
-			x.repairSecret(ctx, in, p, &k.secrets[i], there, &r)
-		}
-	}
-	if len(r.Made) > 0 {
-		x.b.log.Warn("a database had lost accounts; they are restored", "instanceId", p.id, "uin", p.uin, "accounts", r.Made)
-	}
-	for _, f := range r.Failed {
-		err = errors.Join(err, errors.New(f.AccountName+": "+f.Reason))
-	}
-	return err
 }
