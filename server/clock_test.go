@@ -3,12 +3,13 @@ package server_test
 import (
 	"fmt"
 	"net/http"
-	"ssmlocal/server"
-	"ssmlocal/server/servertest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/servertest"
 )
 
 // TestAccountsWhileTimeMoves changes accounts while rotations read them:
@@ -105,5 +106,22 @@ accounts:
 		if again := getState(t, s, ""); again != exported || !strings.Contains(again, clock) {
 			t.Errorf("%s: %s", clock, difference(again, exported))
 		}
+	}
+}
+
+// TestClockIsSetExactly freezes the clock at a moment: it stands there to the
+// nanosecond. A move that is refused leaves it as it was.
+func TestClockIsSetExactly(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{})
+	if status, body := ask(t, s, "PUT", "/clock", `{"now":"2000-01-01T00:00:00Z","mode":"frozen"}`); status != http.StatusConflict {
+		t.Errorf("%d %s", status, body)
+	}
+	if got := getControl(t, s, "/clock"); !strings.Contains(got, `"running"`) || !strings.Contains(got, `"offset": "0s"`) {
+		t.Errorf("after a move that was refused: %s", got)
+	}
+	status, body := ask(t, s, "PUT", "/clock", `{"now":"2130-01-02T15:04:05.000000001Z","mode":"frozen"}`)
+	if status != http.StatusOK || !strings.Contains(body, `"2130-01-02T15:04:05.000000001Z"`) || strings.Contains(body, "happened") {
+		t.Errorf("%d %s", status, body)
 	}
 }

@@ -2,16 +2,18 @@ package server_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
-	"ssmlocal/server"
-	"ssmlocal/server/account"
-	"ssmlocal/server/servertest"
 	"strings"
 	"sync"
 	"testing"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
 )
 
 // TestClashesWithOthers imports one account with something that another already
@@ -123,4 +125,45 @@ func TestKeysOfSeeds(t *testing.T) {
 	if p := read(`{"SSHKeyId":"` + pairs[0].SSHKeyID + `"}`); p != pairs[0] {
 		t.Errorf("after a restart the key is %s, was %s", p.PublicKey, pairs[0].PublicKey)
 	}
+}
+
+// TestAccessKeysSign rotates an API key: the secret's key can sign calls, the
+// previous key works until the next rotation, and all of them end with the
+// secret.
+func TestAccessKeysSign(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	post := func(method, path, body string) {
+		t.Helper()
+		r, _ := http.NewRequest(method, s.URL+"/_ssmlocal"+path, strings.NewReader(body))
+		if answer, text := send(t, r); answer.StatusCode != 200 {
+			t.Fatal(text)
+		}
+	}
+	post("POST", "/accesskeysecrets", `{"secretName":"key","targetUin":100000000101}`)
+	post("PUT", "/accounts", `{"uin":100000000001,"users":{"100000000101":{}}}`)
+	var keys []account.Credential
+	for i := range 3 {
+		if i > 0 {
+			must(t, s.Call("RotateProductSecret", object{"SecretName": "key"}, nil))
+		}
+		var k struct{ SecretId, SecretKey string }
+		must(t, json.Unmarshal([]byte(value(t, s, "key", "SSM_Current")), &k))
+		keys = append(keys, account.Credential{SecretID: k.SecretId, SecretKey: k.SecretKey})
+	}
+	expect := func(k account.Credential, code string) {
+		t.Helper()
+		err := s.CallIn("ap-guangzhou", k, "DescribeSecret", object{"SecretName": "key"}, nil)
+		var failure *servertest.Error
+		if errors.As(err, &failure); failure == nil && (err != nil || code != "") || failure != nil && failure.Code != code {
+			t.Errorf("%s: %v, want %q", k.SecretID, err, code)
+		}
+	}
+	expect(keys[0], "AuthFailure.SecretIdNotFound")
+	expect(keys[1], "")
+	expect(keys[2], "")
+	expect(account.Credential{SecretID: keys[2].SecretID, SecretKey: keys[1].SecretKey}, "AuthFailure.SignatureFailure")
+	must(t, s.Call("DisableSecret", object{"SecretName": "key"}, nil))
+	must(t, s.Call("DeleteSecret", object{"SecretName": "key"}, nil))
+	expect(keys[1], "AuthFailure.SecretIdNotFound")
+	expect(keys[2], "AuthFailure.SecretIdNotFound")
 }

@@ -11,14 +11,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"ssmlocal/server"
-	"ssmlocal/server/account"
-	"ssmlocal/server/servertest"
-	"ssmlocal/server/tc3"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
+	"ssmlocal/server/tc3"
 )
 
 // through returns a client that sends everything through a proxy.
@@ -434,6 +435,38 @@ func TestBudgetsPerAccountAndRegion(t *testing.T) {
 	} {
 		if err != nil {
 			t.Errorf("another budget: %v", err)
+		}
+	}
+}
+
+// TestOtherServices sends calls that are meant for other products.
+func TestOtherServices(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	at := func(host, service, version, action string) string {
+		r := resign(s, "{}", func(r *http.Request) {
+			r.Host = host
+			r.Header.Set("X-TC-Action", action)
+			r.Header.Set("X-TC-Version", version)
+		})
+		signFor(r, s, service)
+		return refusal(t, r)
+	}
+	port := s.Host[strings.LastIndex(s.Host, ":"):]
+	for _, c := range []struct{ host, service, version, action, want string }{
+		{"ssm.localhost" + port, "ssm", "2019-09-23", "GetRegions", ""},
+		{"tag.localhost" + port, "tag", "2018-08-13", "GetResources", ""},
+		{"tag.tencentcloudapi.com", "tag", "2018-08-13", "GetResources", ""},
+		{"localhost" + port, "localhost" + port, "2018-08-13", "GetResources", ""},
+		{"localhost" + port, "tag", "2018-08-13", "GetResources", ""},
+		{"kms.localhost" + port, "kms", "2019-01-18", "ListKeys", "NoSuchProduct"},
+		{"newproduct.tencentcloudapi.com", "newproduct", "2019-01-18", "X", "NoSuchProduct"},
+		{"localhost" + port, "sts", "2018-08-13", "AssumeRole", "MissingParameter: The request is missing a required parameter `RoleArn`."},
+		{"localhost" + port, "localhost" + port, "2018-08-13", "AssumeRole", "MissingParameter: The request is missing a required parameter `RoleArn`."},
+		{"tag.localhost" + port, "tag", "2019-09-23", "GetSecretValue", "NoSuchVersion: The specified api version=`2019-09-23` does not exist in service=`tag`."},
+		{"tag.localhost" + port, "tag", "2018-08-13", "Nope", "InvalidAction: The request action=`Nope` is invalid or not found in service=`tag` and version=`2018-08-13`."},
+	} {
+		if got := at(c.host, c.service, c.version, c.action); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s, signed for %s, %s: %s, want %s", c.host, c.service, c.action, got, c.want)
 		}
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"ssmlocal/server"
-	"ssmlocal/server/journal"
-	"ssmlocal/server/servertest"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/journal"
+	"ssmlocal/server/servertest"
 
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
 	tchttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"

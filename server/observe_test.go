@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"ssmlocal/server"
 	"ssmlocal/server/account"
 	"ssmlocal/server/action"
+	"ssmlocal/server/backend"
 	"ssmlocal/server/servertest"
 )
 
@@ -480,5 +482,53 @@ func TestEventsGoOnAfterARestart(t *testing.T) {
 	s.Advance(25 * time.Hour)
 	if first := firstEvent(t, s.URL+"/_ssmlocal/events/stream?after=500"); first != "1" {
 		t.Errorf("the first event is %q", first)
+	}
+}
+
+// TestEvents reads what has become of secrets, as a list and as a stream that
+// goes on from an id.
+func TestEvents(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	begin := s.Clock.Now().Add(time.Hour)
+	must(t, s.Call("CreateProductSecret", product("db", inZone(begin), 30), nil))
+	must(t, s.Call("RotateProductSecret", object{"SecretName": "db"}, nil))
+	s.Advance(2 * time.Hour)
+	ask(t, s, http.MethodPut, "/tasks", `{"failNext":1}`)
+	must(t, s.Call("RotateProductSecret", object{"SecretName": "db"}, nil))
+	must(t, s.Call("DisableSecret", object{"SecretName": "db"}, nil))
+	must(t, s.Call("DeleteSecret", object{"SecretName": "db", "RecoveryWindowInDays": 0}, nil))
+	var all []backend.Event
+	must(t, json.Unmarshal([]byte(getControl(t, s, "/events")), &all))
+	want := []string{"creation done", "rotation done", "rotation", "rotation failed", "deletion"}
+	var got []string
+	for i, e := range all {
+		got = append(got, e.What)
+		if e.ID != uint64(i+1) || e.SecretName != "db" || e.Uin != account.DefaultUin || e.At.IsZero() {
+			t.Errorf("%+v", e)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the events are %v, want %v", got, want)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.ControlURL()+"/_ssmlocal/events/stream", nil)
+	must(t, err)
+	r.Header.Set("Last-Event-ID", "3")
+	answer, err := http.DefaultClient.Do(r)
+	must(t, err)
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	var ids []string
+	for len(ids) < 2 && lines.Scan() {
+		if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+			ids = append(ids, id)
+		}
+	}
+	if !slices.Equal(ids, []string{"4", "5"}) {
+		t.Errorf("the stream goes on with %v", ids)
+	}
+	for _, after := range []string{"x", "-1"} {
+		if status, _ := ask(t, s, http.MethodGet, "/events?after="+after, ""); status != http.StatusBadRequest {
+			t.Errorf("after=%s: %d", after, status)
+		}
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"testing"
+
 	"ssmlocal/server"
 	"ssmlocal/server/control"
 	"ssmlocal/server/servertest"
-	"strings"
-	"testing"
 )
 
 // TestPathAloneAtTheProxy sends what PHP's streams send to a proxy for plain

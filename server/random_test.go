@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"testing"
+
 	"ssmlocal/server"
 	"ssmlocal/server/journal"
 	"ssmlocal/server/servertest"
-	"strings"
-	"testing"
 )
 
 // TestRandomSeedDrawsNothingTwice imports, is refused and restarts: no id that

@@ -2,9 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"ssmlocal/server"
-	"ssmlocal/server/account"
 	"ssmlocal/server/action"
 	"ssmlocal/server/servertest"
 	"ssmlocal/server/ssm"
@@ -219,151 +216,5 @@ func TestSSHKeygen(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasPrefix(pair.PublicKey, strings.TrimSpace(string(out))) {
 		t.Errorf("ssh-keygen says %s, %v; the public key is %s", out, err, pair.PublicKey)
-	}
-}
-
-// TestControlRefusesOtherSites sends what browsers send from other pages.
-func TestControlRefusesOtherSites(t *testing.T) {
-	s := servertest.New(t, server.Config{})
-	for _, c := range []struct {
-		name, value string
-		want        int
-	}{
-		{"Accept", "*/*", 200}, {"Sec-Fetch-Site", "none", 200}, {"Sec-Fetch-Site", "same-origin", 200}, {"Origin", s.URL, 200},
-		{"Sec-Fetch-Site", "cross-site", 403}, {"Sec-Fetch-Site", "same-site", 403}, {"Origin", "https://evil.example", 403},
-		{"Origin", "null", 403}, {"Origin", "http://127.0.0.1:1", 403},
-	} {
-		r, _ := http.NewRequest(http.MethodGet, s.URL+"/_ssmlocal/clock", nil)
-		r.Header.Set(c.name, c.value)
-		answer, body := send(t, r)
-		if answer.StatusCode != c.want || c.want == 403 && !strings.Contains(body, `"error"`) {
-			t.Errorf("%s: %s: %s %s", c.name, c.value, answer.Status, body)
-		}
-	}
-}
-
-// TestControlByName calls the control plane, and the metadata's own address, by
-// names that are and are not accepted.
-func TestControlByName(t *testing.T) {
-	s := servertest.New(t, server.Config{TLSHosts: []string{"secrets.example.com"}, Metadata: "127.0.0.1:0"})
-	for host, want := range map[string]int{
-		"localhost:9023": 200, "a.localhost": 200, "ssmlocal:9023": 200, "ssmlocal.default.svc.cluster.local": 200, "ssmlocal.default.svc": 200,
-		"host.docker.internal:9023": 200, "10.1.2.3:9023": 200, "[::1]:9023": 200, "[fe80::1]": 200, "ssm.tencentcloudapi.com": 200, "Secrets.Example.com.:443": 200,
-		"evil.example.com": 403, "evil.example.com:9023": 403, "secrets.example.com.evil.org": 403, "1.2.3.4.evil.org": 403,
-	} {
-		for _, url := range []string{s.URL + "/_ssmlocal/state", s.MetadataURL() + "/latest/meta-data/"} {
-			r, _ := http.NewRequest(http.MethodGet, url, nil)
-			r.Host = host
-			if answer, body := send(t, r); answer.StatusCode != want || want == 403 && !strings.Contains(body, "--tls-host") {
-				t.Errorf("%s as %s: %s %s", url, host, answer.Status, body)
-			}
-		}
-	}
-}
-
-// TestControlElsewhere puts the control plane on its own address, and switches
-// it off.
-func TestControlElsewhere(t *testing.T) {
-	off := servertest.New(t, server.Config{Control: "off"})
-	own := servertest.New(t, server.Config{Control: "127.0.0.1:0"})
-	for url, want := range map[string]int{
-		off.URL + "/_ssmlocal/clock": 404, off.URL + "/_ssmlocal/health": 200,
-		own.URL + "/_ssmlocal/clock": 404, own.URL + "/_ssmlocal/health": 200,
-		own.ControlURL() + "/_ssmlocal/clock": 200, own.ControlURL() + "/_ssmlocal/health": 200, own.ControlURL() + "/": 404,
-	} {
-		r, _ := http.NewRequest(http.MethodGet, url, nil)
-		if answer, _ := send(t, r); answer.StatusCode != want {
-			t.Errorf("%s: %s, want %d", url, answer.Status, want)
-		}
-	}
-}
-
-// TestOtherServices sends calls that are meant for other products.
-func TestOtherServices(t *testing.T) {
-	s := servertest.New(t, server.Config{})
-	at := func(host, service, version, action string) string {
-		r := resign(s, "{}", func(r *http.Request) {
-			r.Host = host
-			r.Header.Set("X-TC-Action", action)
-			r.Header.Set("X-TC-Version", version)
-		})
-		signFor(r, s, service)
-		return refusal(t, r)
-	}
-	port := s.Host[strings.LastIndex(s.Host, ":"):]
-	for _, c := range []struct{ host, service, version, action, want string }{
-		{"ssm.localhost" + port, "ssm", "2019-09-23", "GetRegions", ""},
-		{"tag.localhost" + port, "tag", "2018-08-13", "GetResources", ""},
-		{"tag.tencentcloudapi.com", "tag", "2018-08-13", "GetResources", ""},
-		{"localhost" + port, "localhost" + port, "2018-08-13", "GetResources", ""},
-		{"localhost" + port, "tag", "2018-08-13", "GetResources", ""},
-		{"kms.localhost" + port, "kms", "2019-01-18", "ListKeys", "NoSuchProduct"},
-		{"newproduct.tencentcloudapi.com", "newproduct", "2019-01-18", "X", "NoSuchProduct"},
-		{"localhost" + port, "sts", "2018-08-13", "AssumeRole", "MissingParameter: The request is missing a required parameter `RoleArn`."},
-		{"localhost" + port, "localhost" + port, "2018-08-13", "AssumeRole", "MissingParameter: The request is missing a required parameter `RoleArn`."},
-		{"tag.localhost" + port, "tag", "2019-09-23", "GetSecretValue", "NoSuchVersion: The specified api version=`2019-09-23` does not exist in service=`tag`."},
-		{"tag.localhost" + port, "tag", "2018-08-13", "Nope", "InvalidAction: The request action=`Nope` is invalid or not found in service=`tag` and version=`2018-08-13`."},
-	} {
-		if got := at(c.host, c.service, c.version, c.action); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
-			t.Errorf("%s, signed for %s, %s: %s, want %s", c.host, c.service, c.action, got, c.want)
-		}
-	}
-}
-
-// TestAccessKeysSign rotates an API key: the secret's key can sign calls, the
-// previous key works until the next rotation, and all of them end with the
-// secret.
-func TestAccessKeysSign(t *testing.T) {
-	s := servertest.New(t, server.Config{})
-	post := func(method, path, body string) {
-		t.Helper()
-		r, _ := http.NewRequest(method, s.URL+"/_ssmlocal"+path, strings.NewReader(body))
-		if answer, text := send(t, r); answer.StatusCode != 200 {
-			t.Fatal(text)
-		}
-	}
-	post("POST", "/accesskeysecrets", `{"secretName":"key","targetUin":100000000101}`)
-	post("PUT", "/accounts", `{"uin":100000000001,"users":{"100000000101":{}}}`)
-	var keys []account.Credential
-	for i := range 3 {
-		if i > 0 {
-			must(t, s.Call("RotateProductSecret", object{"SecretName": "key"}, nil))
-		}
-		var k struct{ SecretId, SecretKey string }
-		must(t, json.Unmarshal([]byte(value(t, s, "key", "SSM_Current")), &k))
-		keys = append(keys, account.Credential{SecretID: k.SecretId, SecretKey: k.SecretKey})
-	}
-	expect := func(k account.Credential, code string) {
-		t.Helper()
-		err := s.CallIn("ap-guangzhou", k, "DescribeSecret", object{"SecretName": "key"}, nil)
-		var failure *servertest.Error
-		if errors.As(err, &failure); failure == nil && (err != nil || code != "") || failure != nil && failure.Code != code {
-			t.Errorf("%s: %v, want %q", k.SecretID, err, code)
-		}
-	}
-	expect(keys[0], "AuthFailure.SecretIdNotFound")
-	expect(keys[1], "")
-	expect(keys[2], "")
-	expect(account.Credential{SecretID: keys[2].SecretID, SecretKey: keys[1].SecretKey}, "AuthFailure.SignatureFailure")
-	must(t, s.Call("DisableSecret", object{"SecretName": "key"}, nil))
-	must(t, s.Call("DeleteSecret", object{"SecretName": "key"}, nil))
-	expect(keys[1], "AuthFailure.SecretIdNotFound")
-	expect(keys[2], "AuthFailure.SecretIdNotFound")
-}
-
-// TestClockIsSetExactly freezes the clock at a moment: it stands there to the
-// nanosecond. A move that is refused leaves it as it was.
-func TestClockIsSetExactly(t *testing.T) {
-	t.Parallel()
-	s := servertest.New(t, server.Config{})
-	if status, body := ask(t, s, "PUT", "/clock", `{"now":"2000-01-01T00:00:00Z","mode":"frozen"}`); status != http.StatusConflict {
-		t.Errorf("%d %s", status, body)
-	}
-	if got := getControl(t, s, "/clock"); !strings.Contains(got, `"running"`) || !strings.Contains(got, `"offset": "0s"`) {
-		t.Errorf("after a move that was refused: %s", got)
-	}
-	status, body := ask(t, s, "PUT", "/clock", `{"now":"2130-01-02T15:04:05.000000001Z","mode":"frozen"}`)
-	if status != http.StatusOK || !strings.Contains(body, `"2130-01-02T15:04:05.000000001Z"`) || strings.Contains(body, "happened") {
-		t.Errorf("%d %s", status, body)
 	}
 }

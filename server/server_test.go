@@ -7,12 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"ssmlocal/server"
-	"ssmlocal/server/account"
-	"ssmlocal/server/servertest"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
 )
 
 // TestConfigIsChecked starts with impossible configurations, and looks at what
@@ -81,5 +82,61 @@ func TestStopLetsCallsFinish(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("the server ended with %v", err)
+	}
+}
+
+// TestControlRefusesOtherSites sends what browsers send from other pages.
+func TestControlRefusesOtherSites(t *testing.T) {
+	s := servertest.New(t, server.Config{})
+	for _, c := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Accept", "*/*", 200}, {"Sec-Fetch-Site", "none", 200}, {"Sec-Fetch-Site", "same-origin", 200}, {"Origin", s.URL, 200},
+		{"Sec-Fetch-Site", "cross-site", 403}, {"Sec-Fetch-Site", "same-site", 403}, {"Origin", "https://evil.example", 403},
+		{"Origin", "null", 403}, {"Origin", "http://127.0.0.1:1", 403},
+	} {
+		r, _ := http.NewRequest(http.MethodGet, s.URL+"/_ssmlocal/clock", nil)
+		r.Header.Set(c.name, c.value)
+		answer, body := send(t, r)
+		if answer.StatusCode != c.want || c.want == 403 && !strings.Contains(body, `"error"`) {
+			t.Errorf("%s: %s: %s %s", c.name, c.value, answer.Status, body)
+		}
+	}
+}
+
+// TestControlByName calls the control plane, and the metadata's own address, by
+// names that are and are not accepted.
+func TestControlByName(t *testing.T) {
+	s := servertest.New(t, server.Config{TLSHosts: []string{"secrets.example.com"}, Metadata: "127.0.0.1:0"})
+	for host, want := range map[string]int{
+		"localhost:9023": 200, "a.localhost": 200, "ssmlocal:9023": 200, "ssmlocal.default.svc.cluster.local": 200, "ssmlocal.default.svc": 200,
+		"host.docker.internal:9023": 200, "10.1.2.3:9023": 200, "[::1]:9023": 200, "[fe80::1]": 200, "ssm.tencentcloudapi.com": 200, "Secrets.Example.com.:443": 200,
+		"evil.example.com": 403, "evil.example.com:9023": 403, "secrets.example.com.evil.org": 403, "1.2.3.4.evil.org": 403,
+	} {
+		for _, url := range []string{s.URL + "/_ssmlocal/state", s.MetadataURL() + "/latest/meta-data/"} {
+			r, _ := http.NewRequest(http.MethodGet, url, nil)
+			r.Host = host
+			if answer, body := send(t, r); answer.StatusCode != want || want == 403 && !strings.Contains(body, "--tls-host") {
+				t.Errorf("%s as %s: %s %s", url, host, answer.Status, body)
+			}
+		}
+	}
+}
+
+// TestControlElsewhere puts the control plane on its own address, and switches
+// it off.
+func TestControlElsewhere(t *testing.T) {
+	off := servertest.New(t, server.Config{Control: "off"})
+	own := servertest.New(t, server.Config{Control: "127.0.0.1:0"})
+	for url, want := range map[string]int{
+		off.URL + "/_ssmlocal/clock": 404, off.URL + "/_ssmlocal/health": 200,
+		own.URL + "/_ssmlocal/clock": 404, own.URL + "/_ssmlocal/health": 200,
+		own.ControlURL() + "/_ssmlocal/clock": 200, own.ControlURL() + "/_ssmlocal/health": 200, own.ControlURL() + "/": 404,
+	} {
+		r, _ := http.NewRequest(http.MethodGet, url, nil)
+		if answer, _ := send(t, r); answer.StatusCode != want {
+			t.Errorf("%s: %s, want %d", url, answer.Status, want)
+		}
 	}
 }

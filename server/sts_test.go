@@ -9,12 +9,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"ssmlocal/server"
-	"ssmlocal/server/account"
-	"ssmlocal/server/servertest"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmlocal/server"
+	"ssmlocal/server/account"
+	"ssmlocal/server/servertest"
 )
 
 func (v vendorOnly) RoundTrip(r *http.Request) (*http.Response, error) {
