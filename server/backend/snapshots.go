@@ -43,6 +43,10 @@ type Snapshot struct {
 // maxSnapshots is how many are kept: they are whole states.
 const maxSnapshots = 100
 
+// maxInMemory is how much they have together, in bytes, if there is no data
+// directory.
+const maxInMemory = 256 << 20
+
 // snapshotName is what a name may be: a file's name everywhere.
 var snapshotName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
@@ -105,20 +109,34 @@ func (b *Backend) SaveSnapshot(ctx context.Context, name string, uin uint64) (Sn
 		return Snapshot{}, err
 	}
 	defer from.Close()
-	at := b.Clock.Wall().UTC()
-	return Snapshot{name, at, out.Size()}, b.snapshots.keep(name, from, at)
+	kept := Snapshot{name, b.Clock.Wall().UTC(), out.Size()}
+	if b.snapshots.dir == "" {
+		return kept, b.snapshots.keepInMemory(kept, from, maxInMemory)
+	}
+	return kept, b.snapshots.keep(name, from)
 }
 
-func (s *snapshots) keep(name string, from io.Reader, at time.Time) error {
-	if s.dir == "" {
-		text, err := io.ReadAll(from)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if err == nil {
-			s.memory[name] = keptState{text, at}
+// keepInMemory keeps a snapshot if there is room for it.
+func (s *snapshots) keepInMemory(kept Snapshot, from io.Reader, most int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	room := most
+	for name, other := range s.memory {
+		if name != kept.Name {
+			room -= int64(len(other.text))
 		}
-		return err
 	}
+	if kept.Bytes > room {
+		return Refusal{Conflict, fmt.Sprintf("the snapshot has %d bytes, and there is room for %d in memory; delete others, or start with --data DIR", kept.Bytes, max(0, room))}
+	}
+	text, err := io.ReadAll(from) // of a spool, which makes nobody wait long
+	if err == nil {
+		s.memory[kept.Name] = keptState{text, kept.SavedAt}
+	}
+	return err
+}
+
+func (s *snapshots) keep(name string, from io.Reader) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of snapshots: %w", err)
 	}
