@@ -175,6 +175,17 @@ func (r *Recorder) records() bool {
 	return r.run != nil && r.run.stopped == ""
 }
 
+// recording serves with record while requests are kept, else with next.
+func (r *Recorder) recording(next http.Handler, record http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if r.records() {
+			record(w, q)
+			return
+		}
+		next.ServeHTTP(w, q)
+	})
+}
+
 // placeOf is the place of a request that is not kept yet.
 func (r *Recorder) placeOf(q *http.Request, to string) *place {
 	return &place{recorder: r, kept: &Request{
@@ -188,11 +199,7 @@ func (r *Recorder) placeOf(q *http.Request, to string) *place {
 func (r *Recorder) Calls(next http.Handler) http.Handler { return r.within(next, ToAPI) }
 
 func (r *Recorder) within(next http.Handler, to string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if !r.records() {
-			next.ServeHTTP(w, q)
-			return
-		}
+	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
 		body := &read{ReadCloser: q.Body}
 		t := &tee{ResponseWriter: w}
@@ -243,11 +250,7 @@ func (r *Recorder) Control(how How, next http.Handler) http.Handler {
 func (r *Recorder) Metadata(next http.Handler) http.Handler { return r.around(next, ToMetadata) }
 
 func (r *Recorder) around(next http.Handler, to string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if !r.records() {
-			next.ServeHTTP(w, q)
-			return
-		}
+	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
 		body := p.readAll(q)
 		ctx, t := turn.With(q.Context(), p)
@@ -264,11 +267,7 @@ func (r *Recorder) around(next http.Handler, to string) http.Handler {
 }
 
 func (r *Recorder) after(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if !r.records() {
-			next.ServeHTTP(w, q)
-			return
-		}
+	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, ToControl)
 		body := p.readAll(q)
 		before := Turn{At: r.clock.Wall().UTC(), Clock: MomentOf(r.clock.State())}
