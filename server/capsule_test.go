@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -497,5 +499,36 @@ func TestCapsuleIsChecked(t *testing.T) {
 	}
 	if answer := refusedControl(t, s, http.MethodPost, "/replay", text+"{}"); !strings.Contains(answer, "not a capsule") {
 		t.Error(answer)
+	}
+}
+
+// TestReplayOfSessions records every session, which together have all actions
+// and most calls of the control plane, and replays it.
+func TestReplayOfSessions(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/sessions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sessions: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := servertest.New(t, server.Config{Unlimited: true, Auth: account.Any, SecretLimit: 5, Capsule: 1000})
+			_ = (&session{t: t, server: s, region: "ap-guangzhou", caller: s.Credential}).replay(string(text))
+			for _, query := range []string{"", "?redact=true"} {
+				c, _ := saved(t, s, query)
+				done, err := server.Replay(t.Context(), c)
+				if c.Databases { // which a replay has not
+					continue
+				}
+				if err != nil || done.Differs != nil || done.Requests != len(c.Requests) {
+					t.Errorf("%s %+v %+v, %v", query, done, done.Differs, err)
+				}
+			}
+		})
 	}
 }

@@ -24,6 +24,8 @@ type Replayed struct {
 	// the capsule was saved before. They are sent, and not compared.
 	Unanswered int         `json:"unanswered,omitzero"`
 	Differs    *Difference `json:"differs,omitempty"`
+	// Databases is set if real databases were bound in the run.
+	Databases bool `json:"databases,omitzero"`
 	// Stopped is why the capsule has no later requests, "" if it has all.
 	Stopped string `json:"stopped,omitempty"`
 }
@@ -66,7 +68,7 @@ func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 	s.Gateway.UseRates(c.Start.Rates)
 	p := newPlayer(ctx, s, c)
 	defer p.end()
-	out := Replayed{Stopped: c.Stopped}
+	out := Replayed{Databases: c.Databases, Stopped: c.Stopped}
 	for _, t := range p.turns() {
 		wall.Store(t.at.At.UnixNano())
 		s.Backend.Clock.Restore(t.at.Clock.State())

@@ -94,6 +94,9 @@ func printReplayed(w io.Writer, r server.Replayed) {
 	if d := r.Differs; d != nil {
 		fmt.Fprintf(w, "request %d, %s of %s\n", d.Number, d.What, d.At.Format("2006-01-02T15:04:05.000Z"))
 		fmt.Fprintf(w, "  recorded  …%s\n  now       …%s\n", d.Before, d.Now)
+		if r.Databases {
+			fmt.Fprintln(w, "the run had real databases bound, and a replay has none: answers that depend on them differ")
+		}
 		return
 	}
 	switch r.Unanswered {

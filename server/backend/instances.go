@@ -56,6 +56,9 @@ func (o owner) Happened(event action.Event, due time.Time) {
 	}
 }
 
+// HasDatabases reports whether any instance is bound to a real database.
+func (b *Backend) HasDatabases() bool { return b.instances.Any() }
+
 // Instances returns the instances of an account that are bound, or with 0 of
 // all, as they are now.
 func (b *Backend) Instances(ctx context.Context, uin uint64) ([]binding.Status, error) {

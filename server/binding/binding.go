@@ -160,6 +160,9 @@ func (x *Instances) url(uin uint64, id string) string {
 	return ""
 }
 
+// Any reports whether any instance is bound.
+func (x *Instances) Any() bool { return len(x.places()) > 0 }
+
 // places returns every instance that is bound.
 func (x *Instances) places() (all []place) {
 	uins := map[uint64]bool{}

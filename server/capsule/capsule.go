@@ -39,6 +39,9 @@ type Capsule struct {
 	Settings Settings  `json:"settings"`
 	Start    Start     `json:"start"`
 	Requests []Request `json:"requests"`
+	// Databases is set if real databases were bound when the capsule was saved.
+	// A replay has none, so answers that depend on them differ.
+	Databases bool `json:"databases,omitzero"`
 	// Stopped is why later requests are missing, "" if none is.
 	Stopped string `json:"stopped,omitempty"`
 }

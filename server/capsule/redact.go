@@ -57,7 +57,23 @@ type redactor struct {
 }
 
 func newRedactor(key []byte) *redactor {
-	return &redactor{key: key, values: map[string]bool{}, kept: map[string]bool{}}
+	x := &redactor{key: key, values: map[string]bool{}, kept: map[string]bool{}}
+	for _, word := range words() {
+		x.keep(word)
+	}
+	return x
+}
+
+// words are those of the API, which stand in answers whatever the values are.
+func words() []string {
+	all := slices.Concat(ssm.Products(), ssm.Regions(), []string{ssm.CurrentVersion})
+	for _, s := range ssm.Statuses() {
+		all = append(all, s.String())
+	}
+	for _, t := range ssm.Types() {
+		all = append(all, t.ProductName())
+	}
+	return all
 }
 
 // Redact replaces the values and the keys in a capsule, each by the same text

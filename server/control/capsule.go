@@ -48,6 +48,7 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 		return nil, refuse(http.StatusConflict, "no run is recorded; start with --capsule N to keep N requests")
 	}
 	kept := c.config.Recording.Recorder.Capsule()
+	kept.Databases = c.backend.HasDatabases()
 	if redact {
 		if err := kept.Redact(); err != nil {
 			return nil, err
