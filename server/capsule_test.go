@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -531,4 +533,38 @@ func TestReplayOfSessions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReplayOfBrokenRequests has clients that go away in the middle of a
+// request. Nobody waits for them meanwhile.
+func TestReplayOfBrokenRequests(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 100})
+	const signed = "X-TC-Action: ListSecrets\r\nAuthorization: TC3-HMAC-SHA256 Credential=AKIDssmlocal/2026-01-01/ssm/tc3_request, SignedHeaders=host, Signature=0\r\n"
+	var open []net.Conn
+	for _, head := range []string{
+		"POST / HTTP/1.1\r\nHost: a\r\n" + signed, "POST / HTTP/1.1\r\nHost: a\r\n", "POST /_ssmlocal/faults HTTP/1.1\r\nHost: " + s.Host + "\r\n",
+		"PUT /_ssmlocal/clock HTTP/1.1\r\nHost: " + s.Host + "\r\n", "GET /latest/meta-data/ HTTP/1.1\r\nHost: metadata.tencentyun.com\r\n",
+	} {
+		c, err := net.Dial("tcp", s.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, head+"Content-Length: 100\r\n\r\n{\"mode\":")
+		open = append(open, c)
+	}
+	if err := s.Call("ListSecrets", nil, nil); err != nil {
+		t.Error(err)
+	}
+	for _, c := range open {
+		_ = c.Close()
+	}
+	all := len(open) + 1
+	for c, _ := saved(t, s, ""); len(c.Requests) < all; c, _ = saved(t, s, "") {
+		if t.Context().Err() != nil {
+			t.Fatalf("%d of %d requests are recorded", len(c.Requests), all)
+		}
+	}
+	replays(t, s, all)
 }

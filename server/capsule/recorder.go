@@ -296,14 +296,24 @@ const most = 1<<20 + 1
 // readAll reads a request's body, which its handler reads again.
 func (p *place) readAll(q *http.Request) []byte {
 	all := &read{ReadCloser: q.Body}
-	_, _ = io.Copy(io.Discard, io.LimitReader(all, most)) // the handler meets the error
+	var rest io.Reader = q.Body
+	if _, err := io.Copy(io.Discard, io.LimitReader(all, most)); err != nil {
+		rest = failing{err}
+	}
 	p.kept.Incomplete = all.broken
 	q.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(all.text.Bytes()), q.Body), q.Body}
+	}{io.MultiReader(bytes.NewReader(all.text.Bytes()), rest), q.Body}
 	return all.text.Bytes()
 }
+
+// failing is the rest of a body that ended with an error, which the handler
+// meets, too.
+type failing struct{ error }
+
+// Read returns the error.
+func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
 // read keeps what is read of a body.
 type read struct {

@@ -230,7 +230,12 @@ func (x *redactor) request(q *Request) {
 	q.Headers = x.headers(q.Headers)
 	form := q.To == ToAPI && (q.Headers.Get("Authorization") == "" ||
 		strings.HasPrefix(strings.ToLower(q.Headers.Get("Content-Type")), "application/x-www-form-urlencoded"))
-	q.Body, q.Answer = x.body(q.Body, form), x.body(q.Answer, false)
+	q.Body = x.body(q.Body, form)
+	if q.To == ToMetadata && !bytes.HasPrefix(q.Answer, []byte("{")) { // a name, or a list of them
+		q.Answer = Text(x.other(string(q.Answer)))
+	} else {
+		q.Answer = x.body(q.Answer, false)
+	}
 	if q.To == ToControl && x.inTexts != nil { // its answer may show a whole request as a text, and is not compared
 		q.Answer = nil
 	}
