@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,4 +166,84 @@ accounts:
 	if status, text := putState(t, l.Server, "", seed+strings.SplitN(strings.Replace(seed, "secretName: db", "secretName: twin", 1), "secrets:\n", 2)[1]); status != http.StatusBadRequest || !strings.Contains(text, "given twice") {
 		t.Errorf("an account in two secrets: %d %s", status, text)
 	}
+}
+
+// TestLiveFailedRepairBreaksNothing drops a table that a secret's privileges
+// are for. The repair fails; both accounts stay, and a rotation still works.
+func TestLiveFailedRepairBreaksNothing(t *testing.T) {
+	units := []object{{"PrivilegeName": "TablePrivileges", "Database": "shop", "TableName": "orders", "Privileges": []string{"SELECT"}}}
+	t.Parallel()
+	l := liveOn(t, "MariaDB", server.Config{})
+	l.create("db", object{"PrivilegesList": units})
+	l.rotate("db")
+	there := l.db.Accounts()
+	l.db.Execute("DROP TABLE shop.orders")
+	var r binding.Repaired
+	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+	if len(r.Failed) != 2 {
+		t.Errorf("without its table: %+v", r)
+	}
+	l.wants(l.rotate("db"), true)
+	if again := l.db.Accounts(); !slices.Equal(again, there) {
+		t.Errorf("the accounts were %v and are %v", there, again)
+	}
+}
+
+// TestLiveBoundElsewhere binds an instance to another database with accounts of
+// the same names: they are somebody else's.
+func TestLiveBoundElsewhere(t *testing.T) {
+	t.Parallel()
+	l := liveOn(t, "MariaDB", server.Config{})
+	login := l.create("db", nil)
+	other := instancetest.MariaDB(t)
+	for _, name := range l.db.Accounts() {
+		other.Execute("CREATE USER '" + name + "'@'%' IDENTIFIED BY 'of-somebody-else'")
+	}
+	there := other.Accounts()
+	l.control(http.MethodPut, "/instances", fmt.Sprintf(`{"instanceId":"live-1","url":%q}`, other.URL))
+	var reply struct{ FlowID int64 }
+	must(t, l.Call("RotateProductSecret", object{"SecretName": "db"}, &reply))
+	if status := l.ended(reply.FlowID); status != 2 {
+		t.Errorf("a rotation has the status %d", status)
+	}
+	must(t, l.Call("DisableSecret", object{"SecretName": "db"}, nil))
+	var deleted struct{ FlowID int64 }
+	must(t, l.Call("DeleteSecret", object{"SecretName": "db", "DeleteMode": 1}, &deleted))
+	l.until("the deletion fails", func() bool {
+		return strings.Contains(l.control(http.MethodGet, "/events", ""), "stays there")
+	})
+	for _, name := range there {
+		if err := other.Login(name, "of-somebody-else"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := l.db.Login(login.UserName, login.Password); err != nil {
+		t.Errorf("where it was made: %v", err)
+	}
+}
+
+// TestPasswordFilesAreNamedHere sends bindings that name a file of this machine.
+func TestPasswordFilesAreNamedHere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	named := filepath.Join(dir, "password")
+	file := filepath.Join(dir, "seed.yaml")
+	const seed = "accounts: [{instances: [{instanceId: %s, url: \"mysql://root@127.0.0.1:1/?passwordFile=%s\"}]}]"
+	must(t, os.WriteFile(file, fmt.Appendf(nil, seed, "cdb-1", named), 0o600))
+	s := servertest.New(t, server.Config{Seeds: []string{file}})
+	other := func(path string) string { return fmt.Sprintf(seed, "cdb-2", path) }
+	for _, text := range []string{
+		refusedControl(t, s, http.MethodPut, "/state", other("/etc/hostname")),
+		refusedControl(t, s, http.MethodPut, "/state?merge=true", other("/etc/hostname")),
+		refusedControl(t, s, http.MethodPut, "/instances", `{"instanceId":"cdb-2","url":"redis://127.0.0.1:1/?passwordFile=/etc/hostname"}`),
+	} {
+		if !strings.Contains(text, "passwordFile") {
+			t.Error(text)
+		}
+	}
+	callControl(t, s, http.MethodPut, "/state?merge=true", other(named))
+	callControl(t, s, http.MethodPut, "/snapshots/x", "")
+	callControl(t, s, http.MethodPost, "/snapshots/x/load", "")
+	callControl(t, s, http.MethodPut, "/state", getState(t, s, ""))
+	callControl(t, s, http.MethodPost, "/reset", "")
 }

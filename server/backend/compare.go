@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"ssmlocal/server/action"
-	"ssmlocal/server/binding"
 	"ssmlocal/server/seed"
 )
 
@@ -120,7 +119,7 @@ func (b *Backend) rules(uin uint64) (seed.Rules, error) {
 	return seed.Rules{
 		Wall: b.Clock.Wall(), Clock: b.Clock.State(), Uin: uin, DefaultUin: b.Directory.First().Uin, SecretLimit: b.secretLimit, Faults: known, Operations: action.Operations(),
 		IDTaken:      func(id string) (bool, error) { return b.idTaken(uin, id) },
-		CheckBinding: binding.CheckOfState,
+		CheckBinding: b.instances.CheckOfState,
 		Bound:        func(uin uint64, id string) bool { return b.instances.IsConfigured(uin, id) },
 		FaultTaken:   func(id string) (bool, error) { return uin != 0 && b.Faults.Has(id, uin), nil },
 	}, err

@@ -68,7 +68,7 @@ func (b *Backend) Instances(ctx context.Context, uin uint64) ([]binding.Status, 
 // Bind binds an instance of an account to a database, in place of the one
 // before.
 func (b *Backend) Bind(uin uint64, to ssm.Binding) error {
-	if err := binding.CheckOfState(to); err != nil {
+	if err := b.instances.CheckOfState(to, false); err != nil {
 		return Refusal{Invalid, err.Error()}
 	}
 	b.instances.Reopen(to.URL)

@@ -38,16 +38,35 @@ func Check(b ssm.Binding) error {
 	return nil
 }
 
-// CheckOfState is Check for a binding of the state, which anybody
-// may have sent: it can't name a program to run.
-func CheckOfState(b ssm.Binding) error {
+// CheckOfState is Check for a binding of the state. It can't name a program to
+// run. If it was sent, and is not in a file of this machine's user (local), it
+// can't name a file either, unless such a file has named it or it is bound.
+func (x *Instances) CheckOfState(b ssm.Binding, local bool) error {
 	if err := Check(b); err != nil {
 		return err
 	}
-	if a, _ := instance.Parse(b.URL); a.IsProgram() {
+	a, _ := instance.Parse(b.URL) // checked
+	switch file := a.PasswordFile(); {
+	case a.IsProgram():
 		return errors.New("exec:// is accepted by --instance only: otherwise whoever reaches the control plane could run any program")
+	case file == "":
+	case local:
+		x.files.Store(file, true)
+	case !x.knowsFile(file):
+		return errors.New("passwordFile is accepted by --instance and --seed only, or if they have named that file: otherwise whoever reaches the control plane could have any file sent to a server")
 	}
 	return nil
+}
+
+// knowsFile reports whether this machine's user has named a file for a password.
+func (x *Instances) knowsFile(file string) bool {
+	if _, named := x.files.Load(file); named {
+		return true
+	}
+	return slices.ContainsFunc(x.places(), func(p place) bool {
+		a, err := instance.Parse(x.url(p.uin, p.id))
+		return err == nil && a.PasswordFile() == file
+	})
 }
 
 // A Service is the emulated service whose secrets have accounts in databases.
@@ -99,6 +118,7 @@ type Instances struct {
 	open map[string]*instance.Instance // by URL
 	// outcomes has, by account and instance, what was done there last.
 	outcomes map[place]outcome
+	files    sync.Map // with passwords, that seeds of this machine's user have named
 }
 
 // New returns the databases of a service. It connects to none of them.

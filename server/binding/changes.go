@@ -280,7 +280,14 @@ func (x *Instances) attempt(ctx context.Context, p place, ch *action.Change) (er
 	}
 	if ch.Kind == ssm.DeleteTask {
 		for _, name := range ch.Accounts {
-			if err := in.Drop(ctx, name); err != nil {
+			made, err := x.isMade(p, name)
+			if err == nil && made != nil && !in.Address.IsServer(made.At) {
+				err = fmt.Errorf("the account %s was made in another database, %s, and stays there", name, made.At)
+			}
+			if err == nil {
+				err = in.Drop(ctx, name)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -300,6 +307,9 @@ func (x *Instances) setPassword(ctx context.Context, in *instance.Instance, p pl
 	made, err := x.isMade(p, a.Name)
 	if err != nil {
 		return err
+	}
+	if made != nil && !in.Address.IsServer(made.At) { // the instance was bound to another database then
+		made = nil
 	}
 	if made != nil && !made.Unfinished {
 		err := in.SetPassword(ctx, a)

@@ -92,7 +92,7 @@ func (x *Instances) repairSecret(ctx context.Context, in *instance.Instance, p p
 		// privileges.
 		m := &action.MadeAccount{Region: s.Owner.Region, SecretName: s.Secret.Name, At: in.Address.String(), Unfinished: true}
 		err := instance.Touchable(l.UserName)
-		if err == nil {
+		if err == nil && (missing || !in.Lists()) { // one that is there stays what it is if this fails
 			err = x.putMade(p, l.UserName, m)
 		}
 		if err == nil {

@@ -123,6 +123,10 @@ func (x *Instances) dropUnnamed(ctx context.Context, in *instance.Instance, p pl
 	if _, is := named[name]; is || err != nil {
 		return err
 	}
+	made, err := x.isMade(p, name)
+	if err != nil || made != nil && !in.Address.IsServer(made.At) { // one of that name here is somebody else's
+		return err
+	}
 	return x.drop(ctx, in, p, name)
 }
 
@@ -171,7 +175,8 @@ func (x *Instances) putBack(ctx context.Context, in *instance.Instance, p place)
 	for i := range k.secrets {
 		lost := func(l ssm.Login) bool {
 			// Made in this database, and not in one that was bound before.
-			return k.made[l.UserName].At == in.Address.String() && !slices.Contains(there, l.UserName)
+			made, is := k.made[l.UserName]
+			return is && in.Address.IsServer(made.At) && !slices.Contains(there, l.UserName)
 		}
 		if slices.ContainsFunc(k.secrets[i].Logins, lost) {
 			x.repairSecret(ctx, in, p, &k.secrets[i], there, &r)

@@ -91,6 +91,9 @@ func Parse(text string) (Address, error) {
 	if a.scheme == "rediss" && a.tls == "" {
 		a.tls = "true"
 	}
+	if a.ca != "" && a.tls != "true" {
+		return a, errors.New("ca goes with tls=true; without it no certificate is checked")
+	}
 	return a, nil
 }
 
@@ -150,6 +153,20 @@ func (a Address) service(u *url.URL) (Address, error) {
 	a.user, a.password = "", "" // they are in the URL that is called
 	a.hook = u.String()
 	return a, nil
+}
+
+// PasswordFile is the file that holds the administrator's password, "" for none.
+func (a Address) PasswordFile() string { return a.passwordFile }
+
+// IsServer reports whether an address, as String writes it, is of the same
+// server, whoever logs in there and however the connection is encrypted. What
+// was noted without an address counts as the same.
+func (a Address) IsServer(at string) bool {
+	if at == "" || at == a.String() {
+		return true
+	}
+	other, err := Parse(at)
+	return err == nil && a.hook == "" && other.hook == "" && other.Engine() == a.Engine() && other.host == a.host
 }
 
 // IsProgram reports whether it is a program on this machine: whoever binds one

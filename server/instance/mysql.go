@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func (m *mysqlEngine) login(ctx context.Context, a Account) error {
 		here, failed := m.texts(ctx, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
 		switch {
 		case failed != nil:
-		case !mayLogIn(a.Hosts, here[0]):
+		case !mayLogIn(a.Hosts, append(here, m.ownAddress(ctx)...)):
 			return ErrNotChecked
 		case m.hasAnonymous(ctx):
 			return fmt.Errorf("%w (an account without a name, ''@'localhost' for one, comes before it: drop that, DROP USER ''@'localhost')", err)
@@ -171,14 +172,41 @@ func (m *mysqlEngine) hasAnonymous(ctx context.Context) bool {
 	return err == nil && len(hosts) > 0
 }
 
-// mayLogIn reports whether a host is one of those that an account names, judged
-// by the names alone.
-func mayLogIn(hosts []string, here string) bool {
+// ownAddress is the IP address from which the server is reached, none if that
+// is not known. The server matches it, too, also where it knows this host by a
+// name.
+func (m *mysqlEngine) ownAddress(ctx context.Context) []string {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "udp", m.config.Addr) // which sends nothing
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	host, _, err := net.SplitHostPort(c.LocalAddr().String())
+	if err != nil {
+		return nil
+	}
+	return []string{host}
+}
+
+// mayLogIn reports whether this host, by one of its names and addresses, is one
+// of those that an account names: a pattern, or a network such as
+// 10.0.0.0/255.0.0.0.
+func mayLogIn(hosts, here []string) bool {
 	return len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool {
 		pattern := strings.NewReplacer("%", ".*", "_", ".").Replace(regexp.QuoteMeta(h))
-		is, err := regexp.MatchString("(?i)^"+pattern+"$", here)
-		return err == nil && is
+		return slices.ContainsFunc(here, func(name string) bool {
+			is, err := regexp.MatchString("(?i)^"+pattern+"$", name)
+			return err == nil && is || inNetwork(h, name)
+		})
 	})
+}
+
+// inNetwork reports whether an address is in a network, as MySQL writes one.
+func inNetwork(network, address string) bool {
+	base, mask, is := strings.Cut(network, "/")
+	ip, at, bits := net.ParseIP(base).To4(), net.ParseIP(address).To4(), net.ParseIP(mask).To4()
+	return is && ip != nil && at != nil && bits != nil && ip.Mask(net.IPMask(bits)).Equal(at.Mask(net.IPMask(bits)))
 }
 
 func (m *mysqlEngine) drop(ctx context.Context, name string) error {

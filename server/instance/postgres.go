@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,6 +33,9 @@ type postgresEngine struct {
 	config  *pgconn.Config
 	idle    chan *pgconn.PgConn
 	closed  atomic.Bool
+	// notGranted has what a server has said of GRANTs without effect, by
+	// connection.
+	notGranted sync.Map
 }
 
 func openPostgres(a Address, encryption *tls.Config) (*postgresEngine, error) {
@@ -133,7 +137,23 @@ func (p *postgresEngine) connect(ctx context.Context, database string) (*pgconn.
 	if config.Password, err = p.address.adminPassword(); err != nil {
 		return nil, err
 	}
+	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
+		if n.Code == warnNotGranted {
+			p.notGranted.Store(c, n.Message)
+		}
+	}
 	return pgconn.ConnectConfig(ctx, config)
+}
+
+// grant runs GRANTs. What the administrator can't give is only a warning of the
+// server, and an error here.
+func (p *postgresEngine) grant(ctx context.Context, c *pgconn.PgConn, statements []string) error {
+	p.notGranted.Delete(c)
+	_, err := rows(ctx, c, strings.Join(statements, "; "))
+	if text, refused := p.notGranted.LoadAndDelete(c); refused && err == nil {
+		err = fmt.Errorf("the administrator can't give all of these privileges: %s", text)
+	}
+	return err
 }
 
 // rows runs a query and returns its first column.
@@ -149,6 +169,7 @@ func rows(ctx context.Context, c *pgconn.PgConn, query string) (all []string, er
 
 // The codes of PostgreSQL's errors.
 const (
+	warnNotGranted   = "01007" // also if only some of them are not
 	errRoleExists    = "42710"
 	errRoleMissing   = "42704"
 	errNoHBA         = "28000" // pg_hba.conf has no line that lets this host in
@@ -220,8 +241,7 @@ func (p *postgresEngine) create(ctx context.Context, a Account) error {
 	}
 	for database, statements := range grants {
 		err := p.in(ctx, database, func(c *pgconn.PgConn) error {
-			_, err := rows(ctx, c, strings.Join(statements, "; "))
-			return err
+			return p.grant(ctx, c, statements)
 		})
 		if err != nil {
 			return err

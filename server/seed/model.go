@@ -49,9 +49,10 @@ type Rules struct {
 	// another account, or to the configuration. FaultTaken is the same for ids
 	// of faults.
 	IDTaken, FaultTaken func(id string) (bool, error)
-	// CheckBinding refuses a binding that can't be right; Bound reports whether
+	// CheckBinding refuses a binding that can't be right, or that only a file of
+	// this machine's user may have (local); Bound reports whether
 	// the configuration binds an instance.
-	CheckBinding func(ssm.Binding) error
+	CheckBinding func(b ssm.Binding, local bool) error
 	Bound        func(uin uint64, instanceID string) bool
 }
 
@@ -435,7 +436,7 @@ func (b *builder) data(path string, a *Account, d *ssm.AccountData) {
 	for i, in := range a.Instances {
 		at := fmt.Sprintf("%s.instances[%d]", path, i)
 		binding := ssm.Binding{InstanceID: in.InstanceID, URL: in.URL}
-		b.check(at, b.rules.CheckBinding(binding))
+		b.check(at, b.rules.CheckBinding(binding, b.doc.local))
 		b.once(at+".instanceId", "the instance "+in.InstanceID, fmt.Sprint(a.Uin))
 		d.Instances = append(d.Instances, binding)
 	}

@@ -89,7 +89,7 @@ const maxDomains = 1000
 // an address or a pattern with %.
 func CheckDomains(domains []string) error {
 	bad := func(d string) bool {
-		return d == "" || len(d) > 60 || strings.ContainsAny(d, " \t\r\n'\"`;@")
+		return d == "" || len(d) > 60 || strings.ContainsAny(d, " '\"`;@") || strings.ContainsFunc(d, unicode.IsControl)
 	}
 	if len(domains) == 0 || len(domains) > maxDomains || slices.ContainsFunc(domains, bad) {
 		return apierr.InvalidParameterValue.With("Domains")
