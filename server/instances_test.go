@@ -498,6 +498,18 @@ func TestLiveRedisSecret(t *testing.T) {
 	l.wantAccounts()
 }
 
+// TestLiveRedisSecretElsewhere makes a secret of that type on another engine.
+func TestLiveRedisSecretElsewhere(t *testing.T) {
+	t.Parallel()
+	l := liveOn(t, "MariaDB", server.Config{})
+	err := l.Call("CreateSecret", object{"SecretName": "cache", "SecretType": 4, "AdditionalConfig": `{"InstanceId":"live-1","Privilege":"rw"}`}, nil)
+	var refused *servertest.Error
+	if !errors.As(err, &refused) || refused.Code != "InvalidParameterValue" {
+		t.Error(err)
+	}
+	l.wantAccounts()
+}
+
 // TestLiveHostsOfMySQL makes accounts for several hosts, and for hosts that are
 // not the emulator's: the new password can't be tried then, and the rotation is
 // done all the same.

@@ -247,3 +247,17 @@ func TestPasswordFilesAreNamedHere(t *testing.T) {
 	callControl(t, s, http.MethodPut, "/state", getState(t, s, ""))
 	callControl(t, s, http.MethodPost, "/reset", "")
 }
+
+// TestLiveRepairLogsIn repairs an account that the database has locked: the
+// repair must not say that all is well.
+func TestLiveRepairLogsIn(t *testing.T) {
+	t.Parallel()
+	l := liveOn(t, "MariaDB", server.Config{})
+	login := l.create("db", nil)
+	l.db.Execute("ALTER USER '" + login.UserName + "'@'%' ACCOUNT LOCK")
+	var r binding.Repaired
+	must(t, json.Unmarshal([]byte(l.control(http.MethodPost, "/instances/live-1/repair", "")), &r))
+	if len(r.Failed) != 1 || r.Failed[0].AccountName != login.UserName || !strings.Contains(r.Failed[0].Reason, "lock") {
+		t.Errorf("%+v", r)
+	}
+}

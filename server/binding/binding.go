@@ -217,7 +217,6 @@ func (x *Instances) CheckPrivileges(uin uint64, id string, units []ssm.Privilege
 }
 
 // ErrUnbound is why nothing can be done on an instance.
-// ErrUnbound is that of an instance without a database.
 var ErrUnbound = errors.New("no database is bound to the instance any more")
 
 // get returns the database behind an instance.

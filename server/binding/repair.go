@@ -98,6 +98,9 @@ func (x *Instances) repairSecret(ctx context.Context, in *instance.Instance, p p
 		if err == nil {
 			err = in.Create(ctx, a)
 		}
+		if err == nil && l.Password != "" { // it may be locked, say
+			err = x.login(ctx, in, a)
+		}
 		if err == nil {
 			m.Unfinished = false
 			err = x.putMade(p, l.UserName, m)

@@ -9,6 +9,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,7 +160,7 @@ func (i *Instance) explain(err error, a Account) error {
 	}
 	text := err.Error()
 	if errors.Is(err, context.DeadlineExceeded) {
-		text = fmt.Sprintf("no answer from %s within %v", i.Address.host, Patience)
+		text = fmt.Sprintf("no answer from %s within %v", cmp.Or(i.Address.host, i.Address.String()), Patience)
 	}
 	if a.Password != "" { // a statement that the error quotes may have it; the administrator's is in none
 		for _, written := range []string{quote(a.Password), a.Password} {
@@ -290,7 +291,7 @@ func CheckPrivileges(engine string, units []ssm.PrivilegeUnit) error {
 // sqlWords are the privileges of a unit as a GRANT has them.
 func sqlWords(u ssm.PrivilegeUnit) ([]string, error) {
 	for _, p := range u.Privileges {
-		if strings.ContainsAny(p, "+-@|") {
+		if strings.ContainsAny(p, "+-@|") || p == "r" || p == "rw" { // Redis has such
 			return nil, fmt.Errorf("%s is not an SQL privilege", p)
 		}
 	}

@@ -323,7 +323,7 @@ func roleOptions(ctx context.Context, c *pgconn.PgConn, a Account) (string, erro
 	if slices.Contains(how, "scram-sha-256") {
 		verifier = scramVerifier(a.Password)
 	}
-	return " LOGIN PASSWORD " + quote(verifier), nil
+	return " LOGIN VALID UNTIL 'infinity' PASSWORD " + quote(verifier), nil
 }
 
 // md5Verifier is what servers before 14 keep, by default.
