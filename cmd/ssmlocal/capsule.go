@@ -105,7 +105,8 @@ func printReplayed(w io.Writer, r server.Replayed) {
 	case r.Requests:
 		fmt.Fprintf(w, "requests: %d, none with a recorded answer, so nothing was compared\n", r.Requests)
 	default:
-		fmt.Fprintf(w, "requests: %d, and every answer is the same, of %d that were recorded\n", r.Requests, r.Requests-r.Unanswered)
+		const same = "requests: %d, and every answer is the same, of %d that were recorded\n"
+		fmt.Fprintf(w, same, r.Requests, r.Requests-r.Unanswered)
 	}
 	if r.Stopped != "" {
 		fmt.Fprintf(w, "later requests are not in the capsule: %s\n", r.Stopped)

@@ -25,8 +25,12 @@ func (c *envCommand) Run(t terminal) error {
 	}
 	if c.Output == "json" {
 		return printAsJSON(t.out, map[string]string{
-			"TENCENTCLOUD_SECRET_ID": credential.SecretID, "TENCENTCLOUD_SECRET_KEY": credential.SecretKey, "TENCENTCLOUD_REGION": ssm.DefaultRegion,
-			"TENCENTCLOUD_PROTOCOL": "HTTP", "TENCENTCLOUD_DOMAIN": caller.Domain(u.Host), "SSMLOCAL_ENDPOINT": u.Host,
+			"TENCENTCLOUD_SECRET_ID":  credential.SecretID,
+			"TENCENTCLOUD_SECRET_KEY": credential.SecretKey,
+			"TENCENTCLOUD_REGION":     ssm.DefaultRegion,
+			"TENCENTCLOUD_PROTOCOL":   "HTTP",
+			"TENCENTCLOUD_DOMAIN":     caller.Domain(u.Host),
+			"SSMLOCAL_ENDPOINT":       u.Host,
 		})
 	}
 	return envText.Execute(t.out, map[string]string{

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -146,11 +147,11 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 		panic(err) // the command line's own definition is wrong
 	}
 	if at := emptyArgument(args); at >= 0 {
+		which := strconv.Quote(args[at])
 		if args[at] == "" {
-			fmt.Fprintf(t.err, "ssmlocal: the argument after %q has no value; leave it out, or give one\n", strings.Join(args[:at], " "))
-		} else {
-			fmt.Fprintf(t.err, "ssmlocal: the argument %q has no value; leave it out, or give one\n", args[at])
+			which = "after " + strconv.Quote(strings.Join(args[:at], " "))
 		}
+		fmt.Fprintf(t.err, "ssmlocal: the argument %s has no value; leave it out, or give one\n", which)
 		return 2
 	}
 	completions(parser)
@@ -162,7 +163,8 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	case exited: // --help, --version
 		return code
 	case err != nil:
-		fmt.Fprintf(t.err, "ssmlocal: %s%s; see ssmlocal --help and ssmlocal serve --help\n", mistyped(err), meantCommand(parser.Model, err))
+		wrong := mistyped(err) + meantCommand(parser.Model, err)
+		fmt.Fprintf(t.err, "ssmlocal: %s; see ssmlocal --help and ssmlocal serve --help\n", wrong)
 		return 2
 	}
 	for _, name := range unknownVariables(parser.Model) {

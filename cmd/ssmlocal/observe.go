@@ -326,8 +326,8 @@ type metric struct {
 	Value  float64           `json:"value"`
 }
 
-// metricsIn reads what Prometheus reads. Of a histogram it has the count and the
-// sum.
+// metricsIn reads what Prometheus reads. Of a histogram or a summary it has the
+// count and the sum.
 func metricsIn(text io.Reader) (all []metric, err error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(text)
@@ -337,16 +337,14 @@ func metricsIn(text io.Reader) (all []metric, err error) {
 			for _, l := range m.GetLabel() {
 				of[l.GetName()] = l.GetValue()
 			}
-			switch {
-			case m.GetHistogram() != nil:
-				h := m.GetHistogram()
-				all = append(all, metric{name + "_count", of, float64(h.GetSampleCount())}, metric{name + "_sum", of, h.GetSampleSum()})
-			case m.GetSummary() != nil:
-				s := m.GetSummary()
-				all = append(all, metric{name + "_count", of, float64(s.GetSampleCount())}, metric{name + "_sum", of, s.GetSampleSum()})
-			default: // there is one of them, and the others are 0
-				all = append(all, metric{name, of, m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()})
+			if m.GetHistogram() == nil && m.GetSummary() == nil { // it is one of three, and the others are 0
+				value := m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+				all = append(all, metric{name, of, value})
+				continue
 			}
+			count := m.GetHistogram().GetSampleCount() + m.GetSummary().GetSampleCount()
+			sum := m.GetHistogram().GetSampleSum() + m.GetSummary().GetSampleSum()
+			all = append(all, metric{name + "_count", of, float64(count)}, metric{name + "_sum", of, sum})
 		}
 	}
 	return all, err

@@ -35,7 +35,7 @@ func (o owner) Account(uin uint64) ssm.AccountData { return o.accounts.of(uin) }
 // Edited counts a change of the state.
 func (o owner) Edited() { o.edited() }
 
-// Failed is told what the store could not do.
+// Failed logs an error of the store.
 func (o owner) Failed(err error) { o.dueFailed(err) }
 
 // Without lets the state be replaced while a call waits.

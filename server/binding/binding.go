@@ -92,7 +92,7 @@ type Service interface {
 	// change, and when something is due because of it: the zero time for never.
 	Edited()
 	Happened(event action.Event, due time.Time)
-	// Failed is told what the store could not do; it is tried again.
+	// Failed logs an error of the store; what has failed is tried again.
 	Failed(err error)
 }
 

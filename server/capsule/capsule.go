@@ -26,8 +26,8 @@ const Format = 2
 
 // Notice is the first thing that a reader of the file sees.
 const (
-	Notice         = "This file holds secrets: the values in the state, in the requests and in the answers, and the keys that signed them. Save it with --redact to hand it on."
-	RedactedNotice = "The values and keys in this file were replaced, each by the same text wherever it occurs."
+	Notice         = "This file holds secrets: the values in the state, in the requests and in the answers, and the keys that signed them. Save it with --redact before you hand it on."
+	RedactedNotice = "The values and keys in this file were replaced, each by the same text wherever it was found. Some may remain in unusual places: look through it before you hand it on."
 )
 
 // A Capsule is a recorded run.
@@ -101,6 +101,9 @@ func (m Moment) State() clock.State {
 func (m Moment) check() error {
 	if len(m) != 3 || m[0] != 0 && m[0] != 1 {
 		return errors.New("a clock is three numbers: 1 if it is frozen, else 0, its time, and how far it is ahead")
+	}
+	if end := clock.End.UnixNano(); max(m[1], m[2]) > end || min(m[1], m[2]) < -end {
+		return fmt.Errorf("a clock ends with the year %d", clock.End.Year()-1)
 	}
 	return nil
 }
