@@ -309,6 +309,143 @@ func TestReplayOfConcurrentCalls(t *testing.T) {
 	replays(t, s, 2+4*callers*each+4)
 }
 
+// TestReplayBesideMoves moves the clock over many due times while calls read
+// what changes on the way: two moves at once, and one whose client goes away.
+func TestReplayBesideMoves(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 20_000, Unlimited: true})
+	s.Import(`accounts: [{secrets: [
+  {secretName: a, secretType: 1, productName: Mysql, resourceId: cdb-1, enableRotation: true, rotationFrequency: 30},
+  {secretName: b, secretType: 1, productName: Mysql, resourceId: cdb-2, enableRotation: true, rotationFrequency: 31}]}]`)
+	moved := make(chan struct{})
+	var moves, calls sync.WaitGroup
+	for _, by := range []string{"5000d", "4000d"} {
+		moves.Go(func() { callControl(t, s, http.MethodPost, "/clock/advance", `{"by":"`+by+`"}`) })
+	}
+	moves.Go(func() {
+		ctx, giveUp := context.WithCancel(t.Context())
+		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.ControlURL()+"/_ssmlocal/clock/advance", strings.NewReader(`{"by":"20000d"}`))
+		go func() {
+			defer giveUp()
+			_ = s.Call("GetSecretValue", map[string]string{"SecretName": "a", "VersionId": "SSM_Current"}, nil)
+		}()
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			answer.Body.Close()
+		}
+	})
+	for _, name := range []string{"a", "b", "a"} {
+		calls.Go(func() {
+			for {
+				_ = s.Call("GetSecretValue", map[string]string{"SecretName": name, "VersionId": "SSM_Current"}, nil)
+				_ = s.Call("DescribeRotationDetail", map[string]string{"SecretName": name}, nil)
+				select {
+				case <-moved:
+					return
+				default:
+				}
+			}
+		})
+	}
+	moves.Wait()
+	close(moved)
+	calls.Wait()
+	c, text := saved(t, s, "")
+	for strings.Count(text, `"to": "clock"`) < 3 { // the one whose client has gone away
+		if c, text = saved(t, s, ""); t.Context().Err() != nil {
+			t.Fatal("a move is not recorded")
+		}
+	}
+	if len(c.Steps) < 100 {
+		t.Errorf("%d steps", len(c.Steps))
+	}
+	replays(t, s, len(c.Requests))
+}
+
+// TestReplayOfMuchDueAtOnce has more due at one moment than a call waits for.
+func TestReplayOfMuchDueAtOnce(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 1000, Unlimited: true})
+	var seed strings.Builder
+	seed.WriteString("accounts: [{secretLimit: 5000, secrets: [\n")
+	const all = 3000
+	for i := range all {
+		fmt.Fprintf(&seed, "{secretName: s%d, secretType: 1, productName: Mysql, resourceId: cdb-1, enableRotation: true, rotationFrequency: 30, rotationBeginTime: now+1h},\n", i)
+	}
+	seed.WriteString("]}]")
+	s.Import(seed.String())
+	callControl(t, s, http.MethodPost, "/clock/advance", `{"by":"3599s"}`)
+	var callers sync.WaitGroup
+	for caller := range 3 {
+		callers.Go(func() {
+			for i := range 60 {
+				_ = s.Call("GetSecretValue", map[string]string{"SecretName": fmt.Sprint("s", (i*997+caller)%all), "VersionId": "SSM_Current"}, nil)
+			}
+			callControl(t, s, http.MethodPost, "/clock/advance", `{"by":"1s"}`)
+		})
+	}
+	callers.Wait()
+	replays(t, s, 1+3*61)
+}
+
+// TestReplayOfUnendedCalls saves a capsule while one call is delayed, and lets
+// another one go on after the last request that is kept.
+func TestReplayOfUnendedCalls(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 4})
+	callControl(t, s, http.MethodPost, "/faults", `{"id":"long","action":"DescribeSecret","delay":"10m"}`)
+	ended := make(chan struct{})
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() {
+		defer close(ended)
+		r := servertest.NewRequest(s.URL, "ap-guangzhou", account.Default, "DescribeSecret", []byte(`{"SecretName":"one"}`))
+		if answer, err := http.DefaultClient.Do(r.WithContext(ctx)); err == nil {
+			answer.Body.Close()
+		}
+	}()
+	for c, _ := saved(t, s, ""); len(c.Requests) < 2; c, _ = saved(t, s, "") {
+		if t.Context().Err() != nil {
+			t.Fatal("the call has not begun")
+		}
+	}
+	_ = s.Call("ListSecrets", nil, nil)
+	check := func(requests int) {
+		t.Helper()
+		c, text := saved(t, s, "")
+		if !strings.Contains(text, `"one\`) {
+			t.Error("the request that waits has no body")
+		}
+		done, err := server.Replay(t.Context(), c)
+		if err != nil || done.Differs != nil || done.Requests != requests || done.Unanswered != 1 {
+			t.Errorf("%+v %+v, %v", done, done.Differs, err)
+		}
+	}
+	check(3)
+	for range 3 {
+		_ = s.Call("ListSecrets", nil, nil)
+	}
+	giveUp()
+	<-ended
+	check(4)
+}
+
+// TestReplayOfBrokenAnswers lets faults break answers, also such as hold SSH
+// keys.
+func TestReplayOfBrokenAnswers(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 100, Seeds: []string{"demo"}})
+	_ = s.Call("CreateSSHKeyPairSecret", map[string]any{"SecretName": "key", "ProjectId": 0}, nil)
+	requests := 1
+	for _, effect := range []string{`"status":502`, `"truncate":true`, `"drop":true`, `"error":{"code":"Own.Code","message":"a message"},"strict":false`, `"throttle":true,"truncate":true`} {
+		callControl(t, s, http.MethodPost, "/faults", `{"id":"x",`+effect+`}`)
+		_, _, _ = sendCall(t, s, "GetSecretValue", `{"SecretName":"demo-key","VersionId":"SSM_Current"}`)
+		_, _, _ = sendCall(t, s, "GetSSHKeyPairValue", `{"SecretName":"key"}`)
+		_, _, _ = sendCall(t, s, "CreateSecret", `{"SecretName":"made","SecretString":"with-a-value"}`)
+		callControl(t, s, http.MethodDelete, "/faults/x", "")
+		requests += 5
+	}
+	replays(t, s, requests)
+}
+
 // TestReplayHasWhatOutlivesAReset changes rates and gets temporary keys before
 // a reset, and uses them after it.
 func TestReplayHasWhatOutlivesAReset(t *testing.T) {
@@ -366,68 +503,6 @@ func TestReplayOfRefusals(t *testing.T) {
 	}
 }
 
-// TestRedactedHasNoValue puts values in every place of a request. None may be
-// in the redacted capsule.
-func TestRedactedHasNoValue(t *testing.T) {
-	t.Parallel()
-	s := servertest.New(t, server.Config{Capsule: 100, Auth: account.Off})
-	s.Import(`accounts: [{secrets: [{secretName: kept, secretString: "hidden-of-state", description: "has hidden-of-state in it"},
-  {secretName: like-an-account, secretString: '{"UserName":"hidden-user","SecretId":"hidden-id","Password":"hidden-password"}'}]}]`)
-	post := func(target, kind, authorization, body string) {
-		r, err := http.NewRequest(http.MethodPost, s.URL+target, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", kind)
-		r.Header.Set("X-TC-Action", "CreateSecret")
-		r.Header.Set("X-TC-Version", "2019-09-23")
-		if authorization != "" {
-			r.Header.Set("Authorization", authorization)
-		}
-		r.Header.Set("Cookie", "session=hidden-in-a-cookie")
-		r.Header.Set("X-Api-Key", "hidden-in-a-header")
-		send(t, r)
-	}
-	for _, body := range []string{
-		`{"SecretName":"a","SecretString":"hidden-in-text"}`,
-		`{"SecretName":"b","SecretString":48151623}`,
-		`{"SecretName":"c","SecretString":["hidden-in-list",{"hidden-as-name":"hidden-in-object"}]}`,
-		`{"SecretName":"d","SecretString":"hidden-a=b","Description":"here it is: hidden-a=b","Unknown":{"x":["hidden-a=b"]}}`,
-		`{"SecretName":"hidden-in-name","SecretString":"hidden-in-name"}`,
-		`{"SecretName":"e","SecretString":"{\"inner\":\"hidden-inner\"}","Description":"hidden-inner"}`,
-		`{"SecretName":"f","SecretBinary":"aGlkZGVuLWJpbmFyeQ==","Description":"hidden-binary"}`,
-		`{"SecretName":"g","SecretString":"hidden-\"quoted\"","Description":"{\"x\":\"hidden-\\\"quoted\\\"\"}"}`,
-		`{"SecretName":"h","SecretString":"hidden-malformed=1"`,
-		`SecretString=hidden-form&SecretName=i`, `hidden-alone`,
-	} {
-		for _, kind := range []string{"application/json", "application/x-www-form-urlencoded", "text/plain", ""} {
-			post("/", kind, "TC3-HMAC-SHA256 Credential=AKIDssmlocal/2026-01-01/ssm/tc3_request, SignedHeaders=host, signature=hidden-signature", body)
-		}
-		post("/", "application/json", "Bearer hidden-bearer", body)
-		post("/", "application/json", "hidden-authorization", body)
-		post("/", "", "", body)
-		_, _ = rawControl(t, s, http.MethodPost, "/call", `{"action":"CreateSecret","parameters":`+body+`}`)
-	}
-	for _, query := range []string{"SecretString=hidden-query%zz", "%53ecretString=hidden-escaped", "SecretString=%68idden-letter", "hidden-bare", "x=1&Token=hidden-token"} {
-		r, err := http.NewRequest(http.MethodGet, s.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.URL.RawQuery = "Action=CreateSecret&Version=2019-09-23&SecretName=q&" + query
-		send(t, r)
-	}
-	_ = s.Call("GetSecretValue", map[string]any{"SecretName": "kept", "VersionId": "SSM_Current"}, nil)
-	_, text := saved(t, s, "?redact=true")
-	if at := strings.Index(strings.ToLower(text), "hidden"); at >= 0 {
-		t.Errorf("redacted, it has …%q…", text[max(0, at-200):min(len(text), at+100)])
-	}
-	for _, value := range []string{"48151623", "aGlkZGVu", "%68idden"} {
-		if strings.Contains(text, value) {
-			t.Errorf("redacted, it has %s", value)
-		}
-	}
-}
-
 // TestReplayEnds gives up in the middle.
 func TestReplayEnds(t *testing.T) {
 	t.Parallel()
@@ -472,9 +547,9 @@ func TestCapsuleIsChecked(t *testing.T) {
 		`"auth": "verify" => "auth": "perhaps"`:                                "settings.auth",
 		`"random": " => "random": "eHh4`:                                       "start.random",
 		`"wall": "2 => "wall": "9`:                                             "start",
-		`"capsule": 2, => "capsule": 2, "unknown": 1,`:                         "unknown",
-		`"capsule": 2, => "capsule": 3,`:                                       "another form",
-		`"capsule": 2, => "capsule": "2",`:                                     "capsule",
+		`"capsule": 3, => "capsule": 3, "unknown": 1,`:                         "unknown",
+		`"capsule": 3, => "capsule": 2,`:                                       "another form",
+		`"capsule": 3, => "capsule": "3",`:                                     "capsule",
 		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/events/stream"`:      "",
 		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/x/../events/stream"`: "",
 		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/%65vents/stream"`:    "",
@@ -561,7 +636,21 @@ func TestReplayOfBrokenRequests(t *testing.T) {
 	for _, c := range open {
 		_ = c.Close()
 	}
-	all := len(open) + 1
+	for _, head := range []string{
+		"POST * HTTP/1.1\r\nHost: a\r\n" + signed, "GET * HTTP/1.1\r\nHost: a\r\n", "GET a:b HTTP/1.1\r\nHost: a\r\n" + signed,
+		"GET /\xe9?Action=\xff\xe9&Version=1 HTTP/1.1\r\nHost: a\r\n", "POST / HTTP/1.1\r\nHost: a\r\nX-TC-Region: \xe9\r\nX-TC-Version: 2019-09-23\r\n" + signed,
+	} {
+		c, err := net.Dial("tcp", s.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, head+"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+		if answer, _ := io.ReadAll(c); len(answer) == 0 {
+			t.Errorf("no answer to %q", head)
+		}
+		_ = c.Close()
+	}
+	all := len(open) + 6
 	for c, _ := saved(t, s, ""); len(c.Requests) < all; c, _ = saved(t, s, "") {
 		if t.Context().Err() != nil {
 			t.Fatalf("%d of %d requests are recorded", len(c.Requests), all)

@@ -18,11 +18,11 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ssmlocal": {"fixtures", "server", "server/account", "server/action", "server/backend", "server/binding", "server/caller", "server/capsule", "server/control", "server/demo", "server/fault", "server/near", "server/seed", "server/ssm"},
 	"server": {
-		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/ssm", "server/tc3", "server/turn",
+		"server/account", "server/apierr", "server/backend", "server/caller", "server/capsule", "server/clock", "server/console", "server/seed", "server/control", "server/demo", "server/gateway", "server/journal", "server/listen", "server/redact", "server/ssm", "server/tc3", "server/turn",
 	},
 	"server/control": {
 		"fixtures", "server/account", "server/action", "server/apierr", "server/backend", "server/binding", "server/caller", "server/capsule", "server/clock", "server/demo", "server/decode", "server/fault", "server/gateway", "server/journal", "server/limit", "server/near",
-		"server/seed", "server/ssm", "server/tc3",
+		"server/redact", "server/seed", "server/ssm", "server/tc3",
 	},
 	"server/gateway": {
 		"server/account", "server/action", "server/apierr", "server/backend", "server/fault", "server/journal", "server/limit", "server/listen", "server/near", "server/ssm", "server/tc3", "server/turn",
@@ -38,7 +38,8 @@ var mayImport = map[string][]string{
 	"server/caller":                {"server/near", "server/tc3"},
 	"server/demo":                  {"fixtures", "server/caller"},
 	"server/console":               {},
-	"server/capsule":               {"server/account", "server/caller", "server/clock", "server/decode", "server/ssm", "server/turn"},
+	"server/capsule":               {"server/account", "server/caller", "server/clock", "server/decode", "server/turn"},
+	"server/redact":                {"fixtures", "server/account", "server/action", "server/apierr", "server/capsule", "server/fault", "server/ssm", "server/tc3"},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 	"ssmlocal/server/caller"
 	"ssmlocal/server/capsule"
 	"ssmlocal/server/control"
+	"ssmlocal/server/redact"
 	"ssmlocal/server/turn"
 )
 
@@ -84,6 +86,7 @@ func (p *player) end() {
 type played struct {
 	ctx     context.Context
 	at      capsule.Turn
+	chances []bool        // that are left
 	resumed chan struct{} // the request may go on
 	waits   chan struct{} // the request waits for its next turn
 	begun   bool
@@ -120,6 +123,14 @@ func (x *played) Begin(t *turn.Turn, cut string) string {
 // Give has nothing to do: the player waits for the request.
 func (x *played) Give(*turn.Turn) {}
 
+// Chance is as it was recorded.
+func (x *played) Chance(drawn bool) bool {
+	if len(x.chances) > 0 {
+		drawn, x.chances = x.chances[0], x.chances[1:]
+	}
+	return drawn
+}
+
 // Waits says that nothing is really waited for.
 func (x *played) Waits() bool { return false }
 
@@ -128,16 +139,21 @@ type playedTurn struct {
 	at      capsule.Turn
 	request int // index
 	first   bool
+	step    *capsule.Step // nil for the turn of a request
 }
 
 // turns are all turns, in their order.
 func (p *player) turns() (all []playedTurn) {
 	for i := range p.capsule.Requests {
 		q := &p.capsule.Requests[i]
-		all = append(all, playedTurn{q.Turn, i, true})
+		all = append(all, playedTurn{at: q.Turn, request: i, first: true})
 		for _, t := range q.Resumed {
-			all = append(all, playedTurn{t, i, false})
+			all = append(all, playedTurn{at: t, request: i})
 		}
+	}
+	for i := range p.capsule.Steps {
+		s := &p.capsule.Steps[i]
+		all = append(all, playedTurn{at: capsule.Turn{Number: s.Number, At: s.At}, step: s})
 	}
 	slices.SortStableFunc(all, func(a, b playedTurn) int { return cmp.Compare(a.at.Number, b.at.Number) })
 	return all
@@ -146,11 +162,18 @@ func (p *player) turns() (all []playedTurn) {
 // play plays one turn. It reports whether the request ended with it.
 func (p *player) play(t playedTurn) (done bool) {
 	x := p.places[t.request]
+	q := &p.capsule.Requests[t.request]
 	switch {
 	case t.first:
-		x = &played{ctx: p.ctx, resumed: make(chan struct{}), waits: make(chan struct{}), done: make(chan struct{})}
-		p.places[t.request], x.at = x, t.at
-		go p.send(x, &p.capsule.Requests[t.request])
+		x = &played{
+			ctx: p.ctx, at: t.at, chances: q.Chances, resumed: make(chan struct{}), waits: make(chan struct{}), done: make(chan struct{}),
+		}
+		p.places[t.request] = x
+		if q.To == capsule.ToClock {
+			close(x.done)
+			break
+		}
+		go p.send(x, q)
 	case x == nil || x.over(): // it did not wait this time: no database is bound
 		return false
 	default:
@@ -187,7 +210,7 @@ func (p *player) send(x *played, q *capsule.Request) {
 		}
 	}()
 	ctx, t := turn.With(p.ctx, x)
-	target, body, headers := q.URL, []byte(q.Body), q.Headers.Clone()
+	target, body, headers := string(q.URL), []byte(q.Body), q.Headers.HTTP()
 	if p.capsule.Redacted {
 		right := !bytes.Contains(q.Answer, []byte(`"`+apierr.SignatureFailure.Code+`"`))
 		t.Signature = &right
@@ -205,9 +228,7 @@ func (p *player) send(x *played, q *capsule.Request) {
 		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), brokenOff{}))
 	}
 	r.Host, r.RequestURI, r.RemoteAddr = q.Host, target, "127.0.0.1:0"
-	if headers != nil {
-		r.Header = headers
-	}
+	r.Header = headers
 	p.to[q.To].ServeHTTP(w, r)
 }
 
@@ -225,8 +246,10 @@ func (p *player) compare(i int) *Difference {
 	q, x := &p.capsule.Requests[i], p.places[i]
 	before, now := []byte(q.Answer), x.answer
 	switch {
-	case q.Status == 0:
+	case q.Status == 0, q.To == capsule.ToClock:
 		return nil
+	case !x.over():
+		now = []byte("no answer: it waits for something")
 	case q.To == capsule.ToControl:
 		if x.status == q.Status {
 			return nil
@@ -248,7 +271,7 @@ func (p *player) compare(i int) *Difference {
 		at++
 	}
 	at = max(0, at-40)
-	what := q.Method + " " + strings.SplitN(q.URL, "?", 2)[0]
+	what := q.Method + " " + strings.SplitN(string(q.URL), "?", 2)[0]
 	if action := q.Headers.Get("X-Tc-Action"); action != "" {
 		what = action
 	}
@@ -264,8 +287,12 @@ func comparable(answer []byte, redacted bool) []byte {
 		return answer
 	}
 	var value any
-	if json.Unmarshal(answer, &value) != nil {
-		return answer
+	switch {
+	case json.Unmarshal(answer, &value) == nil:
+	case redacted: // a fault has broken it, and which half is left depends on the values
+		return nil
+	default:
+		return sshKeys.ReplaceAll(answer, []byte(`"$1":"***`))
 	}
 	text, err := json.Marshal(strip(value, redacted))
 	if err != nil {
@@ -274,7 +301,11 @@ func comparable(answer []byte, redacted bool) []byte {
 	return text
 }
 
-// strip replaces what can't be the same.
+// sshKeys are those in an answer of which half is missing.
+var sshKeys = regexp.MustCompile(`"(PublicKey|PrivateKey)":"[^"]*`)
+
+// strip replaces what can't be the same. Of a redacted capsule, the names in a
+// list may have another order.
 func strip(value any, redacted bool) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -289,8 +320,16 @@ func strip(value any, redacted bool) any {
 		for i, child := range v {
 			v[i] = strip(child, redacted)
 		}
+		if redacted {
+			slices.SortFunc(v, func(a, b any) int { return bytes.Compare(marshalled(a), marshalled(b)) })
+		}
 	}
 	return value
+}
+
+func marshalled(value any) []byte {
+	text, _ := json.Marshal(value) // it was read
+	return text
 }
 
 // isDrawn reports whether a field of an answer has a value, something that is
@@ -300,7 +339,7 @@ func isDrawn(name string) bool {
 	case "RequestId", "FlowID", "ResourceID", "ResourceName", "TmpSecretId", "AccountName", "UserName", "Message", "OrderId":
 		return true
 	}
-	return capsule.IsValue(name) || strings.HasPrefix(name, "SSHKey")
+	return redact.IsValue(name) || strings.HasPrefix(name, "SSHKey")
 }
 
 // drawn is what the replay of a redacted capsule has drawn, by what was

@@ -14,6 +14,7 @@ import (
 	"ssmlocal/server/capsule"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/control"
+	"ssmlocal/server/redact"
 	"ssmlocal/server/ssm"
 )
 
@@ -21,7 +22,7 @@ import (
 type Replayed struct {
 	Requests int `json:"requests"`
 	// Unanswered are those without a recorded answer: a fault took it away, or
-	// the capsule was saved before. They are sent, and not compared.
+	// they had not ended when the recording did. They are sent, and not compared.
 	Unanswered int         `json:"unanswered,omitzero"`
 	Differs    *Difference `json:"differs,omitempty"`
 	// Databases is set if real databases were bound in the run.
@@ -48,7 +49,7 @@ type Difference struct {
 func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 	var wall atomic.Int64 // nanoseconds; the replay's own clock
 	wall.Store(c.Start.Wall.UnixNano())
-	if err := c.Unbind(); err != nil {
+	if err := redact.Unbind(c); err != nil {
 		return Replayed{}, err
 	}
 	s, stop, err := replaying(c, clock.New(func() time.Time { return time.Unix(0, wall.Load()) }))
@@ -57,7 +58,7 @@ func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 	}
 	defer stop()
 	err = s.Backend.Replay(ctx, backend.Run{
-		Clock: c.Start.Clock.State(), Key: c.Start.Random, Chances: c.Start.Chances, State: c.Start.State, Keys: c.Start.Keys, Bound: c.Start.Bound,
+		Clock: c.Start.Clock.State(), Key: c.Start.Random, State: c.Start.State, Keys: c.Start.Keys, Bound: c.Start.Bound,
 	})
 	if gaveUp := ctx.Err(); gaveUp != nil {
 		return Replayed{}, gaveUp
@@ -70,25 +71,41 @@ func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 	defer p.end()
 	out := Replayed{Databases: c.Databases, Stopped: c.Stopped}
 	for _, t := range p.turns() {
-		wall.Store(t.at.At.UnixNano())
-		s.Backend.Clock.Restore(t.at.Clock.State())
-		s.Backend.CatchUp(ctx)
-		done := p.play(t)
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		if !done {
+		wall.Store(t.at.At.UnixNano())
+		if t.step != nil {
+			if err := s.Backend.Repeat(t.step.Until, t.step.Items); err != nil {
+				return out, err
+			}
 			continue
 		}
-		q := &c.Requests[t.request]
-		if out.Requests++; q.Status == 0 {
-			out.Unanswered++
+		s.Backend.Clock.Restore(t.at.Clock.State())
+		if done := p.play(t); !done || ctx.Err() != nil {
+			continue
 		}
-		if out.Differs = p.compare(t.request); out.Differs != nil {
+		if out.add(p, t.request); out.Differs != nil {
 			return out, nil
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return out, err
+	}
+	for i, x := range p.places { // those that still wait for a turn
+		if !x.over() && out.Differs == nil {
+			out.add(p, i)
+		}
+	}
 	return out, nil
+}
+
+// add counts a request that was sent, and compares its answer.
+func (out *Replayed) add(p *player, request int) {
+	if out.Requests++; p.capsule.Requests[request].Status == 0 {
+		out.Unanswered++
+	}
+	out.Differs = p.compare(request)
 }
 
 // recordingOf is what the control plane needs to record and to replay.
@@ -122,15 +139,7 @@ func replaying(c *capsule.Capsule, at *clock.Clock) (s *Server, stop func(), err
 		return nil, nil, err
 	}
 	s.register(config)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); s.Backend.Run(ctx) }()
-	return s, func() {
-		s.Backend.Stop()
-		cancel()
-		<-ended
-		_ = s.Backend.Close() // it was in memory
-	}, nil
+	return s, func() { _ = s.Backend.Close() }, nil // it was in memory
 }
 
 // recorder returns the recorder of a configuration, nil for none.
@@ -157,6 +166,6 @@ type runs struct {
 // Begin adds to a run the rates that hold at its beginning.
 func (r runs) Begin(run backend.Run) {
 	r.Recorder.Begin(capsule.Start{
-		Wall: run.Wall, Clock: capsule.MomentOf(run.Clock), Random: run.Key, Chances: run.Chances, Rates: r.rates(), State: run.State, Keys: run.Keys, Bound: run.Bound,
+		Wall: run.Wall, Clock: capsule.MomentOf(run.Clock), Random: run.Key, Rates: r.rates(), State: run.State, Keys: run.Keys, Bound: run.Bound,
 	})
 }

@@ -133,6 +133,8 @@ type Stepped struct {
 	Wait <-chan struct{}
 	// Changes is set if databases are to be changed because of the step.
 	Changes bool
+	// Tried is how many items there were, also such as could not be done.
+	Tried int
 }
 
 // Step does the first things that are due until a time, in order and each at
@@ -141,7 +143,23 @@ type Stepped struct {
 // with until if nothing more is due by then. If the step is ordered, nothing
 // later happens before the databases are changed whose change is due; else they
 // are changed in their own time.
-func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reached time.Time) error) (done Stepped, err error) {
+func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reached time.Time) error) (Stepped, error) {
+	return d.step(until, atOnce, ordered, keep)
+}
+
+// Repeat tries as many items as a Step has tried that was made in a recorded
+// run.
+func (d *Due) Repeat(until time.Time, items int) error {
+	if items > atOnce {
+		return fmt.Errorf("a step tries %d items; it tries at most %d", items, atOnce)
+	}
+	_, err := d.step(until, items, false, func(*store.Tx, time.Time) error { return nil })
+	return err
+}
+
+func (d *Due) step(
+	until time.Time, most int, ordered bool, keep func(tx *store.Tx, reached time.Time) error,
+) (done Stepped, err error) {
 	var tried []attempt
 	more := d.another()
 	err = d.DB.Update(func(tx *store.Tx) error {
@@ -153,8 +171,8 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 		if changing := firstChange(tx, g); ordered && !changing.IsZero() && changing.Before(until) {
 			limit = changing
 		}
-		items := dueItems(tx, limit, atOnce, skip)
-		tried, done.Changes = d.try(tx, g, items, ordered)
+		tried, done.Changes = d.try(tx, g, dueItems(tx, limit, atOnce, skip), most, ordered)
+		done.Tried = len(tried)
 		failed := failedOf(tried)
 		if first := dueItems(tx, farAway, 1, func(list string, key []byte) bool {
 			return failed[list+string(key)] || skip(list, key)
@@ -185,14 +203,14 @@ func (d *Due) Step(until time.Time, ordered bool, keep func(tx *store.Tx, reache
 	return done, nil
 }
 
-// try does due items in order, until a few milliseconds are over or something
-// else has become due before the next one. It reports whether databases are to
+// try does some of the due items in order, until a few milliseconds are over or
+// something else has become due before the next one. It reports whether databases are to
 // be changed because of that.
-func (d *Due) try(tx *store.Tx, g *Generations, items []dueItem, ordered bool) (tried []attempt, changes bool) {
+func (d *Due) try(tx *store.Tx, g *Generations, items []dueItem, most int, ordered bool) (tried []attempt, changes bool) {
 	began := d.Wall()
 	var made time.Time // the earliest that is due because of what was done
 	for i, item := range items {
-		if i > 0 && d.Wall().Sub(began) > inOneGo || !made.IsZero() && made.Before(item.at) {
+		if len(tried) == most || i > 0 && d.Wall().Sub(began) > inOneGo || !made.IsZero() && made.Before(item.at) {
 			break
 		}
 		if !item.in(tx, item.list, item.Order, item.Key) {

@@ -94,7 +94,7 @@ func (b *Backend) NewAccessKeySecret(ctx context.Context, uin uint64, region, se
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
 	c := b.Call(ctx, &account.Caller{Credential: account.Credential{Uin: uin}}, region, nil)
-	b.scheduler.CatchUp(b.lifetime, c.Now)
+	b.catchUp(ctx, c.Now)
 	defer b.edited()
 	return action.NewAccessKeySecret(b.db, c, secretName, targetUin)
 }

@@ -101,7 +101,6 @@ type Backend struct {
 	secretLimit uint64
 	random      *random
 	drawn       followed // what requests and due items draw in a run
-	chances     followed // of the fault rules in a run
 	bound       boundKeys
 	seeds       seeds
 	snapshots   *snapshots
@@ -174,6 +173,10 @@ func (b *Backend) Open() (err error) {
 	}
 	b.scheduler = scheduler.New(b.Clock, b.stepDue)
 	b.due.Moving = b.scheduler.Moving
+	if b.recorder != nil {
+		b.scheduler.Alone = b.recorder.Alone
+		b.recorder.CatchUpBy(func() time.Time { return b.scheduler.CatchUpAlone(b.lifetime) })
+	}
 	if err := errors.Join(b.applySeeds(), b.recordStart(b.lifetime)); err != nil {
 		return errors.Join(err, b.db.Close())
 	}
@@ -272,10 +275,18 @@ func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (str
 	return a.FindSecret(b.db, c, request)
 }
 
+// catchUp waits for what is due before a request. In a run that is recorded or
+// replayed, it was done before the request's turn began.
+func (b *Backend) catchUp(ctx context.Context, now time.Time) {
+	if turn.Of(ctx) == nil {
+		b.scheduler.CatchUp(ctx, now)
+	}
+}
+
 // Do does an action, after everything that is due before it. An API error is an
 // *apierr.Error.
 func (b *Backend) Do(ctx context.Context, c *action.Call, a *action.Action, request any) (reply any, err error) {
-	b.scheduler.CatchUp(ctx, c.Now)
+	b.catchUp(ctx, c.Now)
 	c.Context = ctx
 	if a.ChangesAccount {
 		err = b.accounts.change(c.Owner.Uin, func() (ssm.AccountData, error) {

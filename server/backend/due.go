@@ -21,6 +21,9 @@ func (b *Backend) stepDue(until time.Time, keep func(time.Time) clock.State) (sc
 		state := keep(reached)
 		return clocks.Put(tx, clockKey, &state)
 	})
+	if b.recorder != nil && done.Tried > 0 {
+		b.recorder.Stepped(until, done.Tried)
+	}
 	b.edited() // also by what is no event, such as a task that begins
 	if done.Changes {
 		b.instances.Look()

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"context"
 	"slices"
 	"sync"
 
@@ -20,7 +19,7 @@ func (b *Backend) Documented() (fixtures.API, error) { return documented() }
 
 // AddFault adds a rule for calls that must fail. A rule that names something
 // unknown is a Refusal.
-func (b *Backend) AddFault(ctx context.Context, r fault.Rule) (fault.Report, error) {
+func (b *Backend) AddFault(r fault.Rule) (fault.Report, error) {
 	known, err := knownToFaults()
 	if err != nil {
 		return fault.Report{}, err
@@ -30,7 +29,7 @@ func (b *Backend) AddFault(ctx context.Context, r fault.Rule) (fault.Report, err
 	}
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
-	report, err := b.Faults.Add(b.chancesOf(ctx), r)
+	report, err := b.Faults.Add(b.random, r)
 	b.edited()
 	if err != nil {
 		return fault.Report{}, Refusal{Conflict, err.Error()}

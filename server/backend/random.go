@@ -122,15 +122,6 @@ func (b *Backend) drawsFrom(ctx context.Context) io.Reader {
 	return t.Random
 }
 
-// chancesOf returns what a fault rule draws its chances from that a request
-// adds.
-func (b *Backend) chancesOf(ctx context.Context) io.Reader {
-	if own := b.chances.ofRequest(turn.Of(ctx)); own != nil {
-		return own
-	}
-	return b.random
-}
-
 // drawsForItem returns what an item draws from that is due at a time.
 func (b *Backend) drawsForItem(name func() string, at time.Time) io.Reader {
 	if b.drawn.key.Load() == nil {

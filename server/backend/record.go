@@ -28,16 +28,20 @@ type Recorder interface {
 	// Alone waits until no request has its turn, and lets none begin until free
 	// is called.
 	Alone() (free func())
+	// CatchUpBy says how to do what is due before a turn begins. The function
+	// returns the wall time at which nothing was due any more.
+	CatchUpBy(do func() time.Time)
+	// Stepped notes that as many due items were tried, of those due until a
+	// time. The caller is alone.
+	Stepped(until time.Time, items int)
 }
 
 // A Run is where a run begins.
 type Run struct {
 	Wall  time.Time
 	Clock clock.State
-	// What is drawn follows from Key. Which calls the fault rules hit with a
-	// probability follows from Chances, which tells nothing about Key.
-	Key, Chances []byte
-	State        string // a seed
+	Key   []byte // what is drawn follows from it
+	State string // a seed
 	// Keys are the temporary keys that were issued before, with the times at
 	// which they expire by this clock. Bound are the SecretIds of those that the
 	// instance metadata gives out, by role.
@@ -47,9 +51,8 @@ type Run struct {
 
 // beginRun begins a run with a state that has just taken its place.
 func (b *Backend) beginRun(state []byte, c clock.State) error {
-	run := Run{Wall: b.Clock.Wall().UTC(), Clock: c, Key: make([]byte, runKey), Chances: make([]byte, runKey), State: string(state)}
+	run := Run{Wall: b.Clock.Wall().UTC(), Clock: c, Key: make([]byte, runKey), State: string(state)}
 	_, _ = b.random.Read(run.Key) // never fails
-	_, _ = b.random.Read(run.Chances)
 	err := b.db.View(func(tx *store.Tx) error {
 		return issued.Readable(tx, nil, func(_ []byte, k *account.Credential) {
 			k.ExpiresAt += b.shift.Load()
@@ -59,29 +62,20 @@ func (b *Backend) beginRun(state []byte, c clock.State) error {
 	b.bound.mu.Lock()
 	run.Bound = maps.Clone(b.bound.ids)
 	b.bound.mu.Unlock()
-	err = errors.Join(err, b.drawAs(run.Key, run.Chances))
+	b.drawn.follow(run.Key)
 	b.recorder.Begin(run)
 	return err
 }
 
-// drawAs makes what is drawn follow from the keys of a run, of which one may be
-// nil.
-func (b *Backend) drawAs(key, chances []byte) error {
-	b.drawn.follow(key)
-	b.chances.follow(chances)
-	return b.Faults.Seed(b.chances.of("start", 0))
-}
-
 // Replay makes a backend that is open, and that nobody else uses, begin as a
-// run did. A run without a key draws anew.
+// run did. A run without a key draws anew. Without Run, nothing is done when it
+// is due but by Repeat.
 func (b *Backend) Replay(ctx context.Context, run Run) error {
 	if _, err := b.Import(ctx, seed.Text("the capsule's state", []byte(run.State)), 0); err != nil {
 		return err
 	}
 	b.Clock.Restore(run.Clock)
-	if err := b.drawAs(run.Key, run.Chances); err != nil {
-		return err
-	}
+	b.drawn.follow(run.Key)
 	b.bound.mu.Lock()
 	maps.Copy(b.bound.ids, run.Bound)
 	b.bound.mu.Unlock()
@@ -94,12 +88,9 @@ func (b *Backend) Replay(ctx context.Context, run Run) error {
 	})
 }
 
-// CatchUp does everything that is due now, unless ctx ends.
-func (b *Backend) CatchUp(ctx context.Context) {
-	for now := b.Clock.Now(); ctx.Err() == nil && b.scheduler.Behind(now); {
-		b.scheduler.CatchUp(ctx, now)
-	}
-}
+// Repeat tries as many due items as a step of the run has, of those due until a
+// time.
+func (b *Backend) Repeat(until time.Time, items int) error { return b.due.Repeat(until, items) }
 
 // recordStart begins a run with the state that the start has found.
 func (b *Backend) recordStart(ctx context.Context) error {

@@ -222,12 +222,7 @@ func (r *replacement) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.scheduler.Reset(ctx, func() error {
-		if b.recorder != nil { // each request is in one run, with all that it does
-			defer b.recorder.Alone()()
-		}
-		return b.stateLock.replace(ctx, r.uin, r.swap)
-	})
+	err = b.scheduler.Reset(ctx, func() error { return b.stateLock.replace(ctx, r.uin, r.swap) })
 	if err != nil {
 		b.given.Store(r)
 		err = errors.Join(err, b.takeBack())

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -22,7 +21,7 @@ import (
 )
 
 // Format is the number of the form in which capsules are written.
-const Format = 2
+const Format = 3
 
 // Notice is the first thing that a reader of the file sees.
 const (
@@ -39,6 +38,7 @@ type Capsule struct {
 	Settings Settings  `json:"settings"`
 	Start    Start     `json:"start"`
 	Requests []Request `json:"requests"`
+	Steps    []Step    `json:"steps,omitempty"`
 	// Databases is set if real databases were bound when the capsule was saved.
 	// A replay has none, so answers that depend on them differ.
 	Databases bool `json:"databases,omitzero"`
@@ -61,13 +61,11 @@ type Settings struct {
 type Start struct {
 	Wall  time.Time `json:"wall"`
 	Clock Moment    `json:"clock"`
-	// Random is the key that what is drawn follows from, Chances the one for
-	// which calls the fault rules hit with a probability; each has KeyLength
-	// bytes.
-	Random  []byte         `json:"random,omitempty"`
-	Chances []byte         `json:"chances"`
-	Rates   map[string]int `json:"rates"` // calls per second, by action; an action that isn't there has no limit
-	State   string         `json:"state"` // a seed
+	// Random is the key that what is drawn follows from, of KeyLength bytes. A
+	// redacted capsule has none.
+	Random []byte         `json:"random,omitempty"`
+	Rates  map[string]int `json:"rates"` // calls per second, by action; an action that isn't there has no limit
+	State  string         `json:"state"` // a seed
 	// Keys are temporary keys that were issued before and still work. Bound are
 	// the SecretIds of those that the instance metadata gives out, by role.
 	Keys  []account.Credential `json:"keys,omitempty"`
@@ -113,21 +111,27 @@ const (
 	ToAPI      = "api"
 	ToControl  = "control"  // a call of the control plane that changes something
 	ToMetadata = "metadata" // a request for the instance metadata, which draws keys
+	// ToClock is a move of the clock. It is not sent again: each turn has its
+	// clock, and each step its place.
+	ToClock = "clock"
 )
 
 // A Request is one request with its answer.
 type Request struct {
 	Turn
-	To      string      `json:"to"`
-	Method  string      `json:"method"`
-	URL     string      `json:"url"` // path and query
-	Host    string      `json:"host"`
-	Headers http.Header `json:"headers"`
-	Body    Text        `json:"body,omitzero"`
+	To      string  `json:"to"`
+	Method  string  `json:"method"`
+	URL     Text    `json:"url"` // path and query
+	Host    string  `json:"host"`
+	Headers Headers `json:"headers"`
+	Body    Text    `json:"body,omitzero"`
 	// Incomplete is set if the client sent no more of the body.
 	Incomplete bool `json:"incomplete,omitzero"`
 	Status     int  `json:"status"` // 0 if there was no answer
 	Answer     Text `json:"answer,omitzero"`
+	// Chances are what was drawn for fault rules with a probability: true if the
+	// rule hit the request.
+	Chances []bool `json:"chances,omitempty"`
 	// Resumed are the turns at which the request went on after it had waited.
 	Resumed []Turn `json:"resumed,omitempty"`
 }
@@ -139,6 +143,53 @@ type Turn struct {
 	Clock  Moment    `json:"clock"`
 	// Cut is why the request was given up while it waited for this turn.
 	Cut string `json:"cut,omitempty"`
+}
+
+// A Step is a part of what became due: so many items were tried, in their
+// order, of those due until a time of the virtual clock.
+type Step struct {
+	Number uint64    `json:"turn"` // among those of the requests
+	At     time.Time `json:"at"`   // wall time
+	Until  time.Time `json:"until"`
+	Items  int       `json:"items"`
+}
+
+// Headers are those of a request, by name.
+type Headers map[string][]Text
+
+func headersOf(all http.Header) Headers {
+	out := Headers{}
+	for name, values := range all {
+		for _, value := range values {
+			out[name] = append(out[name], Text(value))
+		}
+	}
+	return out
+}
+
+// HTTP returns the headers for a request.
+func (h Headers) HTTP() http.Header {
+	out := http.Header{}
+	for name, values := range h {
+		for _, value := range values {
+			out[name] = append(out[name], string(value))
+		}
+	}
+	return out
+}
+
+// Get returns the first value of a header, "" for none.
+func (h Headers) Get(name string) string { return h.HTTP().Get(name) }
+
+// size is about what a request takes in bytes, without its answer.
+func (q *Request) size() int {
+	n := len(q.Method) + len(q.URL) + len(q.Host) + len(q.Body)
+	for name, values := range q.Headers {
+		for _, value := range values {
+			n += len(name) + len(value)
+		}
+	}
+	return n
 }
 
 // Text is bytes that are written as a text if they are one, else in base64.
@@ -198,15 +249,20 @@ func (c *Capsule) check() error {
 	if n := len(c.Start.Random); n != KeyLength && !c.Redacted {
 		return fmt.Errorf("start.random has %d bytes instead of %d", n, KeyLength)
 	}
-	if n := len(c.Start.Chances); n != KeyLength {
-		return fmt.Errorf("start.chances has %d bytes instead of %d", n, KeyLength)
-	}
 	if err := errors.Join(checkTime(c.Start.Wall), c.Start.Clock.check()); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	for i := range c.Requests {
 		if err := c.Requests[i].check(); err != nil {
 			return fmt.Errorf("request %d: %w", i+1, err)
+		}
+	}
+	for i, s := range c.Steps {
+		if err := errors.Join(checkTime(s.At), checkTime(s.Until)); err != nil {
+			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+		if s.Number < 1 || s.Items < 1 {
+			return fmt.Errorf("step %d has turn %d and %d items; both count from 1", i+1, s.Number, s.Items)
 		}
 	}
 	return nil
@@ -224,11 +280,11 @@ func (q *Request) check() error {
 		turn = next
 	}
 	switch q.To {
-	case ToAPI, ToControl, ToMetadata:
+	case ToAPI, ToControl, ToMetadata, ToClock:
 	default:
-		return fmt.Errorf("it goes to %q; it goes to %s, %s or %s", q.To, ToAPI, ToControl, ToMetadata)
+		return fmt.Errorf("it goes to %q; it goes to %s, %s, %s or %s", q.To, ToAPI, ToControl, ToMetadata, ToClock)
 	}
-	if at, err := url.ParseRequestURI(q.URL); err != nil || !strings.HasPrefix(q.URL, "/") || at.Host != "" {
+	if at, err := url.ParseRequestURI(string(q.URL)); err != nil || at.Host != "" {
 		return fmt.Errorf("its URL is %q, which is no path with a query", q.URL)
 	}
 	if _, err := http.NewRequest(q.Method, "/", nil); err != nil || q.Method == "" {

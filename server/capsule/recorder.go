@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"ssmlocal/server/caller"
 	"ssmlocal/server/clock"
@@ -25,7 +26,8 @@ type Recorder struct {
 	version  string
 	settings Settings
 	clock    *clock.Clock
-	alone    chan struct{} // holds a token while a request has its turn, or the state is replaced
+	alone    chan struct{} // holds a token while a request has its turn, due work is done, or the state is replaced
+	catchUp  func() time.Time
 
 	mu  sync.Mutex
 	run *run
@@ -35,6 +37,7 @@ type Recorder struct {
 type run struct {
 	start    Start
 	requests []*Request
+	steps    []Step
 	turns    uint64
 	size     int
 	stopped  string
@@ -42,8 +45,12 @@ type run struct {
 
 // NewRecorder returns a recorder of at most max requests.
 func NewRecorder(max int, version string, s Settings, c *clock.Clock) *Recorder {
-	return &Recorder{max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1)}
+	return &Recorder{max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1), catchUp: c.Wall}
 }
+
+// CatchUpBy sets what does everything that is due, before a turn begins, and
+// returns the time at which it does. It is called before anything is recorded.
+func (r *Recorder) CatchUpBy(do func() time.Time) { r.catchUp = do }
 
 // Begin forgets what was recorded, and records from here on.
 func (r *Recorder) Begin(s Start) {
@@ -57,6 +64,30 @@ func (r *Recorder) Begin(s Start) {
 func (r *Recorder) Alone() (free func()) {
 	r.alone <- struct{}{}
 	return func() { <-r.alone }
+}
+
+// Stepped notes that as many due items were tried, of those due until a time.
+// The caller is alone, or has its turn.
+func (r *Recorder) Stepped(until time.Time, items int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run == nil || r.run.stopped != "" || !r.run.hasRoomFor(stepSize) {
+		return
+	}
+	r.run.turns++
+	r.run.steps = append(r.run.steps, Step{Number: r.run.turns, At: r.clock.Wall().UTC(), Until: until.UTC(), Items: items})
+}
+
+// stepSize is about what a step takes in bytes.
+const stepSize = 128
+
+// hasRoomFor counts bytes, and stops the run if they are too many.
+func (r *run) hasRoomFor(bytes int) bool {
+	if r.size += bytes; r.size > maxBytes {
+		r.stopped = fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes)
+		return false
+	}
+	return true
 }
 
 // Begun reports whether anything is recorded.
@@ -89,6 +120,7 @@ func (r *Recorder) Capsule() *Capsule {
 	for _, q := range r.run.requests {
 		c.Requests = append(c.Requests, *q)
 	}
+	c.Steps = slices.Clone(r.run.steps)
 	return c
 }
 
@@ -96,8 +128,10 @@ func (r *Recorder) Capsule() *Capsule {
 type place struct {
 	recorder *Recorder
 	kept     *Request
+	body     read
 	of       *run // nil before it has begun, or if it is not recorded
 	begun    bool
+	cut      bool // it went on after the recording had stopped, and its answer is not kept
 }
 
 // Take waits until no other request has its turn.
@@ -109,20 +143,30 @@ func (p *place) Give(*turn.Turn) { <-p.recorder.alone }
 // Waits says that delays are real.
 func (p *place) Waits() bool { return true }
 
-// Begin notes the turn, and with the first one keeps the request, if there is
-// room.
+// Chance notes what was drawn.
+func (p *place) Chance(drawn bool) bool {
+	p.recorder.mu.Lock()
+	defer p.recorder.mu.Unlock()
+	p.kept.Chances = append(p.kept.Chances, drawn)
+	return drawn
+}
+
+// Begin does what is due, notes the turn, and with the first one keeps the
+// request, if there is room.
 func (p *place) Begin(t *turn.Turn, cut string) string {
 	r := p.recorder
+	t.At = r.catchUp().UTC()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.At = r.clock.Wall().UTC()
 	now := Turn{At: t.At, Clock: MomentOf(r.clock.State()), Cut: cut}
 	switch {
 	case !p.begun:
 		p.begun = true
-		r.addLocked(p, now)
+		p.addLocked(now)
 		t.Number = p.kept.Number
-	case p.of != nil && p.of == r.run:
+	case p.of == nil || p.of != r.run || p.of.stopped != "":
+		p.cut = true
+	default:
 		p.of.turns++
 		now.Number = p.of.turns
 		p.kept.Resumed = append(p.kept.Resumed, now)
@@ -131,38 +175,40 @@ func (p *place) Begin(t *turn.Turn, cut string) string {
 }
 
 // addLocked keeps a request, if there is room.
-func (r *Recorder) addLocked(p *place, now Turn) {
+func (p *place) addLocked(now Turn) {
+	run := p.recorder.run
 	switch {
-	case r.run == nil || r.run.stopped != "":
+	case run == nil || run.stopped != "":
 		return
-	case len(r.run.requests) >= r.max:
-		r.run.stopped = fmt.Sprintf("--capsule keeps %d requests", r.max)
+	case len(run.requests) >= p.recorder.max:
+		run.stopped = fmt.Sprintf("--capsule keeps %d requests", p.recorder.max)
 		return
 	}
-	p.of = r.run
-	p.of.turns++
-	now.Number = p.of.turns
-	p.kept.Turn = now
-	p.of.requests = append(p.of.requests, p.kept)
+	p.kept.Body, p.kept.Incomplete = p.body.text.Bytes(), p.body.broken
+	if !run.hasRoomFor(p.kept.size()) {
+		return
+	}
+	run.turns++
+	now.Number = run.turns
+	p.of, p.kept.Turn = run, now
+	run.requests = append(run.requests, p.kept)
 }
 
 // done adds the answer.
-func (p *place) done(body []byte, status int, answer []byte) {
-	r := p.recorder
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (p *place) done(status int, answer []byte) {
+	p.recorder.mu.Lock()
+	defer p.recorder.mu.Unlock()
 	of := p.of
-	if of == nil {
+	if of == nil || p.cut {
 		return
 	}
-	if of.size += len(body) + len(answer); of.size > maxBytes {
-		of.stopped = fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes)
+	if !of.hasRoomFor(len(answer)) {
 		if at := slices.Index(of.requests, p.kept); at >= 0 { // else one before it was too much already
 			of.requests = slices.Delete(of.requests, at, len(of.requests))
 		}
 		return
 	}
-	p.kept.Body, p.kept.Status, p.kept.Answer = Text(body), status, Text(answer)
+	p.kept.Status, p.kept.Answer = status, answer
 }
 
 // records reports whether a request can be kept.
@@ -188,8 +234,12 @@ func (r *Recorder) recording(next http.Handler, record http.HandlerFunc) http.Ha
 
 // placeOf is the place of a request that is not kept yet.
 func (r *Recorder) placeOf(q *http.Request, to string) *place {
-	return &place{recorder: r, kept: &Request{
-		To: to, Method: q.Method, URL: q.URL.RequestURI(), Host: q.Host, Headers: q.Header.Clone(),
+	target := q.URL.RequestURI()
+	if q.URL.Opaque != "" { // it has no scheme there
+		target = q.RequestURI
+	}
+	return &place{recorder: r, body: read{ReadCloser: q.Body}, kept: &Request{
+		To: to, Method: q.Method, URL: Text(target), Host: q.Host, Headers: headersOf(q.Header),
 	}}
 }
 
@@ -201,15 +251,11 @@ func (r *Recorder) Calls(next http.Handler) http.Handler { return r.within(next,
 func (r *Recorder) within(next http.Handler, to string) http.Handler {
 	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
-		body := &read{ReadCloser: q.Body}
 		t := &tee{ResponseWriter: w}
 		ctx, _ := turn.With(q.Context(), p)
 		q = q.WithContext(ctx)
-		q.Body = body
-		defer func() {
-			p.kept.Incomplete = body.broken
-			p.done(body.text.Bytes(), t.status, t.answer.Bytes())
-		}()
+		q.Body = &p.body
+		defer func() { p.done(t.status, t.answer.Bytes()) }()
 		next.ServeHTTP(t, q)
 	})
 }
@@ -225,11 +271,12 @@ const (
 	// Around is for what is done at once: the call has its turn while it is
 	// served.
 	Around
-	// Inside is for what takes its turn itself, as a call of the API does.
+	// Inside is for what takes its turn itself, once it has read the request, as
+	// a call of the API does.
 	Inside
-	// After is for a move of the clock. Calls go on meanwhile, each with the
-	// clock that it sees. What a replay does before the move's place in the
-	// order is a part of the move.
+	// After is for a move of the clock, which calls may see on its way. Each has
+	// the clock that it saw, and what became due has its own place, so the move
+	// is only noted, when it has ended.
 	After
 )
 
@@ -252,7 +299,7 @@ func (r *Recorder) Metadata(next http.Handler) http.Handler { return r.around(ne
 func (r *Recorder) around(next http.Handler, to string) http.Handler {
 	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
-		body := p.readAll(q)
+		p.readAll(q)
 		ctx, t := turn.With(q.Context(), p)
 		answer := caller.NewRecorder()
 		func() { // with the whole request here, and the answer not yet on its way: nobody waits for this client
@@ -261,51 +308,39 @@ func (r *Recorder) around(next http.Handler, to string) http.Handler {
 			t.Begin()
 			next.ServeHTTP(answer, q.WithContext(ctx))
 		}()
-		p.done(body, answer.Status, answer.Body.Bytes())
+		p.done(answer.Status, answer.Body.Bytes())
 		answer.Send(w)
 	})
 }
 
 func (r *Recorder) after(next http.Handler) http.Handler {
 	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
-		p := r.placeOf(q, ToControl)
-		body := p.readAll(q)
-		before := Turn{At: r.clock.Wall().UTC(), Clock: MomentOf(r.clock.State())}
+		p := r.placeOf(q, ToClock)
+		p.readAll(q)
 		answer := caller.NewRecorder()
 		next.ServeHTTP(answer, q)
 		_, t := turn.With(q.Context(), p)
 		t.Take()
 		t.Begin()
-		p.startedAt(before)
 		t.Give()
-		p.done(body, answer.Status, answer.Body.Bytes())
+		p.done(answer.Status, answer.Body.Bytes())
 		answer.Send(w)
 	})
-}
-
-// startedAt notes where the clock was before the request.
-func (p *place) startedAt(before Turn) {
-	p.recorder.mu.Lock()
-	defer p.recorder.mu.Unlock()
-	p.kept.At, p.kept.Clock = before.At, before.Clock
 }
 
 // most is more than any call of the control plane reads of a body that is kept.
 const most = 1<<20 + 1
 
 // readAll reads a request's body, which its handler reads again.
-func (p *place) readAll(q *http.Request) []byte {
-	all := &read{ReadCloser: q.Body}
+func (p *place) readAll(q *http.Request) {
 	var rest io.Reader = q.Body
-	if _, err := io.Copy(io.Discard, io.LimitReader(all, most)); err != nil {
+	if _, err := io.Copy(io.Discard, io.LimitReader(&p.body, most)); err != nil {
 		rest = failing{err}
 	}
-	p.kept.Incomplete = all.broken
 	q.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(all.text.Bytes()), rest), q.Body}
-	return all.text.Bytes()
+	}{io.MultiReader(bytes.NewReader(p.body.text.Bytes()), rest), q.Body}
 }
 
 // failing is the rest of a body that ended with an error, which the handler

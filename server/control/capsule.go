@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"ssmlocal/server/capsule"
+	"ssmlocal/server/redact"
 )
 
 // The control plane's calls about capsules: runs that are recorded and
@@ -40,7 +41,7 @@ func Recorded(method, at string) capsule.How {
 }
 
 func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
-	redact, err := flagOf(r, "redact")
+	redacted, err := flagOf(r, "redact")
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +50,8 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 	}
 	kept := c.config.Recording.Recorder.Capsule()
 	kept.Databases = c.backend.HasDatabases()
-	if redact {
-		if err := kept.Redact(); err != nil {
+	if redacted {
+		if err := redact.Capsule(kept); err != nil {
 			return nil, err
 		}
 	}

@@ -22,7 +22,7 @@ func (c *Control) addFault(r *http.Request, q *fault.Rule) (fault.Report, error)
 		is := strict == "true"
 		q.Strict = &is
 	}
-	return c.backend.AddFault(r.Context(), *q)
+	return c.backend.AddFault(*q)
 }
 
 // Removed says how many things were removed.

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -44,6 +43,9 @@ func New() *Set { return &Set{ids: map[string]bool{}} }
 type Call struct {
 	Action, SecretName, SecretID, Region string
 	Uin                                  uint64
+	// Chance, if it is not nil, is told whether a rule with a probability hits
+	// by what was drawn, and returns whether it does.
+	Chance func(drawn bool) bool
 }
 
 // A Plan is what happens to one call.
@@ -83,28 +85,14 @@ func (s *Set) Add(random io.Reader, r Rule) (Report, error) {
 // prepare makes a rule from a Rule that was checked. Each rule draws from its
 // own random source.
 func prepare(random io.Reader, r Rule) (*rule, error) {
-	made := &rule{Rule: r, numbered: r.ID == "", pattern: strings.ContainsAny(r.SecretName, `*?[\`)}
-	return made, made.seed(random)
-}
-
-// seed lets a rule draw anew.
-func (r *rule) seed(random io.Reader) error {
 	var seed [16]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
-		return err
+		return nil, err
 	}
-	r.random = rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))
-	return nil
-}
-
-// Seed lets all rules draw anew, from seeds out of random.
-func (s *Set) Seed(random io.Reader) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.rules {
-		err = errors.Join(err, r.seed(random))
-	}
-	return err
+	return &rule{
+		Rule: r, numbered: r.ID == "", pattern: strings.ContainsAny(r.SecretName, `*?[\`),
+		random: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))),
+	}, nil
 }
 
 // addLocked adds a rule. One without an id gets a number that is free and not
@@ -173,7 +161,7 @@ func (s *Set) Pick(c Call) *Plan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range s.rules {
-		if !r.matches(c) || !r.turn() {
+		if !r.matches(c) || !r.turn(c) {
 			continue
 		}
 		plan := &Plan{RuleID: r.ID, Effect: r.effect()}
@@ -208,11 +196,20 @@ func (r *rule) matches(c Call) bool {
 }
 
 // turn counts a call that matches and reports whether it is to be hit.
-func (r *rule) turn() bool {
+func (r *rule) turn(c Call) bool {
 	r.seen++
 	n := r.seen - r.After
-	return n > 0 && n%max(1, int(r.Every)) == 0 &&
-		(r.Probability == 0 || r.Probability == 1 || r.random.Float64() < float64(r.Probability))
+	if n <= 0 || n%max(1, int(r.Every)) != 0 {
+		return false
+	}
+	if r.Probability == 0 || r.Probability == 1 {
+		return true
+	}
+	hits := r.random.Float64() < float64(r.Probability)
+	if c.Chance != nil {
+		hits = c.Chance(hits)
+	}
+	return hits
 }
 
 // effect is that of the next hit.

@@ -10,6 +10,7 @@ import (
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/listen"
+	"ssmlocal/server/turn"
 )
 
 // Provoked failures: what a rule's effect does to a call.
@@ -24,7 +25,7 @@ func (g *Gateway) inject(ctx context.Context, rec *record) error {
 		return nil
 	}
 	plan := g.backend.Faults.Pick(fault.Call{
-		Action: rec.does.Name, SecretName: rec.secretName, SecretID: rec.secretID, Region: rec.region, Uin: rec.uin,
+		Action: rec.does.Name, SecretName: rec.secretName, SecretID: rec.secretID, Region: rec.region, Uin: rec.uin, Chance: turn.Of(ctx).Chance,
 	})
 	if plan == nil || plan.Effect == (fault.Effect{}) {
 		return nil

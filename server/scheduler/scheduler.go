@@ -19,6 +19,10 @@ import (
 // A Scheduler knows when something is due next, and then does it. What happens
 // is of type E.
 type Scheduler[E any] struct {
+	// Alone, if it is not nil, keeps calls out until free is called: while a run
+	// is recorded, each step has its place between two calls.
+	Alone func() (free func())
+
 	clock *clock.Clock
 	step  Step[E]
 
@@ -126,6 +130,27 @@ func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
 	}
 }
 
+// CatchUpAlone is CatchUp for a caller who has kept others out as Alone does,
+// and makes the steps itself. It returns the wall time at which nothing was due
+// any more, or at which its patience ended.
+func (s *Scheduler[E]) CatchUpAlone(ctx context.Context) time.Time {
+	wall := s.clock.Wall()
+	for last := wall.Add(patience); s.Behind(s.clock.At(wall)) && wall.Before(last); wall = s.clock.Wall() {
+		ctx, cancel := context.WithTimeout(ctx, last.Sub(wall))
+		err := acquire(ctx, s.turn)
+		cancel()
+		if err != nil {
+			return s.clock.Wall()
+		}
+		_, err = s.stepLocked(s.clock.Now(), nil)
+		release(s.turn)
+		if err != nil { // Run meets it again, reports it, and tries again later
+			return s.clock.Wall()
+		}
+	}
+	return wall
+}
+
 // Behind reports whether something is due at now that can be expected to be
 // done soon.
 func (s *Scheduler[E]) Behind(now time.Time) bool {
@@ -146,6 +171,20 @@ func acquire(ctx context.Context, token chan struct{}) error {
 }
 
 func release(token chan struct{}) { <-token }
+
+// take takes the turn to make a step, and keeps calls out if Alone does. It
+// returns ctx's error if that ends before.
+func (s *Scheduler[E]) take(ctx context.Context) (free func(), err error) {
+	let := func() {}
+	if s.Alone != nil {
+		let = s.Alone() // first: who is alone may take the turn, to catch up
+	}
+	if err := acquire(ctx, s.turn); err != nil {
+		let()
+		return nil, err
+	}
+	return func() { release(s.turn); let() }, nil
+}
 
 // stepLocked makes one step. The turn must be held.
 func (s *Scheduler[E]) stepLocked(until time.Time, keep func(time.Time) clock.State) (done Stepped[E], err error) {
@@ -182,10 +221,11 @@ func (s *Scheduler[E]) Exclusive(ctx context.Context) (free func(), err error) {
 // Reset runs do, which changes the state, while no step is made, and looks
 // again at what is due. The caller holds Exclusive.
 func (s *Scheduler[E]) Reset(ctx context.Context, do func() error) error {
-	if err := acquire(ctx, s.turn); err != nil {
+	freeTurn, err := s.take(ctx)
+	if err != nil {
 		return err
 	}
-	defer release(s.turn)
+	defer freeTurn()
 	if err := do(); err != nil {
 		return err
 	}
@@ -220,7 +260,8 @@ func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.
 	s.mu.Unlock()
 	planned := false
 	for !m.done {
-		if err := acquire(ctx, s.turn); err != nil {
+		freeTurn, err := s.take(ctx)
+		if err != nil {
 			return err
 		}
 		if !planned { // with the turn held: nobody makes a step while the time is moved
@@ -230,7 +271,7 @@ func (s *Scheduler[E]) Move(ctx context.Context, plan func() (clock.State, time.
 		if err == nil {
 			err = m.stepLocked()
 		}
-		release(s.turn)
+		freeTurn()
 		if err != nil {
 			return err
 		}
@@ -320,6 +361,9 @@ func (m *move[E]) at(t time.Time) clock.State {
 // thing that was done.
 func (m *move[E]) end() {
 	s := m.s
+	if s.Alone != nil {
+		defer s.Alone()()
+	}
 	s.mu.Lock()
 	s.move = nil
 	s.mu.Unlock()
@@ -364,11 +408,12 @@ func (s *Scheduler[E]) Still(ctx context.Context) (free func(), err error) {
 // one step, so that events from before the move are not counted as its own.
 func (s *Scheduler[E]) finish(ctx context.Context) error {
 	for first := true; first || s.clock.Now().UnixNano() >= s.next.Load(); first = false {
-		if err := acquire(ctx, s.turn); err != nil {
+		freeTurn, err := s.take(ctx)
+		if err != nil {
 			return err
 		}
-		_, err := s.stepLocked(s.clock.Now(), nil)
-		release(s.turn)
+		_, err = s.stepLocked(s.clock.Now(), nil)
+		freeTurn()
 		if err != nil {
 			return err
 		}
@@ -423,10 +468,11 @@ func (s *Scheduler[E]) Run(ctx context.Context, failed func(error)) {
 // runStep makes one step. It asks for the time only once it has the turn: the
 // time before a Reset may have been a later one.
 func (s *Scheduler[E]) runStep(ctx context.Context) error {
-	if err := acquire(ctx, s.turn); err != nil {
+	freeTurn, err := s.take(ctx)
+	if err != nil {
 		return err
 	}
-	defer release(s.turn)
-	_, err := s.stepLocked(s.clock.Now(), nil)
+	defer freeTurn()
+	_, err = s.stepLocked(s.clock.Now(), nil)
 	return err
 }

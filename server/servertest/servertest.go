@@ -169,7 +169,7 @@ func (s *Server) Advance(by time.Duration) []action.Event {
 // Fault makes calls fail: see fault.Rule.
 func (s *Server) Fault(r fault.Rule) {
 	s.t.Helper()
-	if _, err := s.emulator.Backend.AddFault(context.Background(), r); err != nil {
+	if _, err := s.emulator.Backend.AddFault(r); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -76,7 +76,7 @@ func Read(r *http.Request, body *bytes.Buffer, unsigned bool) (*Request, error) 
 		Lang:    language(r.Header.Get(headerLanguage)),
 		TraceID: r.Header.Get(headerTraceID),
 	}
-	q.headers = r.Header.Get("Authorization") != "" || unsigned && r.Header.Get(headerAction) != ""
+	q.headers = headerStyle(r.Header, unsigned)
 	if q.Method != http.MethodGet && q.Method != http.MethodPost {
 		return q, apierr.UnsupportedProtocol.With()
 	}
@@ -88,6 +88,20 @@ func Read(r *http.Request, body *bytes.Buffer, unsigned bool) (*Request, error) 
 	}
 	return q, q.readPairs(unsigned)
 }
+
+// headerStyle reports whether a request is in header style.
+func headerStyle(h http.Header, unsigned bool) bool {
+	return h.Get("Authorization") != "" || unsigned && h.Get(headerAction) != ""
+}
+
+// BodyIsForm reports whether the body of a POST would be read as a form, and
+// not as JSON.
+func BodyIsForm(h http.Header, unsigned bool) bool {
+	return !headerStyle(h, unsigned) || strings.EqualFold(mediaType(h.Get("Content-Type")), formType)
+}
+
+// formType is the content type of forms.
+const formType = "application/x-www-form-urlencoded"
 
 func language(s string) apierr.Lang {
 	if s == string(apierr.Chinese) {
@@ -132,7 +146,7 @@ func (q *Request) readHeaders(unsigned bool) error {
 	q.Region, q.Client = h.Get(headerRegion), h.Get(headerClient)
 	q.RegionGiven = len(h[headerRegion]) > 0
 	switch media := mediaType(h.Get("Content-Type")); {
-	case q.Method == http.MethodGet || strings.EqualFold(media, "application/x-www-form-urlencoded"):
+	case q.Method == http.MethodGet || strings.EqualFold(media, formType):
 		q.form = true
 	case strings.EqualFold(media, "multipart/form-data"):
 		return apierr.InvalidRequest.With() // only products that take files support it
@@ -169,6 +183,9 @@ var common = []string{
 	"Action", "Language", "Nonce", "Region", "RequestClient", "SecretId", "Signature", "SignatureMethod", "Timestamp",
 	"Token", "Version",
 }
+
+// Common returns the names of the common parameters in parameter style.
+func Common() []string { return slices.Clone(common) }
 
 // readPairs reads the common parameters of a request in parameter style.
 func (q *Request) readPairs(unsigned bool) error {

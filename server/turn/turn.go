@@ -39,6 +39,9 @@ type Order interface {
 	Give(t *Turn)
 	// Waits reports whether a request really waits for a fault's delay.
 	Waits() bool
+	// Chance is told what was drawn about a fault rule with a probability, true
+	// if it hits, and returns what counts.
+	Chance(drawn bool) bool
 }
 
 type key struct{}
@@ -85,6 +88,15 @@ func (t *Turn) Give() {
 // Waits reports whether the request really waits for a fault's delay: in a
 // replay it does not.
 func (t *Turn) Waits() bool { return t == nil || t.order.Waits() }
+
+// Chance is told whether a fault rule with a probability hits by what was drawn,
+// and returns whether it does: in a replay, it hits when it did before.
+func (t *Turn) Chance(drawn bool) bool {
+	if t == nil {
+		return drawn
+	}
+	return t.order.Chance(drawn)
+}
 
 // Judged says whether a signature counts as right, nil if it is to be verified.
 func (t *Turn) Judged() *bool {

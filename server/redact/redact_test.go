@@ -1,4 +1,4 @@
-package capsule
+package redact
 
 import (
 	"strings"
@@ -10,6 +10,7 @@ import (
 func TestRedactedTexts(t *testing.T) {
 	t.Parallel()
 	x := newRedactor([]byte("a key of the test"))
+	x.collected()
 	for value, parts := range map[string][]string{
 		"hunter2":                             {"hunter2"},
 		"密码是秘密":                               {"密", "秘"},
@@ -21,16 +22,16 @@ func TestRedactedTexts(t *testing.T) {
 		`{"UserName":"app","Password":"of-the-account","Also":{"a":"deep-value"}}`: {"of-the-account", "deep-value"},
 		"-----BEGIN KEY-----\nMIIBOgIBAAJBAKj34\n-----END KEY-----":                {"MIIB", "AKj34"},
 	} {
-		text := x.text(value)
+		text := x.value(value)
 		for _, part := range parts {
 			if strings.Contains(text, part) {
 				t.Errorf("%s becomes %s", value, text)
 			}
 		}
-		if x.text(value) != text || len(text) != len(value) && !strings.HasPrefix(value, "{") {
-			t.Errorf("%s becomes %s, and %s", value, text, x.text(value))
+		if x.value(value) != text || len(text) != len(value) && !strings.HasPrefix(value, "{") {
+			t.Errorf("%s becomes %s, and %s", value, text, x.value(value))
 		}
-		if x.text(value+"1") == text+"1" {
+		if x.value(value+"1") == text+"1" {
 			t.Errorf("%s and a longer value become alike", value)
 		}
 	}

@@ -1,0 +1,219 @@
+package redact
+
+import (
+	"encoding/json"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"ssmlocal/fixtures"
+	"ssmlocal/server/action"
+	"ssmlocal/server/apierr"
+	"ssmlocal/server/fault"
+	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
+)
+
+// What the fields of states, requests and answers hold, for redaction.
+
+// A kind is what a field holds.
+type kind int
+
+const (
+	// plain is a number, a time or a word of the API, and is kept.
+	plain kind = iota
+	// word should be plain. If it is not, the values in it are replaced.
+	word
+	// name is an identifier that somebody has chosen. The values in it are
+	// replaced.
+	name
+	// prose is a text that may quote anything in any way. All of it is replaced.
+	prose
+	// value is a secret. It is replaced, here and wherever else it is found.
+	value
+	// message may quote any part of a request, and is left out of answers.
+	message
+	// tags is an object with a tag's key for each name; both are prose.
+	tags
+	// names is an object with an identifier for each name.
+	names
+	// unknown is a field that nothing here has, perhaps a value's with a typing
+	// mistake: it is prose, and so is its name.
+	unknown
+	// call is an object with the parameters of a call of the API.
+	call
+)
+
+// valueNames are the fields with values, in seeds, requests and answers, in
+// whatever case they are written.
+var valueNames = []string{
+	"secretString", "secretBinary", "secretKey", "privateKey", "token", "url", "tmpSecretKey", "webIdentityToken", "samlAssertion", "tokenCode",
+	"externalId", "password",
+}
+
+// IsValue reports whether a field has a value that is secret.
+func IsValue(field string) bool {
+	return slices.ContainsFunc(valueNames, func(v string) bool { return strings.EqualFold(v, field) })
+}
+
+// kinds of the fields that are not plain, as the API writes them.
+var kinds = map[string]kind{
+	"Description": prose, "TagKey": prose, "TagValue": prose, "Signature": value, "Message": message,
+
+	"SecretName": name, "SearchSecretName": name, "VersionId": name, "KmsKeyId": name, "InstanceID": name, "UserNamePrefix": name,
+	"Domains": name, "PrivilegeName": name, "Privileges": name, "Database": name, "TableName": name, "ColumnName": name, "SchemaName": name,
+	"SequenceName": name, "ProcedureName": name, "TypeName": name, "FunctionName": name, "ViewName": name, "MatviewName": name,
+	"AccountName": name, "Host": name, "UserName": name, "ResourceID": name, "ResourceName": name, "AssociatedInstanceIDs": name,
+	"SSHKeyName": name, "SSHKeyID": name, "SSHKeyDescription": prose, "AdditionalConfig": name, "SecretId": name, "RequestClient": name,
+	"TmpSecretId": name, "RoleArn": name, "RoleSessionName": name, "RoleId": name, "SourceIdentity": name, "ProviderId": name, "Name": name,
+	"Policy": name, "Resource": name, "ResourceIds": name, "ResourceId": name, "ResourceList": name, "Arn": name, "UserId": name, "PrincipalId": name,
+	"ClientToken": name, "OrderId": name, "Code": word, "DealNames": name, "BigDealId": name,
+	"Key": prose, "Value": prose, "TagKeys": prose, "PaginationToken": name,
+}
+
+// seedKinds are those of seeds and of the control plane.
+var seedKinds = map[string]kind{
+	"description": prose, "message": prose, "tags": tags, "kmsKeys": names,
+	"secretName": name, "versionId": name, "kmsKeyId": name, "instanceId": name, "userNamePrefix": name, "domains": name,
+	"accountName": name, "resourceId": name, "sshKeyId": name, "sshKeyName": name, "additionalConfig": name, "secretId": name,
+	"roleName": name, "resource": name, "isolated": name, "database": name, "table": name, "name": name, "code": word, "id": name,
+	"as": name, "env": name, "file": name, "clientToken": name, "orderId": name, "parameters": call, "users": names,
+}
+
+// A source is where a field stands.
+type source int
+
+const (
+	aRequest source = iota // of the API
+	anAnswer
+	aChange // a request to the control plane
+	aState
+)
+
+// kindOf returns what a field holds.
+func (s source) kindOf(field string) kind {
+	if IsValue(field) {
+		return value
+	}
+	of := kinds
+	if s == aChange || s == aState {
+		of = seedKinds
+	}
+	if k, is := of[field]; is {
+		return k
+	}
+	switch {
+	case s == anAnswer, s == aState:
+		return plain
+	case s == aRequest && parameters()[field], s == aChange && changeFields()[field]:
+		return word
+	}
+	return unknown
+}
+
+// parameters are the names of what a request of the API can have.
+var parameters = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for _, set := range action.Sets() {
+		for _, a := range set.Actions {
+			fieldsOf(a.Request, func(f reflect.StructField) string { return f.Name }, all)
+		}
+	}
+	for _, name := range tc3.Common() {
+		all[name] = true
+	}
+	return all
+})
+
+// changeFields are the names of what a recorded request to the control plane
+// can have.
+var changeFields = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	written := func(f reflect.StructField) string {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name
+	}
+	fieldsOf(reflect.TypeFor[fault.Rule](), written, all)
+	for _, name := range strings.Fields(`service action region as language signature uin targetUin by to now mode all perSecond
+		pace failNext postpaid order secretLimit users otherKeys merge`) {
+		all[name] = true
+	}
+	return all
+})
+
+// fieldsOf adds the names of a struct's fields, and of the structs in it.
+func fieldsOf(t reflect.Type, written func(reflect.StructField) string, all map[string]bool) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		if !f.Anonymous && f.IsExported() {
+			all[written(f)] = true
+			fieldsOf(f.Type, written, all)
+		}
+	}
+}
+
+// form is what a plain text looks like that is no word: a number, a truth, a
+// time, a length of time or a range of it, a pace of tasks.
+var form = regexp.MustCompile(`^(-?\d+(\.\d+)?|true|false|null|` +
+	`\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?|` +
+	`(now[+-]?)?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d|w|y)-?)*|\d+polls)$`)
+
+// words are those of the API, and of seeds.
+var words = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for _, w := range slices.Concat(action.Names(), apierr.Codes(), ssm.Products(), ssm.Regions(), []string{
+		ssm.CurrentVersion, string(apierr.English), string(apierr.Chinese), "TC3-HMAC-SHA256", "HmacSHA1", "HmacSHA256",
+		"running", "frozen", "off", "documented", "start", "*", "%", "GlobalPrivileges", "SKIP",
+		"UserName", "Password", "SecretId", "SecretKey",
+	}) {
+		all[w] = true
+	}
+	for _, set := range action.Sets() {
+		all[set.Service], all[set.Version] = true, true
+	}
+	for _, s := range ssm.Statuses() {
+		all[s.String()] = true
+	}
+	for s := ssm.TaskRunning; s <= ssm.TaskFailed; s++ {
+		all[s.String()] = true
+	}
+	for _, t := range ssm.Types() {
+		all[t.ProductName()] = true
+	}
+	var schema any
+	if json.Unmarshal(fixtures.SeedSchema(), &schema) == nil {
+		addEnums(schema, all)
+	}
+	delete(all, "")
+	return all
+})
+
+// addEnums adds the texts of which a schema takes one.
+func addEnums(schema any, all map[string]bool) {
+	switch s := schema.(type) {
+	case map[string]any:
+		enum, _ := s["enum"].([]any)
+		for _, one := range enum {
+			if w, text := one.(string); text {
+				all[w] = true
+			}
+		}
+		for _, child := range s {
+			addEnums(child, all)
+		}
+	case []any:
+		for _, child := range s {
+			addEnums(child, all)
+		}
+	}
+}
+
+// isPlain reports whether a text says nothing of its own.
+func isPlain(text string) bool { return words()[text] || form.MatchString(text) }

@@ -1,0 +1,246 @@
+package redact
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// What takes the place of a text.
+
+// leastFound is how long a value must be, in bytes, to be replaced where it
+// stands within a name. Shorter ones would be found in ordinary words.
+const leastFound = 5
+
+// longestName is more than any name may have, in bytes. A longer one is taken
+// for prose.
+const longestName = 4096
+
+// A redactor replaces texts, each by the same one wherever it occurs. The key is
+// thrown away, so that nobody can try values.
+type redactor struct {
+	key    []byte
+	values map[string]bool     // found so far
+	kept   map[string]bool     // what is no secret, though it stands in a value
+	begin  map[string][]string // values and what is made of them, longest first, by their first bytes; nil while they are collected
+	given  map[string]string   // what has taken the place of a text
+	taken  map[string]bool     // what has taken the place of one
+}
+
+func newRedactor(key []byte) *redactor {
+	return &redactor{key: key, values: map[string]bool{}, kept: map[string]bool{}, given: map[string]string{}, taken: map[string]bool{}}
+}
+
+// keep notes what is not replaced.
+func (x *redactor) keep(text string) { x.kept[text] = true }
+
+// found notes a value, and what it is made of if it is JSON or base64.
+func (x *redactor) found(value string) {
+	if value == "" {
+		return
+	}
+	x.values[value] = true
+	if plain, err := base64.StdEncoding.DecodeString(value); err == nil && len(plain) >= leastFound && utf8.Valid(plain) {
+		x.values[string(plain)] = true
+	}
+	var inner any
+	if strings.ContainsAny(value[:1], "{[") && json.Unmarshal([]byte(value), &inner) == nil {
+		x.foundIn(inner)
+	}
+}
+
+func (x *redactor) foundIn(value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, child := range v {
+			x.foundIn(child)
+		}
+	case []any:
+		for _, child := range v {
+			x.foundIn(child)
+		}
+	case string:
+		x.found(v)
+	}
+}
+
+// collected ends the first pass: values are replaced from now on.
+func (x *redactor) collected() {
+	x.begin = map[string][]string{}
+	for value := range x.values {
+		if len(value) < leastFound || x.kept[value] {
+			continue
+		}
+		for _, text := range []string{
+			value, base64.RawStdEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
+		} {
+			x.begin[text[:leastFound]] = append(x.begin[text[:leastFound]], text)
+		}
+	}
+	for _, texts := range x.begin {
+		slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
+	}
+}
+
+// value replaces a value, or notes it in the first pass. JSON stays JSON.
+func (x *redactor) value(text string) string {
+	switch {
+	case x.begin == nil:
+		x.found(text)
+		return text
+	case x.kept[text]:
+		return text
+	case len(text) > 1 && strings.ContainsAny(text[:1], "{["):
+		if out, err := x.json([]byte(text), value, aRequest); err == nil {
+			return string(out)
+		}
+	}
+	return x.mask(text, false)
+}
+
+// name replaces the values that stand in an identifier.
+func (x *redactor) name(text string) string {
+	if x.begin == nil || x.kept[text] {
+		return text
+	}
+	if len(text) > longestName {
+		return x.prose(text)
+	}
+	var out strings.Builder
+	copied, from, to := 0, -1, 0 // values may overlap: what they cover together is replaced
+	flush := func() {
+		if from >= 0 {
+			out.WriteString(text[copied:from])
+			out.WriteString(x.mask(text[from:to], false))
+			copied = to
+		}
+	}
+	for i := range text {
+		switch n := x.valueAt(text[i:]); {
+		case n == 0:
+		case from < 0 || i > to:
+			flush()
+			from, to = i, i+n
+		default:
+			to = max(to, i+n)
+		}
+	}
+	flush()
+	return out.String() + text[copied:]
+}
+
+// valueAt is how long the value is that a text begins with, 0 for none.
+func (x *redactor) valueAt(text string) int {
+	if len(text) < leastFound {
+		return 0
+	}
+	for _, value := range x.begin[text[:leastFound]] {
+		if strings.HasPrefix(text, value) {
+			return len(value)
+		}
+	}
+	return 0
+}
+
+// word keeps a text that says nothing of its own, and replaces the values in
+// others.
+func (x *redactor) word(text string) string {
+	if isPlain(text) {
+		return text
+	}
+	return x.name(text)
+}
+
+// prose replaces all of a text but punctuation, unless it is a word of the API.
+func (x *redactor) prose(text string) string {
+	if x.begin == nil || words()[text] && !x.values[text] {
+		return text
+	}
+	return x.mask(text, !x.values[text])
+}
+
+// token is a part of a header.
+var token = regexp.MustCompile(`[A-Za-z0-9_.-]+`)
+
+// header replaces the tokens of a header, but for those that some headers have
+// and for SecretIds.
+func (x *redactor) header(text string, known ...string) string {
+	if x.begin == nil {
+		return text
+	}
+	out := token.ReplaceAllStringFunc(text, func(t string) string {
+		if x.kept[t] || isPlain(t) || slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, t) }) {
+			return t
+		}
+		return x.mask(t, false)
+	})
+	return strings.Map(func(r rune) rune { // tokens have none
+		if r >= utf8.RuneSelf {
+			return '?'
+		}
+		return r
+	}, out)
+}
+
+// mask replaces letters by letters, digits by digits and other characters by
+// such as have as many bytes. Of punctuation it keeps what base64 and keys in
+// PEM are made of, or all. As far as there is room, two texts get different
+// ones.
+func (x *redactor) mask(text string, punctuation bool) string {
+	out, again := x.given[text]
+	if again {
+		return out
+	}
+	for try := range byte(50) {
+		if out = x.drawn(text, try, punctuation); out != text && !x.taken[out] {
+			break
+		}
+	}
+	x.given[text], x.taken[out] = out, true
+	return out
+}
+
+func (x *redactor) drawn(text string, try byte, punctuation bool) string {
+	mac := hmac.New(sha256.New, x.key)
+	mac.Write([]byte{try})
+	mac.Write([]byte(text))
+	sum, used := mac.Sum(nil), 0
+	next := func(n int) rune {
+		if used+2 > len(sum) {
+			more := sha256.Sum256(sum)
+			sum, used = more[:], 0
+		}
+		used += 2
+		return rune(int(binary.BigEndian.Uint16(sum[used-2:])) % n)
+	}
+	var out strings.Builder
+	for i, r := range text {
+		switch {
+		case r >= 'a' && r <= 'z':
+			r = 'a' + next(26)
+		case r >= 'A' && r <= 'Z':
+			r = 'A' + next(26)
+		case r >= '0' && r <= '9':
+			r = '0' + next(10)
+		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
+			out.WriteByte(0xff)
+			continue
+		case r >= 0x10000:
+			r = 0x20000 + next(0xa000)
+		case r >= 0x800:
+			r = '一' + next(0x5000)
+		case r >= utf8.RuneSelf:
+			r = 'à' + next(23)
+		case !punctuation && !strings.ContainsRune("+/=-_ \n", r):
+			r = '.'
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}

@@ -1,0 +1,559 @@
+// Package redact takes out of a capsule what must not be in it: values and keys
+// before it is handed on, real databases before it is replayed.
+//
+// It goes over a capsule twice: first it collects all values, then it replaces
+// them. What a field holds decides how: see kinds.go. What is not known, and
+// what anything can be written into, is replaced as a whole.
+package redact
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"go.yaml.in/yaml/v4"
+
+	"ssmlocal/server/account"
+	"ssmlocal/server/capsule"
+	"ssmlocal/server/ssm"
+	"ssmlocal/server/tc3"
+)
+
+// Capsule replaces the values and the keys in a capsule, each by the same text
+// wherever it occurs, of the same length and of the same kinds of characters.
+func Capsule(c *capsule.Capsule) error {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	x := newRedactor(key)
+	if _, err := x.state(c.Start.State); err != nil {
+		return err
+	}
+	_, _ = x.keys(c.Settings.Credentials), x.keys(c.Start.Keys)
+	for i := range c.Requests {
+		q := c.Requests[i] // a copy: nothing is replaced yet
+		x.request(&q, c.Settings.Auth)
+	}
+	x.collected()
+
+	c.Notice, c.Redacted = capsule.RedactedNotice, true
+	c.Start.Random = nil // passwords follow from it
+	state, err := x.state(c.Start.State)
+	if err != nil {
+		return err
+	}
+	c.Start.State = state
+	c.Settings.Credentials, c.Start.Keys = x.keys(c.Settings.Credentials), x.keys(c.Start.Keys)
+	bound := map[string]string{}
+	for role, id := range c.Start.Bound {
+		bound[x.name(role)] = id
+	}
+	c.Start.Bound = bound
+	for i := range c.Requests {
+		x.request(&c.Requests[i], c.Settings.Auth)
+	}
+	return nil
+}
+
+// keys replaces what is secret in keys.
+func (x *redactor) keys(all []account.Credential) []account.Credential {
+	all = slices.Clone(all)
+	for i := range all {
+		k := &all[i]
+		x.keep(k.SecretID)
+		if k.SecretKey != account.Default.SecretKey { // which everybody knows
+			k.SecretKey = x.value(k.SecretKey)
+		}
+		k.Token, k.Role, k.Name = x.value(k.Token), x.name(k.Role), x.name(k.Name)
+		k.Policies = x.policies(k.Policies)
+		k.Also = x.policies(k.Also)
+	}
+	return all
+}
+
+// policies replaces the values in the resources of policies.
+func (x *redactor) policies(all []account.Policy) []account.Policy {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].Statement = slices.Clone(all[i].Statement)
+		for j := range all[i].Statement {
+			s := &all[i].Statement[j]
+			s.Resource = slices.Clone(s.Resource)
+			for n := range s.Resource {
+				s.Resource[n] = x.name(s.Resource[n])
+			}
+		}
+	}
+	return all
+}
+
+// request replaces what a request and its answer hold.
+func (x *redactor) request(q *capsule.Request, mode account.Mode) {
+	from := aRequest
+	if q.To == capsule.ToControl || q.To == capsule.ToClock {
+		from = aChange
+	}
+	form := q.To == capsule.ToAPI && tc3.BodyIsForm(q.Headers.HTTP(), mode == account.Off)
+	q.Body = x.body(q.Body, form, from)
+	q.Headers = x.headers(q.Headers)
+	q.Host = x.host(q.Host)
+	switch {
+	case from == aChange && x.begin != nil: // it may show a whole request as a text, and is not compared
+		q.Answer = nil
+	case json.Valid(q.Answer):
+		q.Answer = x.body(q.Answer, false, anAnswer)
+	case q.To == capsule.ToMetadata: // a name, or a list of them
+		q.Answer = capsule.Text(x.name(string(q.Answer)))
+	default: // a fault has broken it
+		q.Answer = capsule.Text(x.prose(string(q.Answer)))
+	}
+	at, query, is := strings.Cut(string(q.URL), "?")
+	if q.URL = capsule.Text(x.path(at, q.To)); is {
+		q.URL = capsule.Text(string(q.URL) + "?" + x.form(query, from))
+	}
+	if !slices.Contains(methods, q.Method) {
+		q.Method = x.mask(q.Method, true)
+	}
+}
+
+// methods are those that are no words of a client's own.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+
+// path replaces the values in the path of a URL. The API takes any path, so all
+// of it is replaced there.
+func (x *redactor) path(at, to string) string {
+	if x.begin == nil || at == "/" || at == "*" {
+		return at
+	}
+	before := unescaped(at)
+	after := x.name(before)
+	if to == capsule.ToAPI {
+		after = x.mask(before, true)
+	}
+	if after == before {
+		return at
+	}
+	return (&url.URL{Path: after}).EscapedPath()
+}
+
+// credentialOf is an Authorization header of the form that the SDKs send.
+var credentialOf = regexp.MustCompile(`^(TC3-HMAC-SHA256 Credential=)([^/,\s]*)(/.*[Ss]ignature=)([^,\s]*)$`)
+
+// headers replaces what is secret in the headers that answers depend on, and
+// leaves out all others.
+func (x *redactor) headers(all capsule.Headers) capsule.Headers {
+	out := capsule.Headers{}
+	for name, values := range all {
+		for _, each := range values {
+			text := string(each)
+			switch name {
+			case "X-Tc-Action", "X-Tc-Version", "X-Tc-Region", "X-Tc-Timestamp", "X-Tc-Language":
+				text = x.word(text)
+			case "X-Tc-Token":
+				text = x.value(text)
+			case "X-Tc-Requestclient", "X-Tc-Traceid", "Sec-Fetch-Site", "Sec-Fetch-Mode":
+				text = x.name(text)
+			case "Origin":
+				scheme, host, is := strings.Cut(text, "://")
+				if text = x.host(host); is {
+					text = x.name(scheme) + "://" + text
+				}
+			case "Content-Type":
+				text = x.header(text, "application", "json", "x-www-form-urlencoded", "multipart", "form-data", "text", "plain", "charset", "utf-8")
+			case "Authorization":
+				text = x.authorization(text)
+			default:
+				continue
+			}
+			out[name] = append(out[name], capsule.Text(text))
+		}
+	}
+	return out
+}
+
+// host keeps the address of a machine, and replaces the values in other hosts.
+func (x *redactor) host(text string) string {
+	host := text
+	if name, _, err := net.SplitHostPort(text); err == nil {
+		host = name
+	}
+	if net.ParseIP(host) != nil || host == "localhost" {
+		return text
+	}
+	return x.name(text)
+}
+
+// authorization replaces a signature, against which keys could be tried, and
+// whatever is not as the SDKs send it.
+func (x *redactor) authorization(text string) string {
+	known := []string{"TC3-HMAC-SHA256", "Credential", "SignedHeaders", "Signature", "tc3_request", "bearer", "basic",
+		"host", "content-type", "x-tc-action", "x-tc-version", "x-tc-region", "x-tc-timestamp", "x-tc-language", "x-tc-token"}
+	parts := credentialOf.FindStringSubmatch(text)
+	if parts == nil {
+		return x.header(text, known...)
+	}
+	return parts[1] + x.name(parts[2]) + x.header(parts[3], known...) + x.value(parts[4])
+}
+
+// body replaces the values in a request or an answer, JSON or a form. What is
+// neither is replaced as a whole.
+func (x *redactor) body(text capsule.Text, form bool, from source) capsule.Text {
+	if len(text) == 0 {
+		return text
+	}
+	if form {
+		return capsule.Text(x.form(string(text), from))
+	}
+	of := unknown // a request is an object, and nothing else
+	if from == anAnswer || bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) {
+		of = plain
+	}
+	if out, err := x.json(text, of, from); err == nil {
+		return out
+	}
+	return capsule.Text(x.prose(string(text)))
+}
+
+// json replaces the values in a JSON text, and leaves all else as it is
+// written.
+func (x *redactor) json(text []byte, of kind, from source) ([]byte, error) {
+	w := walk{
+		redactor: x, text: text,
+		in: jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+	}
+	for {
+		err := w.any(of, from)
+		if errors.Is(err, io.EOF) {
+			w.out.Write(text[w.copied:])
+			return w.out.Bytes(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// walk goes through a JSON text.
+type walk struct {
+	*redactor
+	in     *jsontext.Decoder
+	text   []byte
+	out    bytes.Buffer
+	copied int64 // how much of text is in out, or was replaced
+}
+
+// any goes through the next value of a kind.
+func (w *walk) any(of kind, from source) error {
+	switch open := w.in.PeekKind(); open {
+	case '{', '[':
+		if _, err := w.in.ReadToken(); err != nil {
+			return err
+		}
+		for {
+			switch w.in.PeekKind() {
+			case '}', ']':
+				_, err := w.in.ReadToken()
+				return err
+			}
+			child, source := of, from
+			if open == '{' {
+				var err error
+				if child, source, err = w.field(of, from); err != nil {
+					return err
+				}
+			}
+			if err := w.any(child, source); err != nil {
+				return noEOF(err)
+			}
+		}
+	}
+	raw, err := w.in.ReadValue()
+	if err == nil {
+		w.put(raw, w.scalar(raw, of))
+	}
+	return err
+}
+
+// noEOF is an error in the middle of a text.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// field reads the name of a field in an object of a kind, and returns the kind
+// of the field.
+func (w *walk) field(of kind, from source) (kind, source, error) {
+	raw, err := w.in.ReadValue()
+	if err != nil {
+		return of, from, noEOF(err)
+	}
+	before, _ := jsontext.AppendUnquote(nil, raw)
+	after, child, from := w.fieldOf(string(before), of, from)
+	if after != string(before) {
+		w.put(raw, quoted(after))
+	}
+	return child, from, nil
+}
+
+// fieldOf returns what takes the place of a field's name in an object of a
+// kind, and the kind of the field.
+func (x *redactor) fieldOf(field string, of kind, from source) (string, kind, source) {
+	switch of {
+	case value, prose, unknown:
+		return x.prose(field), of, from
+	case tags:
+		return x.prose(field), prose, from
+	case names:
+		return x.name(field), from.kindOf(""), from
+	case call:
+		from = aRequest
+	}
+	child := from.kindOf(field)
+	if child == unknown {
+		field = x.prose(field)
+	}
+	return field, child, from
+}
+
+// put writes what takes the place of what was read last.
+func (w *walk) put(raw jsontext.Value, replaced []byte) {
+	end := w.in.InputOffset()
+	w.out.Write(w.text[w.copied : end-int64(len(raw))])
+	w.out.Write(replaced)
+	w.copied = end
+}
+
+func quoted(text string) []byte {
+	out, _ := json.Marshal(text) // never fails
+	return out
+}
+
+// scalar replaces one text or number.
+func (x *redactor) scalar(raw jsontext.Value, of kind) []byte {
+	switch raw.Kind() {
+	case '"':
+		before, err := jsontext.AppendUnquote(nil, raw)
+		if err != nil {
+			before = bytes.ToValidUTF8(raw[1:len(raw)-1], nil)
+		}
+		if after := x.as(string(before), of); after != string(before) {
+			return quoted(after)
+		}
+	case '0':
+		if of == word {
+			return raw
+		}
+		if after := x.as(string(raw), of); after != string(raw) {
+			return number(after)
+		}
+	}
+	return raw
+}
+
+// as replaces a text of a kind.
+func (x *redactor) as(text string, of kind) string {
+	switch of {
+	case plain:
+		return text
+	case word:
+		return x.word(text)
+	case value:
+		return x.value(text)
+	case message:
+		if x.begin != nil {
+			return "***"
+		}
+		return text
+	case name, names:
+		return x.name(text)
+	}
+	return x.prose(text)
+}
+
+// number makes a number of a replaced one.
+func number(text string) []byte {
+	digits := strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, text)
+	if digits = strings.TrimLeft(digits, "0"); digits == "" {
+		digits = "1"
+	}
+	return []byte(digits)
+}
+
+// form replaces the values in a query or a form.
+func (x *redactor) form(text string, from source) string {
+	parts := strings.Split(text, "&")
+	for i, part := range parts {
+		label, value, pair := strings.Cut(part, "=")
+		if !pair {
+			parts[i] = replaced(part, x.prose)
+			continue
+		}
+		field := ""
+		for _, step := range strings.Split(unescaped(label), ".") { // such as Tags.0.TagKey
+			if _, err := strconv.Atoi(step); err != nil || field == "" {
+				field = step
+			}
+		}
+		of := from.kindOf(field)
+		if of == unknown {
+			label = replaced(label, x.prose)
+		}
+		parts[i] = label + "=" + replaced(value, func(text string) string { return x.as(text, of) })
+	}
+	return strings.Join(parts, "&")
+}
+
+// replaced replaces a part of a query. What stays the same stays as it is
+// written.
+func replaced(part string, by func(string) string) string {
+	before := unescaped(part)
+	if after := by(before); after != before {
+		return url.QueryEscape(after)
+	}
+	return part
+}
+
+// escape is one character of a query that is escaped.
+var escape = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
+
+// unescaped reads a part of a query, also one with wrong escapes in it.
+func unescaped(text string) string {
+	return escape.ReplaceAllStringFunc(strings.ReplaceAll(text, "+", " "), func(e string) string {
+		n, _ := strconv.ParseUint(e[1:], 16, 8) // matched
+		return string([]byte{byte(n)})
+	})
+}
+
+// state replaces the values in a seed.
+func (x *redactor) state(text string) (string, error) {
+	return rewrite(text, func(n *yaml.Node) {
+		without(n, "privateKey", "publicKey", "instances") // a pair is drawn where there is none
+		x.node(n, plain, false)
+	})
+}
+
+// Unbind removes the real databases from the state: a replay must not touch
+// them.
+func Unbind(c *capsule.Capsule) (err error) {
+	c.Start.State, err = rewrite(c.Start.State, func(n *yaml.Node) { without(n, "instances") })
+	return err
+}
+
+// without removes fields from a node and from what is in it.
+func without(n *yaml.Node, names ...string) {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); {
+		if slices.Contains(names, n.Content[i].Value) {
+			n.Content = slices.Delete(n.Content, i, i+2)
+			continue
+		}
+		i += 2
+	}
+	for _, child := range n.Content {
+		without(child, names...)
+	}
+}
+
+// rewrite changes each document of a seed.
+func rewrite(text string, change func(*yaml.Node)) (string, error) {
+	var out bytes.Buffer
+	in := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var n yaml.Node
+		err := in.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			return out.String(), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("the state of the capsule can't be read: %w", err)
+		}
+		change(&n)
+		written, err := yaml.Dump(&n, yaml.WithLineWidth(-1))
+		if err != nil {
+			return "", err
+		}
+		if out.Len() > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(written)
+	}
+}
+
+// node replaces the values in a node of a seed, of a kind. made is set within a
+// secret whose value the service has made.
+func (x *redactor) node(n *yaml.Node, of kind, made bool) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		made = made || isMade(n)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, child := n.Content[i], n.Content[i+1]
+			after, kind, _ := x.fieldOf(key.Value, of, aState)
+			if after != key.Value {
+				key.SetString(after)
+			}
+			switch {
+			case key.Value == "secretId":
+				x.keep(child.Value)
+			case made && kind == value && strings.HasPrefix(child.Value, "{"):
+				child.SetString(x.account(child.Value))
+			case key.Value == "secretKey" && child.Value == account.Default.SecretKey: // which everybody knows
+			default:
+				x.node(child, kind, made)
+			}
+		}
+	case yaml.ScalarNode:
+		if of == plain { // a seed has nothing else there
+			return
+		}
+		if after := x.as(n.Value, of); after != n.Value {
+			n.SetString(after)
+		}
+	default:
+		for _, child := range n.Content {
+			x.node(child, of, made)
+		}
+	}
+}
+
+// isMade reports whether a node is a secret whose value the service has made.
+func isMade(n *yaml.Node) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if kind, err := strconv.Atoi(n.Content[i+1].Value); n.Content[i].Value == "secretType" && err == nil {
+			return ssm.Type(kind) != ssm.Custom
+		}
+	}
+	return false
+}
+
+// account replaces what is secret in the value of a database account or of an
+// API key. Its name is not, and a seed must have the right one.
+func (x *redactor) account(text string) string {
+	var parts map[string]string
+	if json.Unmarshal([]byte(text), &parts) != nil {
+		return x.value(text)
+	}
+	for name, part := range parts {
+		if name == "UserName" || name == "SecretId" {
+			x.keep(part)
+		} else {
+			parts[name] = x.value(part)
+		}
+	}
+	out, _ := json.Marshal(parts) // never fails
+	return string(out)
+}
