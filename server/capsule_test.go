@@ -597,6 +597,9 @@ func TestReplayOfSessions(t *testing.T) {
 			}
 			s := servertest.New(t, server.Config{Unlimited: true, Auth: account.Any, SecretLimit: 5, Capsule: 1000})
 			_ = (&session{t: t, server: s, region: "ap-guangzhou", caller: s.Credential}).replay(string(text))
+			if status, answer := putState(t, s, "?dryRun=true", getState(t, s, "")); status != http.StatusOK {
+				t.Errorf("the state at the end can't be loaded: %s", answer)
+			}
 			for _, query := range []string{"", "?redact=true"} {
 				c, _ := saved(t, s, query)
 				done, err := server.Replay(t.Context(), c)

@@ -440,6 +440,35 @@ accounts:
 	}
 }
 
+// TestChangedAccountsLoad sets what accounts may have below what they have. The
+// state can still be loaded, and nothing more is made.
+func TestChangedAccountsLoad(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 100, SecretLimit: 3})
+	s.Import(`accounts: [{users: [{uin: 5}, {uin: 6}], credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}, {secretId: AKIDuser, secretKey: x, user: 5}],
+  secrets: [{secretName: a, secretString: x}, {secretName: b, secretString: x}, {secretName: c, secretType: 3, targetUin: 6}, {secretName: more, secretString: x}]}]`)
+	for change, refused := range map[string]bool{
+		`"secretLimit":1,"users":{"5":{},"6":{}}`: false,
+		`"users":{"5":{},"6":{"otherKeys":2}}`:    false,
+		`"users":{"5":{}}`:                        false,
+		`"users":{"6":{}}`:                        true,
+	} {
+		status, answer := ask(t, s, http.MethodPut, "/accounts", `{"uin":100000000001,`+change+`}`)
+		if refused != (status == http.StatusConflict && strings.Contains(answer, "AKIDuser")) || status >= 500 {
+			t.Errorf("%s: %d %s", change, status, answer)
+		}
+		if status, answer := putState(t, s, "?dryRun=true", getState(t, s, "")); status != http.StatusOK {
+			t.Errorf("after %s: %s", change, answer)
+		}
+		callControl(t, s, http.MethodPut, "/snapshots/x", "")
+		callControl(t, s, http.MethodPost, "/snapshots/x/load", "")
+		if err := s.Call("CreateSecret", map[string]string{"SecretName": "d", "SecretString": "x"}, nil); err == nil || !strings.Contains(err.Error(), "LimitExceeded") {
+			t.Errorf("after %s one more secret: %v", change, err)
+		}
+		replays(t, s, 1)
+	}
+}
+
 // TestAccountsSetDuringAnImport sets the data of one account again and again
 // while another one is imported: nothing that was acknowledged is lost.
 func TestAccountsSetDuringAnImport(t *testing.T) {

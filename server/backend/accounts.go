@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"sync"
 
@@ -76,14 +77,21 @@ func (a *accounts) change(uin uint64, write func() (ssm.AccountData, error)) err
 func (b *Backend) Accounts() map[uint64]ssm.AccountData { return b.accounts.all() }
 
 // SetAccount replaces the data of an account besides its secrets and its
-// instances. The caller
-// has checked the data.
+// instances. The caller has checked the data. A user who has a key can't be
+// left out: that is a Refusal.
 func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 	b.stateLock.RLock()
 	defer b.stateLock.RUnlock()
 	defer b.edited()
 	return b.accounts.change(uin, func() (ssm.AccountData, error) {
-		data.Instances = b.accounts.of(uin).Instances
+		before := b.accounts.of(uin)
+		for _, c := range b.Directory.All() {
+			_, was := before.Users[c.User]
+			if _, is := data.Users[c.User]; c.Uin == uin && was && !is {
+				return data, Refusal{Conflict, fmt.Sprintf("users: %d has the key %s; a user with a key can't be left out", c.User, c.SecretID)}
+			}
+		}
+		data.Instances = before.Instances
 		return data, action.PutAccount(b.db, b.generations.Load().Owner(uin, ""), data)
 	})
 }

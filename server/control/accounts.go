@@ -102,7 +102,10 @@ func (c *Control) setAccount(q *AccountReply) (AccountReply, error) {
 	if err := data.Check(); err != nil {
 		return AccountReply{}, refuse(http.StatusBadRequest, "%v", err)
 	}
-	return describeAccount(q.Uin, data), c.backend.SetAccount(q.Uin, data)
+	if err := c.backend.SetAccount(q.Uin, data); err != nil {
+		return AccountReply{}, err
+	}
+	return describeAccount(q.Uin, data), nil
 }
 
 type accessKeySecretRequest struct {

@@ -38,13 +38,12 @@ type Counts struct {
 
 // Rules are what a State must obey besides the model.
 type Rules struct {
-	Wall        time.Time
-	Uin         uint64      // not 0: the state is of that account alone, and the clock stays as it is
-	Clock       clock.State // as it is
-	DefaultUin  uint64      // of accounts without a uin; 0 is account.DefaultUin
-	SecretLimit uint64      // of accounts that have none of their own
-	Faults      fault.Known
-	Operations  []string // that policies may name, such as ssm:GetSecretValue
+	Wall       time.Time
+	Uin        uint64      // not 0: the state is of that account alone, and the clock stays as it is
+	Clock      clock.State // as it is
+	DefaultUin uint64      // of accounts without a uin; 0 is account.DefaultUin
+	Faults     fault.Known
+	Operations []string // that policies may name, such as ssm:GetSecretValue
 	// IDTaken reports whether a SecretId already belongs to somebody else: to
 	// another account, or to the configuration. FaultTaken is the same for ids
 	// of faults.
@@ -67,7 +66,7 @@ func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time
 func newBuilder(r Rules, handOn func(time.Time, uint64, *ssm.SecretSnapshot) error) *builder {
 	b := &builder{
 		rules: r, handOn: handOn, state: &State{Clock: r.Clock}, accounts: map[uint64]*ssm.AccountSnapshot{},
-		taken: map[string]bool{}, quotas: map[string]*quota{}, keys: map[string]int{},
+		taken: map[string]bool{}, keys: map[string]int{},
 	}
 	if r.Uin == 0 {
 		b.state.Clock = clock.State{}
@@ -222,8 +221,7 @@ type builder struct {
 	only     uint64 // not 0: the account that counts
 	accounts map[uint64]*ssm.AccountSnapshot
 	taken    map[string]bool // names that may be given only once
-	quotas   map[string]*quota
-	keys     map[string]int // access keys by account and user
+	keys     map[string]int  // access keys by account and user
 	later    []func()
 	timed    bool  // a file has a clock
 	relative bool  // a time of the present secret is relative
@@ -249,33 +247,14 @@ func (b *builder) at(path string) position {
 // afterwards checks something once every file is read.
 func (b *builder) afterwards(check func()) { b.later = append(b.later, check) }
 
-// quota counts the secrets of an account in a region.
-type quota struct {
-	n    uint64
-	last position // of the first one beyond the limit that was known then, else of the last
-}
-
-// quota checks that an account has no more secrets and access keys than it may
-// have.
-func (b *builder) quota(path string, a *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
-	key := fmt.Sprint(a.Uin, " ", h.Region)
-	limit := func() uint64 { return cmp.Or(a.Data.SecretLimit, b.rules.SecretLimit) } // another document may set it
-	q := b.quotas[key]
-	if q == nil {
-		q = new(quota)
-		b.quotas[key] = q
-		b.afterwards(func() {
-			b.wantAt(q.n <= limit(), q.last, "it is more than the %d secrets that the account may hold in a region", limit())
-		})
-	}
-	if q.n++; q.n <= limit()+1 {
-		q.last = b.at(path)
-	}
+// accessKeys checks that a user has no more access keys in secrets than a user
+// may have. With the other keys there may be more, and an account may hold more
+// secrets than its limit: both can be changed when the secrets are there.
+func (b *builder) accessKeys(path string, a *ssm.AccountSnapshot, h *ssm.SecretSnapshot) {
 	if target := h.Secret.TargetUin; target != 0 {
 		user := fmt.Sprint(a.Uin, " ", target)
 		b.keys[user] += max(1, len(h.Keys))
-		n, at := b.keys[user], b.at(path+".accessKeys")
-		b.afterwards(func() { b.checkAt(at, a.Data.CheckKeys(target, n)) })
+		b.checkAt(b.at(path+".accessKeys"), new(ssm.AccountData).CheckKeys(target, b.keys[user]))
 	}
 }
 
@@ -396,7 +375,7 @@ func (b *builder) account(path string, a *Account) error {
 		if b.settle() {
 			continue
 		}
-		b.quota(at, e, h)
+		b.accessKeys(at, e, h)
 		b.state.Counts.Secrets++
 		if len(b.mistakes) > 0 {
 			continue // only the other mistakes are of interest now
