@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ssmlocal/server"
 	"ssmlocal/server/account"
@@ -577,6 +578,32 @@ func TestCapsuleIsChecked(t *testing.T) {
 	}
 	if answer := refusedControl(t, s, http.MethodPost, "/replay", text+"{}"); !strings.Contains(answer, "not a capsule") {
 		t.Error(answer)
+	}
+}
+
+// TestSlowCapsules has clients that send capsules slowly: others are replayed
+// meanwhile.
+func TestSlowCapsules(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 10})
+	_ = s.Call("ListSecrets", nil, nil)
+	_, text := saved(t, s, "")
+	for range 6 {
+		c, err := net.Dial("tcp", s.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "POST /_ssmlocal/replay HTTP/1.1\r\nHost: "+s.Host+"\r\nContent-Length: 1000\r\n\r\n{\"capsule\":")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/_ssmlocal/replay", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, text := send(t, r); answer.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", answer.StatusCode, text)
 	}
 }
 

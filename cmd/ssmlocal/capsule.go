@@ -46,7 +46,7 @@ func (c *capsuleSave) Run(ctx context.Context, t terminal) error {
 
 type replayCommand struct {
 	target
-	File string `arg:"" predictor:"file" placeholder:"FILE" help:"The capsule."`
+	File string `arg:"" predictor:"file" placeholder:"FILE" help:"The capsule; - is standard input."`
 }
 
 // Run replays a capsule in this process, or with --url in that emulator, whose
@@ -70,11 +70,16 @@ func (c *replayCommand) Run(ctx context.Context, t terminal) error {
 }
 
 func (c *replayCommand) replay(ctx context.Context) (done server.Replayed, err error) {
-	f, err := os.Open(c.File)
-	if err != nil {
-		return done, fmt.Errorf("cannot read the capsule: %w", err)
+	f := os.Stdin
+	if c.File != "-" {
+		if f, err = os.Open(c.File); err != nil {
+			return done, fmt.Errorf("cannot read the capsule: %w", err)
+		}
+		defer f.Close()
 	}
-	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return done, fmt.Errorf("cannot read the capsule: %s is a directory", c.File)
+	}
 	if c.URL != "" {
 		answer, err := c.stream(ctx, http.MethodPost, "replay", nil, f)
 		if err != nil {
@@ -90,10 +95,12 @@ func (c *replayCommand) replay(ctx context.Context) (done server.Replayed, err e
 	return server.Replay(ctx, kept)
 }
 
+// printReplayed prints the result of a replay. The capsule may be somebody
+// else's.
 func printReplayed(w io.Writer, r server.Replayed) {
 	if d := r.Differs; d != nil {
-		fmt.Fprintf(w, "request %d, %s of %s\n", d.Number, d.What, d.At.Format("2006-01-02T15:04:05.000Z"))
-		fmt.Fprintf(w, "  recorded  …%s\n  now       …%s\n", d.Before, d.Now)
+		fmt.Fprintf(w, "request %d, %s of %s\n", d.Number, printable(d.What), d.At.Format("2006-01-02T15:04:05.000Z"))
+		fmt.Fprintf(w, "  recorded  …%s\n  now       …%s\n", printable(d.Before), printable(d.Now))
 		if r.Databases {
 			fmt.Fprintln(w, "the run had real databases bound, and a replay has none: answers that depend on them differ")
 		}
@@ -109,6 +116,6 @@ func printReplayed(w io.Writer, r server.Replayed) {
 		fmt.Fprintf(w, same, r.Requests, r.Requests-r.Unanswered)
 	}
 	if r.Stopped != "" {
-		fmt.Fprintf(w, "later requests are not in the capsule: %s\n", r.Stopped)
+		fmt.Fprintf(w, "later requests are not in the capsule: %s\n", printable(r.Stopped))
 	}
 }

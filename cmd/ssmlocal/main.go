@@ -163,8 +163,8 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 	case exited: // --help, --version
 		return code
 	case err != nil:
-		wrong := mistyped(err) + meantCommand(parser.Model, err)
-		fmt.Fprintf(t.err, "ssmlocal: %s; see ssmlocal --help and ssmlocal serve --help\n", wrong)
+		wrong := mistyped(err, args) + meantCommand(parser.Model, err)
+		fmt.Fprintf(t.err, "ssmlocal: %s; see ssmlocal --help and ssmlocal serve --help\n", printable(wrong))
 		return 2
 	}
 	for _, name := range unknownVariables(parser.Model) {
@@ -179,7 +179,7 @@ func run(ctx context.Context, args []string, t terminal) (code int) {
 			fmt.Fprintln(t.err, "ssmlocal: interrupted")
 			return interruptedCode
 		}
-		fmt.Fprintf(t.err, "ssmlocal: %v%s\n", err, whoMayRead(err))
+		fmt.Fprintf(t.err, "ssmlocal: %s%s\n", printable(err.Error()), whoMayRead(err))
 		var usage usageError
 		if errors.As(err, &usage) {
 			return 2

@@ -14,9 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"ssmlocal/server/control"
 	"strings"
 	"testing"
+
+	"ssmlocal/server/control"
 
 	"github.com/alecthomas/kong"
 

@@ -119,7 +119,10 @@ type importCommand struct {
 func (c *importCommand) Run(ctx context.Context, t terminal) error {
 	var text io.Reader
 	if c.File == "-" {
-		text = os.Stdin
+		var err error
+		if text, err = inlined(os.Stdin); err != nil {
+			return err
+		}
 	} else if built, ok := fixtures.Seed(c.File); ok {
 		text = bytes.NewReader(built)
 	} else {
@@ -151,6 +154,20 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 		}
 	}
 	return err
+}
+
+// inlined is a seed from standard input, with the values in it that it takes
+// from elsewhere.
+func inlined(in io.Reader) (io.Reader, error) {
+	begin, err := io.ReadAll(io.LimitReader(in, inlineAtMost+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read standard input: %w", err)
+	}
+	if len(begin) > inlineAtMost {
+		return io.MultiReader(bytes.NewReader(begin), in), nil
+	}
+	whole, err := seed.Inline("-", begin)
+	return bytes.NewReader(whole), err
 }
 
 // importPatience is how long a file that is a pipe may bring nothing.

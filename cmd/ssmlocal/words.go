@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
@@ -58,9 +59,36 @@ var (
 )
 
 // mistyped says what is wrong with a command line.
-func mistyped(err error) string {
-	text := minusFlag.ReplaceAllString(err.Error(), "$1… is negative, and nothing here can be")
+func mistyped(err error, args []string) string {
+	text := err.Error()
+	if begin := minusFlag.FindStringSubmatch(text); begin != nil {
+		if at := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, begin[1]) }); at >= 0 {
+			text = args[at] + " is negative, and nothing here can be"
+		}
+	}
 	return minusValue.ReplaceAllString(text, "$1 is $2, and can't be negative")
+}
+
+// longestLine is how much of a line of an error is shown, in bytes.
+const longestLine = 1000
+
+// printable is a text from elsewhere as a terminal can show it: in lines of a
+// bounded length, without control characters.
+func printable(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		line = strings.Map(func(r rune) rune {
+			if r != '\t' && !unicode.IsPrint(r) {
+				return '?'
+			}
+			return r
+		}, line)
+		if len(line) > longestLine {
+			line = strings.ToValidUTF8(line[:longestLine], "") + "…"
+		}
+		lines[i] = line
+	}
+	return strings.Join(lines, "\n")
 }
 
 // meantCommand suggests a command for an argument that the parser did not

@@ -6,6 +6,7 @@
 package capsule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -252,6 +253,9 @@ func (c *Capsule) check() error {
 	if err := errors.Join(checkTime(c.Start.Wall), c.Start.Clock.check()); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	if err := cmp.Or(checkKeys("settings.credentials", c.Settings.Credentials), checkKeys("start.keys", c.Start.Keys)); err != nil {
+		return err
+	}
 	for i := range c.Requests {
 		if err := c.Requests[i].check(); err != nil {
 			return fmt.Errorf("request %d: %w", i+1, err)
@@ -263,6 +267,15 @@ func (c *Capsule) check() error {
 		}
 		if s.Number < 1 || s.Items < 1 {
 			return fmt.Errorf("step %d has turn %d and %d items; both count from 1", i+1, s.Number, s.Items)
+		}
+	}
+	return nil
+}
+
+func checkKeys(where string, all []account.Credential) error {
+	for i, k := range all {
+		if k.SecretID == "" || k.SecretKey == "" {
+			return fmt.Errorf("%s[%d] has no secretId or no secretKey", where, i)
 		}
 	}
 	return nil

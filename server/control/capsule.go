@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 
 	"ssmlocal/server/capsule"
@@ -64,22 +65,33 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 const largestCapsule = 512 << 20
 
 func (c *Control) replay(r *http.Request) (any, error) {
-	end, err := c.beginDemo(r.Context()) // a capsule is large, and so is its emulator
-	if err != nil {
-		return nil, err
+	if c.config.Recording.Replay == nil {
+		return nil, refuse(http.StatusConflict, "a throwaway emulator can't replay")
 	}
-	defer end()
-	body := http.MaxBytesReader(nil, r.Body, largestCapsule)
+	body := c.backend.NewSpool() // a slow sender makes nobody wait
 	defer body.Close()
-	kept, err := capsule.Parse(body)
+	_, err := io.Copy(body, http.MaxBytesReader(nil, r.Body, largestCapsule))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "the capsule is larger than %d bytes", largestCapsule)
 	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "%v", err)
+		return nil, refuse(http.StatusBadRequest, "the body can't be read to its end or kept: %v", err)
 	}
-	if c.config.Recording.Replay == nil {
-		return nil, refuse(http.StatusConflict, "a throwaway emulator can't replay")
+	waiting, cancel := context.WithTimeout(r.Context(), demoTime)
+	defer cancel()
+	end, err := c.beginDemo(waiting) // a capsule is large, and so is its emulator
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	from, err := body.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	kept, err := capsule.Parse(from)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
 	return c.config.Recording.Replay(r.Context(), kept)
 }
