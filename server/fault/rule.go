@@ -192,25 +192,41 @@ var ruleID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // that is not strict may also answer a code that is not documented for its
 // action, or, with a message, one that is not documented at all.
 func (r *Rule) Check(k Known) error {
-	strict := r.Strict == nil || *r.Strict
+	if all := r.Mistakes(k); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// Mistakes are all that Check can refuse.
+func (r *Rule) Mistakes(k Known) (all []error) {
+	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	if r.ID != "" && (!ruleID.MatchString(r.ID) || len(r.ID) > 64) {
-		return fmt.Errorf("id: it is %q, it must have letters, digits and - _ . only, at most 64, the first one a letter or a digit", r.ID)
+		wrong("id: it is %q, it must have letters, digits and - _ . only, at most 64, the first one a letter or a digit", r.ID)
 	}
 	if r.Action != "" && !slices.Contains(k.Actions, r.Action) {
-		return fmt.Errorf("action: there is no action %q%s; the actions are %s", r.Action, near.Hint(r.Action, k.Actions), strings.Join(k.Actions, ", "))
+		wrong("action: there is no action %q%s; the actions are %s", r.Action, near.Hint(r.Action, k.Actions), strings.Join(k.Actions, ", "))
 	}
 	if r.Region != "" && !slices.Contains(k.Regions, r.Region) {
-		return fmt.Errorf("region: there is no region %q%s; the regions are %s", r.Region, near.Hint(r.Region, k.Regions), strings.Join(k.Regions, ", "))
+		wrong("region: there is no region %q%s; the regions are %s", r.Region, near.Hint(r.Region, k.Regions), strings.Join(k.Regions, ", "))
 	}
 	if _, err := path.Match(r.SecretName, ""); err != nil {
-		return fmt.Errorf("secretName: %q is no pattern; it takes *, ? and [a-z], as file names do", r.SecretName)
+		wrong("secretName: %q is no pattern; it takes *, ? and [a-z], as file names do", r.SecretName)
 	}
 	if r.Times < 0 || r.After < 0 || r.Every < 0 {
-		return fmt.Errorf("times, after and every count calls, they can't be less than 0")
+		wrong("times, after and every count calls, they can't be less than 0")
 	}
 	if !(r.Probability >= 0 && r.Probability <= 1) {
-		return fmt.Errorf("probability: %w", errChance)
+		wrong("probability: %w", errChance)
 	}
+	if err := r.checkEffects(k); err != nil {
+		all = append(all, err)
+	}
+	return all
+}
+
+func (r *Rule) checkEffects(k Known) error {
+	strict := r.Strict == nil || *r.Strict
 	if len(r.Script) == 0 {
 		if r.Effect == (Effect{}) {
 			return fmt.Errorf("nothing would happen: give one of error, throttle, delay, status, drop, truncate or script")

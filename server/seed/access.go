@@ -33,7 +33,7 @@ func (b *builder) credential(path string, c Credential, e *ssm.AccountSnapshot) 
 	if at := b.at(path + ".user"); c.User != 0 {
 		b.afterwards(func() { // another document may have the user
 			_, is := e.Data.Users[c.User]
-			b.wantAt(is, at, "%d is none of the account's users; add it to users", c.User)
+			b.agreeWith("users", is, at, "%d is none of the account's users; add it to users", c.User)
 		})
 	}
 	b.state.Credentials = append(b.state.Credentials, out)
@@ -61,7 +61,7 @@ func (b *builder) role(path string, r Role, e *ssm.AccountSnapshot) {
 	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
 	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
 	b.policies(path, r.Policies)
-	b.want(r.DurationSeconds == 0 || r.Bound, path+".durationSeconds", "it is for the keys of a role that is bound to the instance; add bound: true")
+	b.agree(r.DurationSeconds == 0 || r.Bound, path+".durationSeconds", "it is for the keys of a role that is bound to the instance; add bound: true")
 	b.want(r.DurationSeconds == 0 || r.DurationSeconds >= shortestKeys && r.DurationSeconds <= longestKeys, path+".durationSeconds", "it must be %d to %d", shortestKeys, longestKeys)
 	b.state.Roles = append(b.state.Roles, account.Role{Uin: e.Uin, Name: r.RoleName, Policies: r.Policies, Bound: r.Bound, Seconds: r.DurationSeconds})
 }

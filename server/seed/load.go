@@ -48,10 +48,15 @@ type Document struct {
 	before int  // how many lines of the file come before it
 	// without has the paths of the items that are left out, see Source.Without.
 	without map[string]bool
-	// unreadable has the paths of the items that could not be read whole: what
-	// else is found in them may follow from that.
-	unreadable map[string]bool
+	// unreadable are the items that could not be read whole, by path.
+	unreadable map[string]*torn
 	shifted    bool // an item of a list could not be read at all, so paths are wrong
+}
+
+// torn is an item that could not be read whole.
+type torn struct {
+	fields  map[string]bool // the paths of what could not be read
+	unknown bool            // there is a field that is not known
 }
 
 // A PositionError is an error in a file: where it is, and what it is. It never
@@ -383,11 +388,16 @@ func (d *Document) mistakesOf(text []byte, err error) (*Document, error) {
 		return nil, d.mistakeOf(text, err)
 	}
 	var all Mistakes
-	d.unreadable = map[string]bool{}
+	d.unreadable = map[string]*torn{}
 	for _, one := range many.Errors {
 		m := d.mistakeOf(text, one)
 		all = append(all, m)
-		d.unreadable[itemOf(m.Field)] = true
+		in := itemOf(m.Field)
+		if d.unreadable[in] == nil {
+			d.unreadable[in] = &torn{fields: map[string]bool{}}
+		}
+		d.unreadable[in].fields[m.Field] = true
+		d.unreadable[in].unknown = d.unreadable[in].unknown || strings.Contains(m.Why, "there is no such field") || m.Field == ""
 		d.shifted = d.shifted || m.Field == "" || strings.HasSuffix(m.Field, "]")
 	}
 	return d, all
@@ -571,7 +581,11 @@ func kindOf(name string) string {
 		return "a text"
 	case name == "bool":
 		return "true or false"
-	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"), strings.HasPrefix(name, "float"):
+	case strings.HasPrefix(name, "uint"):
+		return "a whole number from 0 on"
+	case strings.HasPrefix(name, "int"):
+		return "a whole number"
+	case strings.HasPrefix(name, "float"):
 		return "a number"
 	case strings.HasPrefix(name, "[]"), name == "account.Words":
 		return "a list"

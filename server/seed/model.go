@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func Build(ctx context.Context, sources []*Source, r Rules, handOn func(now time
 func newBuilder(r Rules, handOn func(time.Time, uint64, *ssm.SecretSnapshot) error) *builder {
 	b := &builder{
 		rules: r, handOn: handOn, state: &State{Clock: r.Clock}, accounts: map[uint64]*ssm.AccountSnapshot{},
-		taken: map[string]bool{}, keys: map[string]int{},
+		taken: map[string]bool{}, told: map[string]bool{}, wrongLists: map[string]bool{}, keys: map[string]int{},
 	}
 	if r.Uin == 0 {
 		b.state.Clock = clock.State{}
@@ -90,7 +91,9 @@ func (b *builder) build(ctx context.Context, sources []*Source) (*State, error) 
 		}
 		if f.first = b.doc; b.doc != nil && s.only == 0 {
 			b.clock(b.doc.File.Clock)
-			b.settle()
+			if b.settle() || b.doc.unreadable[""] != nil {
+				b.clockWrong = true
+			}
 		}
 	}
 	b.state.Now = b.state.Clock.Time(b.rules.Wall)
@@ -115,11 +118,14 @@ func (b *builder) build(ctx context.Context, sources []*Source) (*State, error) 
 	return b.state, nil
 }
 
-// Mistakes are all that is wrong with files, up to mostMistakes.
+// Mistakes are all that is wrong with files, up to mostMistakes, and errMore if
+// there are more.
 type Mistakes []error
 
 // mostMistakes is how many are reported at once.
 const mostMistakes = 20
+
+var errMore = fmt.Errorf("there are more mistakes than these %d", mostMistakes)
 
 // Error has a line for each.
 func (m Mistakes) Error() string {
@@ -133,20 +139,38 @@ func (m Mistakes) Error() string {
 // Unwrap returns them.
 func (m Mistakes) Unwrap() []error { return m }
 
-// errFollows is a mistake that is not told: it may follow from one that is.
-var errFollows = errors.New("it follows from another mistake")
-
-// settle keeps the mistake of the present item, and reports whether it has one:
+// settle ends the present item, and reports whether there is a mistake in it:
 // the next item is read as if there were none.
 func (b *builder) settle() (wrong bool) {
-	if b.err == nil {
-		return false
+	wrong, b.wrong = b.wrong, false
+	clear(b.told)
+	return wrong
+}
+
+// tell keeps a mistake.
+func (b *builder) tell(err error) {
+	switch n := len(b.mistakes); {
+	case n < mostMistakes:
+		b.mistakes = append(b.mistakes, err)
+	case n == mostMistakes:
+		b.mistakes = append(b.mistakes, errMore)
 	}
-	if len(b.mistakes) < mostMistakes && b.err != errFollows {
-		b.mistakes = append(b.mistakes, b.err)
+	var at *PositionError
+	if errors.As(err, &at) {
+		b.wrongLists[listOf(at.Field)] = true
 	}
-	b.err = nil
-	return true
+}
+
+// list is the part of a path that leads to a list of an account, or to one of
+// its fields.
+var list = regexp.MustCompile(`^accounts\[\d+\]\.([a-zA-Z]+)`)
+
+// listOf names the list in which something is, "" for none.
+func listOf(path string) string {
+	if found := list.FindStringSubmatch(path); found != nil {
+		return found[1]
+	}
+	return ""
 }
 
 // readable notes the mistakes that were found while a document was read. It
@@ -164,7 +188,9 @@ func (b *builder) readable(err error) bool {
 	default:
 		return false
 	}
-	b.mistakes = append(b.mistakes, many[:min(len(many), mostMistakes-len(b.mistakes))]...)
+	for _, mistake := range many {
+		b.tell(mistake)
+	}
 	return true
 }
 
@@ -176,7 +202,7 @@ func (b *builder) file(ctx context.Context, f *file) error {
 				return err
 			}
 		}
-		if len(b.mistakes) >= mostMistakes {
+		if len(b.mistakes) > mostMistakes {
 			return b.mistakes
 		}
 		var err error
@@ -195,7 +221,7 @@ func (b *builder) document(ctx context.Context, doc *Document, first bool) error
 	for i := range doc.File.Accounts {
 		a := &doc.File.Accounts[i]
 		path := fmt.Sprintf("accounts[%d]", i)
-		if a.Uin == 0 && (!doc.has(path+".uin") || doc.unreadable[path]) {
+		if a.Uin == 0 && (!doc.has(path+".uin") || doc.unreadable[path] != nil) {
 			a.Uin = cmp.Or(b.only, b.rules.Uin, b.rules.DefaultUin, account.DefaultUin)
 		}
 		if b.only != 0 && b.only != a.Uin {
@@ -212,21 +238,27 @@ func (b *builder) document(ctx context.Context, doc *Document, first bool) error
 	return nil
 }
 
-// builder goes through files and keeps the first mistake of each item.
+// builder goes through files and keeps their mistakes.
 type builder struct {
-	rules    Rules
-	handOn   func(time.Time, uint64, *ssm.SecretSnapshot) error
-	state    *State
-	doc      *Document
-	only     uint64 // not 0: the account that counts
-	accounts map[uint64]*ssm.AccountSnapshot
-	taken    map[string]bool // names that may be given only once
-	keys     map[string]int  // access keys by account and user
-	later    []func()
-	timed    bool  // a file has a clock
-	relative bool  // a time of the present secret is relative
-	err      error // the mistake of the present item
-	mistakes Mistakes
+	rules      Rules
+	handOn     func(time.Time, uint64, *ssm.SecretSnapshot) error
+	state      *State
+	doc        *Document
+	only       uint64 // not 0: the account that counts
+	accounts   map[uint64]*ssm.AccountSnapshot
+	taken      map[string]bool // names that may be given only once
+	keys       map[string]int  // access keys by account and user
+	later      []func()
+	timed      bool // a file has a clock
+	clockWrong bool // there is a mistake in it
+	relative   bool // a time of the present secret is relative
+	mistakes   Mistakes
+	// wrong is set if there is a mistake in the present item, told or not; told
+	// has the paths of those that were told.
+	wrong bool
+	told  map[string]bool
+	// wrongLists are the lists of accounts with a mistake in them.
+	wrongLists map[string]bool
 }
 
 // position is the place of something in a file. It is valid after its document
@@ -235,13 +267,16 @@ type position struct {
 	source string
 	line   int
 	path   string
-	// follows is set if what is wrong there may follow from what could not be
-	// read.
-	follows bool
+	// known is set if what is wrong there is told already, or may follow from
+	// what is: from the name of a field that is mistyped, for a field that is
+	// missing.
+	known bool
 }
 
 func (b *builder) at(path string) position {
-	return position{b.doc.Name, b.doc.line(path), path, b.doc.unreadable[itemOf(path)]}
+	torn := b.doc.unreadable[itemOf(path)]
+	known := torn != nil && (torn.fields[path] || torn.unknown && !b.doc.has(path))
+	return position{b.doc.Name, b.doc.line(path), path, known}
 }
 
 // afterwards checks something once every file is read.
@@ -266,16 +301,18 @@ func (b *builder) count() {
 
 // check notes a mistake, if there is one, at a path of the present document.
 func (b *builder) check(path string, err error) bool {
-	if err == nil || b.err != nil {
-		return err == nil
+	if err == nil {
+		return true
 	}
 	if b.doc == nil {
-		b.err = err
+		b.wrong = true
+		b.tell(err)
 		return false
 	}
 	return b.checkAt(b.at(path), err)
 }
 
+// checkAt notes the first mistake at a place.
 func (b *builder) checkAt(at position, err error) bool {
 	if err == nil {
 		return true
@@ -284,14 +321,39 @@ func (b *builder) checkAt(at position, err error) bool {
 	if errors.As(err, &refused) {
 		err = errors.New(refused.Detail())
 	}
-	switch {
-	case b.err != nil:
-	case at.follows:
-		b.err = errFollows
-	default:
-		b.err = &PositionError{Source: at.source, Line: at.line, Field: at.path, Why: err.Error()}
+	b.wrong = true
+	if !at.known && !b.told[at.path] {
+		b.told[at.path] = true
+		b.tell(&PositionError{Source: at.source, Line: at.line, Field: at.path, Why: err.Error()})
 	}
 	return false
+}
+
+// agree notes a mistake unless something holds of several fields together. It
+// may follow from a mistake in one of them, and is not told then.
+func (b *builder) agree(ok bool, path, format string, args ...any) bool {
+	if ok {
+		return true
+	}
+	return b.agreed(path, fmt.Errorf(format, args...))
+}
+
+// agreed is check for what several fields decide together.
+func (b *builder) agreed(path string, err error) bool {
+	if err != nil && (b.wrong || b.doc.unreadable[itemOf(path)] != nil) {
+		b.wrong = true
+		return false
+	}
+	return b.check(path, err)
+}
+
+// agreeWith is agree for a place and a list of the account: nothing is told if
+// there is a mistake in the list.
+func (b *builder) agreeWith(list string, ok bool, at position, format string, args ...any) bool {
+	if ok || b.wrongLists[list] || b.wrongLists[""] {
+		return true
+	}
+	return b.wantAt(false, at, format, args...)
 }
 
 // want notes a mistake unless something holds.
@@ -335,8 +397,7 @@ const LargestUin = 1<<53 - 1
 // account reads an account, and hands its secrets on.
 func (b *builder) account(path string, a *Account) error {
 	if !b.want(a.Uin > 0 && a.Uin <= LargestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
-		b.settle()
-		return nil
+		a.Uin = LargestUin // go on, to see what else is wrong
 	}
 	b.want(b.rules.Uin == 0 || b.rules.Uin == a.Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
 	e := b.accounts[a.Uin]
@@ -440,8 +501,8 @@ func (b *builder) task(path string, t *Task, e *ssm.AccountSnapshot) {
 	b.once(path+".flowId", fmt.Sprint("the flowId ", t.FlowID), fmt.Sprint(e.Uin))
 	b.check(path+".secretName", ssm.CheckName(t.SecretName))
 	b.want(t.Polls >= 0, path+".polls", "it can't be less than 0")
-	b.want(ssm.TaskStatus(max(0, status)) == ssm.TaskRunning || t.DueTime == "" && t.Polls == 0, path+".status", "a task that has ended has no dueTime and no polls")
-	b.want(t.DueTime == "" || t.Polls == 0, path+".polls", "a task ends by time or by polls; give one of dueTime and polls")
+	b.agree(ssm.TaskStatus(max(0, status)) == ssm.TaskRunning || t.DueTime == "" && t.Polls == 0, path+".status", "a task that has ended has no dueTime and no polls")
+	b.agree(t.DueTime == "" || t.Polls == 0, path+".polls", "a task ends by time or by polls; give one of dueTime and polls")
 	began := b.past(path+".beginTime", t.BeginTime, b.state.Now)
 	task := &ssm.Task{
 		Kind: ssm.TaskKind(max(0, kind)), Status: ssm.TaskStatus(max(0, status)), Uin: e.Uin, Region: b.region(path, t.Region),
@@ -473,11 +534,12 @@ func (b *builder) faults(rules []fault.Rule) {
 		} {
 			b.want(value != "" || !b.doc.has(path+"."+field), path+"."+field, "it is empty; leave it out to mean any")
 		}
-		if err := rules[i].Check(b.rules.Faults); err != nil {
+		for _, err := range rules[i].Mistakes(b.rules.Faults) {
 			if field, why, found := strings.Cut(err.Error(), ": "); found && !strings.Contains(field, " ") {
-				path, err = path+"."+field, errors.New(why)
+				b.check(path+"."+field, errors.New(why))
+			} else {
+				b.agreed(path, err)
 			}
-			b.check(path, err)
 		}
 		if rules[i].ID != "" {
 			b.free(path+".id", "the fault", rules[i].ID, b.rules.FaultTaken)
@@ -495,7 +557,7 @@ func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapsho
 	deletion := h.Secret.DeleteAt != 0
 	b.afterwards(func() {
 		t := e.Tasks[flowID]
-		if !b.wantAt(t != nil && t.Status == ssm.TaskRunning && t.Region == region && t.SecretName == name, at,
+		if !b.agreeWith("tasks", t != nil && t.Status == ssm.TaskRunning && t.Region == region && t.SecretName == name, at,
 			"there is no running task with that flowId for this secret; add it to the account's tasks") {
 			return
 		}
@@ -506,7 +568,7 @@ func (b *builder) flow(path string, e *ssm.AccountSnapshot, h *ssm.SecretSnapsho
 		case deletion && t.Kind == ssm.DeleteTask:
 			want, done = ssm.DeleteTask, true
 		}
-		b.wantAt(t.Kind == want && done, at,
+		b.agreeWith("tasks", t.Kind == want && done, at,
 			"a creation is under way while the status is Creating, a deletion or a rotation while it is PendingDelete, and else a rotation; none where the creation failed")
 	})
 }

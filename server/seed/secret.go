@@ -62,7 +62,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.Se
 	}
 	if s.LatestRotateTime != "" {
 		h.Secret.Rotation.LastAt = b.past(path+".latestRotateTime", s.LatestRotateTime, time.Time{}).UnixNano()
-		b.want(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", "it can't lie before createTime")
+		b.agree(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", "it can't lie before createTime")
 	}
 	if s.FlowID != 0 {
 		b.flow(path, e, h)
@@ -101,7 +101,7 @@ func (b *builder) fields(path string, s *Secret, t ssm.Type) {
 		{"targetUin", s.TargetUin != 0, []ssm.Type{ssm.AccessKey}},
 		{"accessKeys", len(s.AccessKeys) > 0, []ssm.Type{ssm.AccessKey}},
 	} {
-		b.want(!f.given || slices.Contains(f.types, t), path+"."+f.name, "a secret of the type %s has none", t)
+		b.agree(!f.given || slices.Contains(f.types, t), path+"."+f.name, "a secret of the type %s has none", t)
 	}
 }
 
@@ -116,24 +116,24 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 	switch ssm.Statuses()[i] {
 	case ssm.Creating:
 		x.Creation = ssm.CreationRunning
-		b.want(x.Type == ssm.Product, at, "only product secrets are ever Creating")
+		b.agree(x.Type == ssm.Product, at, "only product secrets are ever Creating")
 	case ssm.Failed:
 		x.Creation = ssm.CreationFailed
-		b.want(x.Type == ssm.Product, at, "only product secrets ever fail to be made")
+		b.agree(x.Type == ssm.Product, at, "only product secrets ever fail to be made")
 	case ssm.Disabled:
 		x.Disabled = true
 	case ssm.PendingDelete:
-		b.want(x.Type != ssm.SSHKeyPair, at, "an SSH key secret is deleted at once")
+		b.agree(x.Type != ssm.SSHKeyPair, at, "an SSH key secret is deleted at once")
 		latest := b.state.Now.Add(ssm.MaxWindow * 24 * time.Hour)
 		deletion := b.time(path+".deleteTime", s.DeleteTime, latest)
-		b.want(deletion.UnixNano() > x.CreatedAt && !deletion.After(latest), path+".deleteTime", "it must lie after createTime and at most %d days ahead", ssm.MaxWindow)
+		b.agree(deletion.UnixNano() > x.CreatedAt && !deletion.After(latest), path+".deleteTime", "it must lie after createTime and at most %d days ahead", ssm.MaxWindow)
 		x.DeleteAt, x.Disabled = deletion.UnixNano(), !s.CreationFailed
 		if s.CreationFailed {
 			x.Creation = ssm.CreationFailed
 		}
 	}
-	b.want(s.DeleteTime == "" || x.DeleteAt != 0, path+".deleteTime", "only a secret whose status is PendingDelete has one")
-	b.want(!s.CreationFailed || x.DeleteAt != 0, path+".creationFailed", "it is for the status PendingDelete; else the status is Failed")
+	b.agree(s.DeleteTime == "" || x.DeleteAt != 0, path+".deleteTime", "only a secret whose status is PendingDelete has one")
+	b.agree(!s.CreationFailed || x.DeleteAt != 0, path+".creationFailed", "it is for the status PendingDelete; else the status is Failed")
 }
 
 var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
@@ -150,8 +150,8 @@ func (b *builder) from(path string, from *From, value *string) {
 	}
 	switch {
 	case !b.want(b.doc.local, path, "values from the environment or a file are read for --seed, and by ssmlocal import, not for a seed that is sent"):
-	case !b.want((from.Env == "") != (from.File == ""), path, "give one of env and file"):
-	case !b.want(*value == "", path, "give the value or where it is, not both"):
+	case !b.agree((from.Env == "") != (from.File == ""), path, "give one of env and file"):
+	case !b.agree(*value == "", path, "give the value or where it is, not both"):
 	case from.Env != "":
 		text, is := os.LookupEnv(from.Env)
 		b.want(is && text != "", path+".env", "the variable %s is not set, or is empty", from.Env)
@@ -186,7 +186,7 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 		b.want(value != "" || !b.doc.has(path+field), path+field, "it is empty; a secret without versions has none of it")
 	}
 	if s.SecretString != "" || s.SecretBinary != "" {
-		if !b.want(len(given) == 0, path+".versions", "give the value here or beside the secret's name, not in both places") {
+		if !b.agree(len(given) == 0, path+".versions", "give the value here or beside the secret's name, not in both places") {
 			return
 		}
 		given = []Version{{VersionID: ssm.CurrentVersion, SecretString: s.SecretString, SecretBinary: s.SecretBinary}}
@@ -194,7 +194,7 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 			short = path + ".secretBinary"
 		}
 	}
-	b.want(len(given) == 0 || h.Secret.Creation == ssm.CreationDone, path+".versions", "a secret that has not been made yet has no value")
+	b.agree(len(given) == 0 || h.Secret.Creation == ssm.CreationDone, path+".versions", "a secret that has not been made yet has no value")
 	most := ssm.MaxVersions
 	if h.Secret.Type != ssm.Custom {
 		most = ssm.MaxHistory + 1
@@ -203,20 +203,20 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 	for i, v := range given {
 		at := cmp.Or(short, fmt.Sprintf("%s.versions[%d]", path, i))
 		b.check(at+".versionId", ssm.CheckVersionID(v.VersionID))
-		b.want(h.Versions[v.VersionID] == nil, at+".versionId", "it is given twice")
+		b.agree(h.Versions[v.VersionID] == nil, at+".versionId", "it is given twice")
 		if h.Secret.Type != ssm.Custom {
 			history := historyID.MatchString(v.VersionID) && h.Secret.Type != ssm.Redis
-			b.want(v.VersionID == ssm.CurrentVersion || history, at+".versionId", "a value that the service makes is SSM_Current, or SSM_Rotate_ and a time where it was replaced")
-			b.want(v.SecretBinary == "", at+".secretBinary", "a value that the service makes is a text")
+			b.agree(v.VersionID == ssm.CurrentVersion || history, at+".versionId", "a value that the service makes is SSM_Current, or SSM_Rotate_ and a time where it was replaced")
+			b.agree(v.SecretBinary == "", at+".secretBinary", "a value that the service makes is a text")
 		}
-		b.check(at, ssm.CheckValue(v.SecretString, v.SecretBinary))
+		b.agreed(at, ssm.CheckValue(v.SecretString, v.SecretBinary))
 		if h.Secret.Type == ssm.Product || h.Secret.Type == ssm.Redis {
 			var pair struct{ UserName, Password string }
 			err := json.Unmarshal([]byte(v.SecretString), &pair)
-			b.want(err == nil && pair.UserName != "" && pair.Password != "" && len(pair.UserName) <= longestUser, at, `the value of a database account is {"UserName":…,"Password":…}`)
+			b.agree(err == nil && pair.UserName != "" && pair.Password != "" && len(pair.UserName) <= longestUser, at, `the value of a database account is {"UserName":…,"Password":…}`)
 		}
 		created := b.past(at+".createTime", v.CreateTime, time.Unix(0, h.Secret.CreatedAt))
-		b.want(created.UnixNano() >= h.Secret.CreatedAt, at+".createTime", "it can't lie before the secret's")
+		b.agree(created.UnixNano() >= h.Secret.CreatedAt, at+".createTime", "it can't lie before the secret's")
 		h.Versions[v.VersionID] = &ssm.Version{CreatedAt: created.UnixNano(), String: v.SecretString, Binary: v.SecretBinary}
 	}
 }
@@ -287,7 +287,7 @@ func (b *builder) onceOnInstance(path string, accounts []DBAccount, id string, e
 		}
 		for _, a := range accounts {
 			key := fmt.Sprint("account\x00", e.Uin, "\x00", id, "\x00", a.AccountName)
-			b.wantAt(!b.taken[key], at, "the account %s of the instance %s is given twice", a.AccountName, id)
+			b.agreeWith("instances", !b.taken[key], at, "the account %s of the instance %s is given twice", a.AccountName, id)
 			b.taken[key] = true
 		}
 	})
@@ -300,7 +300,7 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 	if len(accounts) == 0 {
 		return
 	}
-	b.want(len(accounts) == 2 && accounts[0].AccountName != accounts[1].AccountName, path, "a product secret has two accounts with names of their own")
+	b.agree(len(accounts) == 2 && accounts[0].AccountName != accounts[1].AccountName, path, "a product secret has two accounts with names of their own")
 	current := 0
 	for i, a := range accounts {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -313,11 +313,11 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 		if a.RotatedTime != "" {
 			out.RotatedAt = b.past(at+".rotatedTime", a.RotatedTime, time.Time{}).UnixNano()
 		}
-		b.want((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
+		b.agree((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
 		x.Accounts = append(x.Accounts, out)
 	}
 	b.onceOnInstance(path, accounts, x.ResourceID, e)
-	b.want(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, "one of them has the version SSM_Current")
+	b.agree(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, "one of them has the version SSM_Current")
 }
 
 func (b *builder) sshKey(path string, s *Secret, h *ssm.SecretSnapshot) {
@@ -340,8 +340,8 @@ func (b *builder) sshKey(path string, s *Secret, h *ssm.SecretSnapshot) {
 		ok = err == nil
 	}
 	b.want(ok, path+".privateKey", "it must be an RSA key in PEM, -----BEGIN RSA PRIVATE KEY-----")
-	b.want(strings.HasPrefix(s.PublicKey, "ssh-rsa "), path+".publicKey", "it must be there with privateKey, as ssh-rsa and the key")
-	b.want(s.SSHKeyID != "", path+".sshKeyId", "it must be there with privateKey")
+	b.agree(strings.HasPrefix(s.PublicKey, "ssh-rsa "), path+".publicKey", "it must be there with privateKey, as ssh-rsa and the key")
+	b.agree(s.SSHKeyID != "", path+".sshKeyId", "it must be there with privateKey")
 	h.KeyPair = &ssm.KeyPair{ID: s.SSHKeyID, Public: s.PublicKey, Private: s.PrivateKey}
 }
 
@@ -354,16 +354,18 @@ func (b *builder) accessKey(path string, s *Secret, h *ssm.SecretSnapshot, e *ss
 	var chosen struct{ SecretId, SecretKey string }
 	if v := h.Versions[ssm.CurrentVersion]; v != nil {
 		err := json.Unmarshal([]byte(v.String), &chosen)
-		b.want(err == nil && chosen.SecretId != "" && chosen.SecretKey != "", path+".versions", `the value of an API key is {"SecretId":…,"SecretKey":…}`)
+		b.agree(err == nil && chosen.SecretId != "" && chosen.SecretKey != "", path+".versions", `the value of an API key is {"SecretId":…,"SecretKey":…}`)
 		if len(keys) == 0 {
 			keys = []AccessKey{{chosen.SecretId, chosen.SecretKey}}
 		}
 		last := keys[len(keys)-1]
-		b.want(last.SecretID == chosen.SecretId && last.SecretKey == chosen.SecretKey, path+".accessKeys", "the last one is not that of the value SSM_Current")
+		b.agree(last.SecretID == chosen.SecretId && last.SecretKey == chosen.SecretKey, path+".accessKeys", "the last one is not that of the value SSM_Current")
 	}
 	for i, k := range keys {
 		at := fmt.Sprintf("%s.accessKeys[%d]", path, i)
-		b.want(k.SecretID != "" && k.SecretKey != "", at, "secretId and secretKey must be there")
+		if !b.agree(k.SecretID != "" && k.SecretKey != "", at, "secretId and secretKey must be there") {
+			continue
+		}
 		b.want(ssm.IsID(k.SecretID), at+".secretId", "it can have %d bytes at most, and no control characters", ssm.MaxID)
 		b.free(at+".secretId", "the SecretId", k.SecretID, b.rules.IDTaken)
 		h.Keys = append(h.Keys, ssm.HeldKey{SecretID: k.SecretID, AccessKeyPair: ssm.AccessKeyPair{

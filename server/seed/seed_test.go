@@ -73,7 +73,7 @@ func TestMistakes(t *testing.T) {
 		// YAML itself, and what the fields are.
 		{"accounts: [", "x.yaml:2: this is not YAML"},
 		{"accounts:\n  - uin: 1\n    name: x\n", "x.yaml:3: accounts[0].name: there is no such field"},
-		{"accounts:\n  - uin: one\n", "x.yaml:2: accounts[0].uin: the value has the wrong type or form; it must be a number"},
+		{"accounts:\n  - uin: one\n", "x.yaml:2: accounts[0].uin: the value has the wrong type or form; it must be a whole number from 0 on"},
 		{"accounts:\n  - uin: 99999999999999999999\n", "x.yaml:2: accounts[0].uin: "},
 		{"accounts: 7\n", "x.yaml:1: accounts: the value has the wrong type"},
 		{"accounts:\n  - uin: 1\n    uin: 2\n", "x.yaml:3: accounts[0].uin: it is given twice"},
@@ -82,7 +82,7 @@ func TestMistakes(t *testing.T) {
 		{"accounts: []\n...\n---\naccounts: [", "x.yaml:5: this is not YAML"},
 		{"- a\n", "x.yaml:1: "},
 		{"accounts:\n  - {uin: 1, service: [x]}\n", "x.yaml:2: accounts[0].service: the value has the wrong type or form; it must be a text"},
-		{"accounts:\n  - {uin: 1, secrets: [{secretName: a, secretType: one}]}\n", "x.yaml:2: accounts[0].secrets[0].secretType: the value has the wrong type or form; it must be a number"},
+		{"accounts:\n  - {uin: 1, secrets: [{secretName: a, secretType: one}]}\n", "x.yaml:2: accounts[0].secrets[0].secretType: the value has the wrong type or form; it must be a whole number from 0 on"},
 		{"accounts:\n  - {uin: 1, name: x}\n", "x.yaml:2: accounts[0].name: there is no such field here; there are uin, service"},
 		{"accounts: [null]\n", "x.yaml:1: accounts[0]: there is nothing in this place of the list"},
 		{"accounts:\n  - uin: 1\n    secrets:\n      - secretName: a\n      -\n", "x.yaml:5: accounts[0].secrets[1]: there is nothing"},
@@ -253,10 +253,54 @@ accounts: [
 	want := []string{
 		"1 clock.nowt", "3 accounts[0].uin", "4 accounts[0].bogus", "7 accounts[0].secrets[0].secretNam", "8 accounts[0].secrets[1].secretName",
 		"9 accounts[0].secrets[2].secretType", "11 accounts[0].roles[0].bound", "14 faults[1].actoin",
-		"10 accounts[0].secrets[3].status", "13 faults[0].action", "16 accounts[0].secrets[0].secretName", "19 this is not YAML",
+		"5 accounts[0].service", "9 accounts[0].secrets[2].status", "10 accounts[0].secrets[3].status", "13 faults[0].action", "16 accounts[0].secrets[0].secretName", "19 this is not YAML",
 	}
 	if !slices.Equal(told, want) {
 		t.Errorf("%q\n%q", told, want)
+	}
+}
+
+// TestMistakesOfOneItem has several mistakes in one item, of which some follow
+// from others.
+func TestMistakesOfOneItem(t *testing.T) {
+	for text, want := range map[string]string{
+		"clock: {now: yesterday, frozn: true}":                                                               "clock.frozn clock.now",
+		"clock: {now: x, offset: y, frozen: z}":                                                              "clock.frozen clock.now clock.offset",
+		secret1("secretType: x\nstatus: Lost\ntags: 5\nencryptType: 7"):                                      "accounts[0].secrets[0].secretType accounts[0].secrets[0].tags accounts[0].secrets[0].encryptType accounts[0].secrets[0].status",
+		secret1("tags: 5\nversions: [{versionId: v1}]"):                                                      "accounts[0].secrets[0].tags",
+		secret1("tags: 5\nversions: [{versionId: '%'}]"):                                                     "accounts[0].secrets[0].tags accounts[0].secrets[0].versions[0].versionId",
+		secret1("secretTyp: 1\nenableRotation: true\nresourceId: x"):                                         "accounts[0].secrets[0].secretTyp",
+		secret1("secretType: 1\nproductNam: Mysql\nresourceId: x"):                                           "accounts[0].secrets[0].productNam",
+		secret1("secretType: 1\nproductName: Mysql\ndomains: 5"):                                             "accounts[0].secrets[0].domains accounts[0].secrets[0].resourceId",
+		secret1("secretType: 1\nproductName: Mysql\nresourceId: x\ncreateTime: x\nlatestRotateTime: now-1d"): "accounts[0].secrets[0].createTime",
+		"faults: [{action: No, times: x, region: mars}]":                                                     "faults[0].times faults[0].action faults[0].region",
+		"faults: [{delay: x, id: '%'}]":                                                                      "faults[0].delay faults[0].id",
+		"accounts: [{uin: -5, secrets: [{secretName: a, status: Lost}]}]":                                    "accounts[0].uin accounts[0].secrets[0].status",
+		"accounts: [{uin: 0, secrets: [{secretName: a, status: Lost}]}]":                                     "accounts[0].uin accounts[0].secrets[0].status",
+		account1("users: [{uin: x}]\ncredentials: [{secretId: a, secretKey: b, user: 5}]"):                   "accounts[0].users[0].uin",
+		account1("credentials: [{secretId: a b, secretKey: '', user: 5}]"):                                   "accounts[0].credentials[0].secretId accounts[0].credentials[0].secretKey accounts[0].credentials[0].user",
+		"clock: {now: x}\naccounts: [{secrets: [{secretName: a, createTime: 2040-01-01T00:00:00Z}]}]":        "clock.now",
+	} {
+		_, err := build(text)
+		var told []string
+		for line := range strings.Lines(fmt.Sprint(err)) {
+			_, rest, _ := strings.Cut(line, ": ")
+			field, _, _ := strings.Cut(rest, ": ")
+			told = append(told, field)
+		}
+		slices.Sort(told)
+		wanted := strings.Fields(want)
+		slices.Sort(wanted)
+		if !slices.Equal(told, wanted) {
+			t.Errorf("%s\n%v\nwant %s", text, err, want)
+		}
+	}
+	many := strings.Repeat("{secretName: '%'}, ", 30)
+	if _, err := build(account1("secrets: [" + many + "]")); strings.Count(err.Error(), "\n") != mostMistakes || !strings.HasSuffix(err.Error(), "there are more mistakes than these 20") {
+		t.Error(err)
+	}
+	if _, err := build(account1("secrets: [" + strings.Repeat("{secretNam: a}, ", 30) + "]")); strings.Count(err.Error(), "\n") != mostMistakes {
+		t.Error(err)
 	}
 }
 
