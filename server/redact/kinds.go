@@ -65,11 +65,11 @@ var kinds = map[string]kind{
 	"SecretName": name, "SearchSecretName": name, "VersionId": name, "KmsKeyId": name, "InstanceID": name, "UserNamePrefix": name,
 	"Domains": name, "PrivilegeName": name, "Privileges": name, "Database": name, "TableName": name, "ColumnName": name, "SchemaName": name,
 	"SequenceName": name, "ProcedureName": name, "TypeName": name, "FunctionName": name, "ViewName": name, "MatviewName": name,
-	"AccountName": name, "Host": name, "UserName": name, "ResourceID": name, "ResourceName": name, "AssociatedInstanceIDs": name,
+	"AccountName": name, "Host": name, "VersionIDs": name, "ResourceID": name, "ResourceName": name, "AssociatedInstanceIDs": name,
 	"SSHKeyName": name, "SSHKeyID": name, "SSHKeyDescription": prose, "AdditionalConfig": name, "SecretId": name, "RequestClient": name,
-	"TmpSecretId": name, "RoleArn": name, "RoleSessionName": name, "RoleId": name, "SourceIdentity": name, "ProviderId": name, "Name": name,
+	"TmpSecretId": name, "RoleArn": name, "RoleSessionName": name, "SourceIdentity": name, "ProviderId": name, "Name": name,
 	"Policy": name, "Resource": name, "ResourceIds": name, "ResourceId": name, "ResourceList": name, "Arn": name, "UserId": name, "PrincipalId": name,
-	"ClientToken": name, "OrderId": name, "Code": word, "DealNames": name, "BigDealId": name,
+	"ClientToken": name, "OrderId": name, "Code": word, "Version": word, "ProductName": word, "Products": word,
 	"Key": prose, "Value": prose, "TagKeys": prose, "PaginationToken": name,
 }
 
@@ -79,7 +79,7 @@ var seedKinds = map[string]kind{
 	"secretName": name, "versionId": name, "kmsKeyId": name, "instanceId": name, "userNamePrefix": name, "domains": name,
 	"accountName": name, "resourceId": name, "sshKeyId": name, "sshKeyName": name, "additionalConfig": name, "secretId": name,
 	"roleName": name, "resource": name, "isolated": name, "database": name, "table": name, "name": name, "code": word, "id": name,
-	"as": name, "env": name, "file": name, "clientToken": name, "orderId": name, "parameters": call, "users": names,
+	"as": name, "productName": word, "env": name, "file": name, "clientToken": name, "orderId": name, "parameters": call, "users": names,
 }
 
 // A source is where a field stands.
