@@ -110,7 +110,7 @@ func (r *Recorder) End(why string) {
 func (r *Recorder) Capsule() *Capsule {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &Capsule{Notice: Notice, Format: Format, Version: r.version, Settings: r.settings}
+	c := &Capsule{Notice: Notice, Format: Format, Version: r.version, Settings: r.settings, Requests: []Request{}}
 	c.Settings.Credentials = slices.Clone(r.settings.Credentials) // the caller may redact them
 	if r.run == nil {
 		return c

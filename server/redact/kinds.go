@@ -1,7 +1,10 @@
 package redact
 
 import (
+	"cmp"
 	"encoding/json"
+	"maps"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -11,6 +14,7 @@ import (
 	"ssmlocal/fixtures"
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
+	"ssmlocal/server/capsule"
 	"ssmlocal/server/fault"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
@@ -29,6 +33,8 @@ const (
 	// name is an identifier that somebody has chosen. The values in it are
 	// replaced.
 	name
+	// config is JSON, perhaps URL-encoded, with names in it, such as a policy.
+	config
 	// prose is a text that may quote anything in any way. All of it is replaced.
 	prose
 	// value is a secret. It is replaced, here and wherever else it is found.
@@ -66,9 +72,9 @@ var kinds = map[string]kind{
 	"Domains": name, "PrivilegeName": name, "Privileges": name, "Database": name, "TableName": name, "ColumnName": name, "SchemaName": name,
 	"SequenceName": name, "ProcedureName": name, "TypeName": name, "FunctionName": name, "ViewName": name, "MatviewName": name,
 	"AccountName": name, "Host": name, "VersionIDs": name, "ResourceID": name, "ResourceName": name, "AssociatedInstanceIDs": name,
-	"SSHKeyName": name, "SSHKeyID": name, "SSHKeyDescription": prose, "AdditionalConfig": name, "SecretId": name, "RequestClient": name,
+	"SSHKeyName": name, "SSHKeyID": name, "SSHKeyDescription": prose, "AdditionalConfig": config, "SecretId": name, "RequestClient": name,
 	"TmpSecretId": name, "RoleArn": name, "RoleSessionName": name, "SourceIdentity": name, "ProviderId": name, "Name": name,
-	"Policy": name, "Resource": name, "ResourceIds": name, "ResourceId": name, "ResourceList": name, "Arn": name, "UserId": name, "PrincipalId": name,
+	"Policy": config, "Resource": name, "ResourceIds": name, "ResourceId": name, "ResourceList": name, "Arn": name, "UserId": name, "PrincipalId": name,
 	"ClientToken": name, "OrderId": name, "Code": word, "Version": word, "ProductName": word, "Products": word,
 	"Key": prose, "Value": prose, "TagKeys": prose, "PaginationToken": name,
 }
@@ -77,7 +83,7 @@ var kinds = map[string]kind{
 var seedKinds = map[string]kind{
 	"description": prose, "message": prose, "tags": tags, "kmsKeys": names,
 	"secretName": name, "versionId": name, "kmsKeyId": name, "instanceId": name, "userNamePrefix": name, "domains": name,
-	"accountName": name, "resourceId": name, "sshKeyId": name, "sshKeyName": name, "additionalConfig": name, "secretId": name,
+	"accountName": name, "resourceId": name, "sshKeyId": name, "sshKeyName": name, "additionalConfig": config, "secretId": name,
 	"roleName": name, "resource": name, "isolated": name, "database": name, "table": name, "name": name, "code": word, "id": name,
 	"as": name, "productName": word, "env": name, "file": name, "clientToken": name, "orderId": name, "parameters": call, "users": names,
 }
@@ -92,8 +98,9 @@ const (
 	aState
 )
 
-// kindOf returns what a field holds.
-func (s source) kindOf(field string) kind {
+// kindOf returns what a field holds. known are the fields that a request of the
+// API can have.
+func (s source) kindOf(field string, known map[string]bool) kind {
 	if IsValue(field) {
 		return value
 	}
@@ -101,31 +108,58 @@ func (s source) kindOf(field string) kind {
 	if s == aChange || s == aState {
 		of = seedKinds
 	}
-	if k, is := of[field]; is {
-		return k
-	}
+	k, is := of[field]
 	switch {
+	case s == aRequest && !known[field], s == aChange && !is && !changeFields()[field]:
+		return unknown
+	case is:
+		return k
 	case s == anAnswer, s == aState:
 		return plain
-	case s == aRequest && parameters()[field], s == aChange && changeFields()[field]:
-		return word
 	}
-	return unknown
+	return word
 }
 
-// parameters are the names of what a request of the API can have.
+// parameters are the names of what a request of the API can have, of whatever
+// action.
 var parameters = sync.OnceValue(func() map[string]bool {
 	all := map[string]bool{}
 	for _, set := range action.Sets() {
 		for _, a := range set.Actions {
-			fieldsOf(a.Request, func(f reflect.StructField) string { return f.Name }, all)
+			maps.Copy(all, parametersOf(a))
 		}
-	}
-	for _, name := range tc3.Common() {
-		all[name] = true
 	}
 	return all
 })
+
+func parametersOf(a *action.Action) map[string]bool {
+	all := map[string]bool{}
+	fieldsOf(a.Request, func(f reflect.StructField) string { return f.Name }, all)
+	return all
+}
+
+// parametersIn are the names of what a request can have: those of its action,
+// and without headers for them the common ones.
+func parametersIn(q *capsule.Request, headers bool) map[string]bool {
+	name := q.Headers.Get("X-Tc-Action")
+	if !headers {
+		pairs, _ := url.ParseQuery(string(q.Body)) // as far as they can be read
+		_, query, _ := strings.Cut(string(q.URL), "?")
+		inURL, _ := url.ParseQuery(query)
+		name = cmp.Or(inURL.Get("Action"), pairs.Get("Action"))
+	}
+	all := parameters()
+	if a := action.Named(name); a != nil {
+		all = parametersOf(a)
+	}
+	if !headers {
+		all = maps.Clone(all)
+		for _, name := range tc3.Common() {
+			all[name] = true
+		}
+	}
+	return all
+}
 
 // changeFields are the names of what a recorded request to the control plane
 // can have.
@@ -214,6 +248,10 @@ func addEnums(schema any, all map[string]bool) {
 		}
 	}
 }
+
+// identifier is what a name can be made of, also a pattern, a resource, a
+// privilege or a list of names. Other texts may quote a value in any way.
+var identifier = regexp.MustCompile(`^[A-Za-z0-9_.:/*?%@+=,\[\] \n-]*$`)
 
 // isPlain reports whether a text says nothing of its own.
 func isPlain(text string) bool { return words()[text] || form.MatchString(text) }

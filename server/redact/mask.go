@@ -26,11 +26,13 @@ const longestName = 4096
 // thrown away, so that nobody can try values.
 type redactor struct {
 	key    []byte
-	values map[string]bool     // found so far
-	kept   map[string]bool     // what is no secret, though it stands in a value
-	begin  map[string][]string // values and what is made of them, longest first, by their first bytes; nil while they are collected
-	given  map[string]string   // what has taken the place of a text
-	taken  map[string]bool     // what has taken the place of one
+	values map[string]bool // found so far
+	kept   map[string]bool // what is no secret, though it stands in a value
+	// parameters are the fields that the present request can have.
+	parameters map[string]bool
+	begin      map[string][]string // values and what is made of them, longest first, by their first bytes; nil while they are collected
+	given      map[string]string   // what has taken the place of a text
+	taken      map[string]bool     // what has taken the place of one
 }
 
 func newRedactor(key []byte) *redactor {
@@ -109,8 +111,16 @@ func (x *redactor) name(text string) string {
 	if x.begin == nil || x.kept[text] {
 		return text
 	}
-	if len(text) > longestName {
+	if len(text) > longestName || !identifier.MatchString(text) {
 		return x.prose(text)
+	}
+	return x.within(text)
+}
+
+// within replaces the values that stand in a text as they are.
+func (x *redactor) within(text string) string {
+	if x.begin == nil {
+		return text
 	}
 	var out strings.Builder
 	copied, from, to := 0, -1, 0 // values may overlap: what they cover together is replaced

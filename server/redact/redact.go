@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -102,7 +103,12 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 	if q.To == capsule.ToControl || q.To == capsule.ToClock {
 		from = aChange
 	}
-	form := q.To == capsule.ToAPI && tc3.BodyIsForm(q.Headers.HTTP(), mode == account.Off)
+	headers, form := false, false
+	x.parameters = parameters()
+	if q.To == capsule.ToAPI {
+		headers, form = tc3.Style(q.Headers.HTTP(), mode == account.Off)
+		x.parameters = parametersIn(q, headers)
+	}
 	q.Body = x.body(q.Body, form, from)
 	q.Headers = x.headers(q.Headers)
 	q.Host = x.host(q.Host)
@@ -117,7 +123,11 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 		q.Answer = capsule.Text(x.prose(string(q.Answer)))
 	}
 	at, query, is := strings.Cut(string(q.URL), "?")
-	if q.URL = capsule.Text(x.path(at, q.To)); is {
+	by := x.name
+	if q.Status != http.StatusOK || q.To == capsule.ToAPI { // it leads nowhere, or says nothing
+		by = x.prose
+	}
+	if q.URL = capsule.Text(path(at, by)); is {
 		q.URL = capsule.Text(string(q.URL) + "?" + x.form(query, from))
 	}
 	if !slices.Contains(methods, q.Method) {
@@ -128,21 +138,18 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 // methods are those that are no words of a client's own.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
-// path replaces the values in the path of a URL. The API takes any path, so all
-// of it is replaced there.
-func (x *redactor) path(at, to string) string {
-	if x.begin == nil || at == "/" || at == "*" {
-		return at
-	}
-	before := unescaped(at)
-	after := x.name(before)
-	if to == capsule.ToAPI {
-		after = x.mask(before, true)
-	}
+// fixed are the paths that requests are sent to, up to what a client chooses.
+var fixed = regexp.MustCompile(`^(/_ssmlocal/[a-z]+/?|/latest/|meta-data/|cam/|security-credentials/)*`)
+
+// path replaces what a client has chosen in the path of a URL.
+func path(at string, by func(string) string) string {
+	begin := fixed.FindString(at)
+	before := unescaped(at[len(begin):])
+	after := by(before)
 	if after == before {
 		return at
 	}
-	return (&url.URL{Path: after}).EscapedPath()
+	return begin + (&url.URL{Path: after}).EscapedPath()
 }
 
 // credentialOf is an Authorization header of the form that the SDKs send.
@@ -315,11 +322,11 @@ func (x *redactor) fieldOf(field string, of kind, from source) (string, kind, so
 	case tags:
 		return x.prose(field), prose, from
 	case names:
-		return x.name(field), from.kindOf(""), from
+		return x.name(field), from.kindOf("", nil), from
 	case call:
 		from = aRequest
 	}
-	child := from.kindOf(field)
+	child := from.kindOf(field, x.parameters)
 	if child == unknown {
 		field = x.prose(field)
 	}
@@ -377,6 +384,10 @@ func (x *redactor) as(text string, of kind) string {
 		return text
 	case name, names:
 		return x.name(text)
+	case config:
+		if json.Valid([]byte(unescaped(text))) {
+			return x.within(text)
+		}
 	}
 	return x.prose(text)
 }
@@ -410,7 +421,7 @@ func (x *redactor) form(text string, from source) string {
 				field = step
 			}
 		}
-		of := from.kindOf(field)
+		of := from.kindOf(field, x.parameters)
 		if of == unknown {
 			label = replaced(label, x.prose)
 		}
@@ -420,13 +431,17 @@ func (x *redactor) form(text string, from source) string {
 }
 
 // replaced replaces a part of a query. What stays the same stays as it is
-// written.
+// written, and what is wrongly escaped stays wrong.
 func replaced(part string, by func(string) string) string {
 	before := unescaped(part)
-	if after := by(before); after != before {
-		return url.QueryEscape(after)
+	after := by(before)
+	if after == before {
+		return part
 	}
-	return part
+	if _, err := url.QueryUnescape(part); err != nil {
+		return url.QueryEscape(after) + "%"
+	}
+	return url.QueryEscape(after)
 }
 
 // escape is one character of a query that is escaped.

@@ -94,10 +94,11 @@ func headerStyle(h http.Header, unsigned bool) bool {
 	return h.Get("Authorization") != "" || unsigned && h.Get(headerAction) != ""
 }
 
-// BodyIsForm reports whether the body of a POST would be read as a form, and
-// not as JSON.
-func BodyIsForm(h http.Header, unsigned bool) bool {
-	return !headerStyle(h, unsigned) || strings.EqualFold(mediaType(h.Get("Content-Type")), formType)
+// Style reports whether a request is in header style, and whether the body of a
+// POST is a form, and not JSON.
+func Style(h http.Header, unsigned bool) (headers, form bool) {
+	headers = headerStyle(h, unsigned)
+	return headers, !headers || strings.EqualFold(mediaType(h.Get("Content-Type")), formType)
 }
 
 // formType is the content type of forms.
