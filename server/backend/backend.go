@@ -105,6 +105,7 @@ type Backend struct {
 	seeds       seeds
 	snapshots   *snapshots
 	recorder    Recorder // nil for none
+	replays     bool     // it replays a run, and must touch no real database
 	onReplace   []func(uin uint64)
 	lifetime    context.Context // ends with Stop
 	end         context.CancelFunc
@@ -175,7 +176,7 @@ func (b *Backend) Open() (err error) {
 	b.due.Moving = b.scheduler.Moving
 	if b.recorder != nil {
 		b.scheduler.Alone = b.recorder.Alone
-		b.recorder.CatchUpBy(func() time.Time { return b.scheduler.CatchUpAlone(b.lifetime) })
+		b.recorder.CatchUpBy(func(since time.Time) time.Time { return b.scheduler.CatchUpAlone(b.lifetime, since) })
 	}
 	if err := errors.Join(b.applySeeds(), b.recordStart(b.lifetime)); err != nil {
 		return errors.Join(err, b.db.Close())

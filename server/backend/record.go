@@ -28,9 +28,10 @@ type Recorder interface {
 	// Alone waits until no request has its turn, and lets none begin until free
 	// is called.
 	Alone() (free func())
-	// CatchUpBy says how to do what is due before a turn begins. The function
-	// returns the wall time at which nothing was due any more.
-	CatchUpBy(do func() time.Time)
+	// CatchUpBy says how to do what is due before a turn begins, for a request
+	// that has waited since a time. The function returns the wall time at which
+	// the turn begins.
+	CatchUpBy(do func(since time.Time) time.Time)
 	// Stepped notes that as many due items were tried, of those due until a
 	// time. The caller is alone.
 	Stepped(until time.Time, items int)
@@ -71,6 +72,7 @@ func (b *Backend) beginRun(state []byte, c clock.State) error {
 // run did. A run without a key draws anew. Without Run, nothing is done when it
 // is due but by Repeat.
 func (b *Backend) Replay(ctx context.Context, run Run) error {
+	b.replays = true
 	if _, err := b.Import(ctx, seed.Text("the capsule's state", []byte(run.State)), 0); err != nil {
 		return err
 	}

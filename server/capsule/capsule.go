@@ -6,6 +6,7 @@
 package capsule
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"net/url"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/clock"
@@ -130,6 +133,8 @@ type Request struct {
 	Incomplete bool `json:"incomplete,omitzero"`
 	Status     int  `json:"status"` // 0 if there was no answer
 	Answer     Text `json:"answer,omitzero"`
+	// SignatureRight says whether the signature was right, if it was looked at.
+	SignatureRight *bool `json:"signatureRight,omitempty"`
 	// Chances are what was drawn for fault rules with a probability: true if the
 	// rule hit the request.
 	Chances []bool `json:"chances,omitempty"`
@@ -182,9 +187,12 @@ func (h Headers) HTTP() http.Header {
 // Get returns the first value of a header, "" for none.
 func (h Headers) Get(name string) string { return h.HTTP().Get(name) }
 
+// requestSize is about what a request takes without its texts.
+const requestSize = 256
+
 // size is about what a request takes in bytes, without its answer.
 func (q *Request) size() int {
-	n := len(q.Method) + len(q.URL) + len(q.Host) + len(q.Body)
+	n := requestSize + len(q.Method) + len(q.URL) + len(q.Host) + len(q.Body)
 	for name, values := range q.Headers {
 		for _, value := range values {
 			n += len(name) + len(value)
@@ -233,11 +241,38 @@ func Parse(r io.Reader) (*Capsule, error) {
 	if json.Unmarshal(text, &form) == nil && form.Format != Format {
 		return nil, fmt.Errorf("this is not a capsule, or one of another form: %d instead of %d", form.Format, Format)
 	}
+	if err := checkSize(text); err != nil {
+		return nil, err
+	}
 	c := new(Capsule)
 	if err := decode.JSON(text, c); err != nil {
 		return nil, fmt.Errorf("this is not a capsule: %w", err)
 	}
 	return c, c.check()
+}
+
+// How much a capsule may have: more than a recorder keeps. Each object takes
+// some hundred bytes in memory, whatever is written in it.
+const (
+	mostObjects = 1_000_000
+	mostTokens  = 16_000_000
+)
+
+// checkSize refuses a capsule that would take much more memory than its text.
+func checkSize(text []byte) error {
+	objects, tokens := 0, 0
+	for in := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true)); ; tokens++ {
+		token, err := in.ReadToken()
+		if err != nil {
+			return nil // who reads it tells what is wrong
+		}
+		if token.Kind() == '{' {
+			objects++
+		}
+		if objects > mostObjects || tokens > mostTokens {
+			return fmt.Errorf("this is not a capsule: it has more than %d objects or %d parts", mostObjects, mostTokens)
+		}
+	}
 }
 
 // check says what a capsule lacks that every recorded one has.

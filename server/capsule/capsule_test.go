@@ -11,7 +11,7 @@ import (
 )
 
 // TestRecorderIsBounded has three calls under way whose answers are too large
-// together: the first is kept, and none of the callers notices.
+// together: that of the first is kept, and none of the callers notices.
 func TestRecorderIsBounded(t *testing.T) {
 	t.Parallel()
 	r := NewRecorder(10, "test", Settings{}, new(clock.Clock))
@@ -44,7 +44,11 @@ func TestRecorderIsBounded(t *testing.T) {
 		}
 	}
 	c := r.Capsule()
-	if len(c.Requests) != 1 || c.Requests[0].Status != http.StatusOK || !strings.Contains(c.Stopped, "bytes") {
-		t.Errorf("%d requests, %q", len(c.Requests), c.Stopped)
+	answers := 0
+	for _, q := range c.Requests {
+		answers += len(q.Answer)
+	}
+	if len(c.Requests) != 3 || c.Requests[0].Status != http.StatusOK || answers != len(large) || !strings.Contains(c.Stopped, "bytes") {
+		t.Errorf("%d requests, %d bytes of answers, %q", len(c.Requests), answers, c.Stopped)
 	}
 }

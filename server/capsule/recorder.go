@@ -11,6 +11,7 @@ import (
 
 	"ssmlocal/server/caller"
 	"ssmlocal/server/clock"
+	"ssmlocal/server/tc3"
 	"ssmlocal/server/turn"
 )
 
@@ -27,7 +28,7 @@ type Recorder struct {
 	settings Settings
 	clock    *clock.Clock
 	alone    chan struct{} // holds a token while a request has its turn, due work is done, or the state is replaced
-	catchUp  func() time.Time
+	catchUp  func(since time.Time) time.Time
 
 	mu  sync.Mutex
 	run *run
@@ -45,12 +46,13 @@ type run struct {
 
 // NewRecorder returns a recorder of at most max requests.
 func NewRecorder(max int, version string, s Settings, c *clock.Clock) *Recorder {
-	return &Recorder{max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1), catchUp: c.Wall}
+	return &Recorder{max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1), catchUp: func(time.Time) time.Time { return c.Wall() }}
 }
 
-// CatchUpBy sets what does everything that is due, before a turn begins, and
-// returns the time at which it does. It is called before anything is recorded.
-func (r *Recorder) CatchUpBy(do func() time.Time) { r.catchUp = do }
+// CatchUpBy sets what does everything that is due, before a turn begins, for a
+// request that has waited since a time. It returns the time at which the turn
+// begins. CatchUpBy is called before anything is recorded.
+func (r *Recorder) CatchUpBy(do func(since time.Time) time.Time) { r.catchUp = do }
 
 // Begin forgets what was recorded, and records from here on.
 func (r *Recorder) Begin(s Start) {
@@ -131,11 +133,15 @@ type place struct {
 	body     read
 	of       *run // nil before it has begun, or if it is not recorded
 	begun    bool
-	cut      bool // it went on after the recording had stopped, and its answer is not kept
+	since    time.Time // it waits for its turn, or has it
+	cut      bool      // it went on after the recording had stopped, and its answer is not kept
 }
 
 // Take waits until no other request has its turn.
-func (p *place) Take(*turn.Turn) { p.recorder.alone <- struct{}{} }
+func (p *place) Take(*turn.Turn) {
+	p.since = p.recorder.clock.Wall()
+	p.recorder.alone <- struct{}{}
+}
 
 // Give lets the next one go on.
 func (p *place) Give(*turn.Turn) { <-p.recorder.alone }
@@ -151,11 +157,18 @@ func (p *place) Chance(drawn bool) bool {
 	return drawn
 }
 
+// Signed notes whether the signature was right.
+func (p *place) Signed(right bool) {
+	p.recorder.mu.Lock()
+	defer p.recorder.mu.Unlock()
+	p.kept.SignatureRight = &right
+}
+
 // Begin does what is due, notes the turn, and with the first one keeps the
 // request, if there is room.
 func (p *place) Begin(t *turn.Turn, cut string) string {
 	r := p.recorder
-	t.At = r.catchUp().UTC()
+	t.At = r.catchUp(p.since).UTC()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := Turn{At: t.At, Clock: MomentOf(r.clock.State()), Cut: cut}
@@ -194,42 +207,22 @@ func (p *place) addLocked(now Turn) {
 	run.requests = append(run.requests, p.kept)
 }
 
-// done adds the answer.
+// done adds the answer, if there is room.
 func (p *place) done(status int, answer []byte) {
 	p.recorder.mu.Lock()
 	defer p.recorder.mu.Unlock()
-	of := p.of
-	if of == nil || p.cut {
-		return
+	if p.of != nil && !p.cut && p.of.hasRoomFor(len(answer)) {
+		p.kept.Status, p.kept.Answer = status, answer
 	}
-	if !of.hasRoomFor(len(answer)) {
-		if at := slices.Index(of.requests, p.kept); at >= 0 { // else one before it was too much already
-			of.requests = slices.Delete(of.requests, at, len(of.requests))
-		}
-		return
-	}
-	p.kept.Status, p.kept.Answer = status, answer
 }
 
-// records reports whether a request can be kept.
-func (r *Recorder) records() bool {
+// unlessNil serves with record, also while nothing is kept: a new run may have
+// begun when the request has arrived.
+func (r *Recorder) unlessNil(next http.Handler, record http.HandlerFunc) http.Handler {
 	if r == nil {
-		return false
+		return next
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.run != nil && r.run.stopped == ""
-}
-
-// recording serves with record while requests are kept, else with next.
-func (r *Recorder) recording(next http.Handler, record http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if r.records() {
-			record(w, q)
-			return
-		}
-		next.ServeHTTP(w, q)
-	})
+	return record
 }
 
 // placeOf is the place of a request that is not kept yet.
@@ -249,7 +242,7 @@ func (r *Recorder) placeOf(q *http.Request, to string) *place {
 func (r *Recorder) Calls(next http.Handler) http.Handler { return r.within(next, ToAPI) }
 
 func (r *Recorder) within(next http.Handler, to string) http.Handler {
-	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
+	return r.unlessNil(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
 		t := &tee{ResponseWriter: w}
 		ctx, _ := turn.With(q.Context(), p)
@@ -297,7 +290,7 @@ func (r *Recorder) Control(how How, next http.Handler) http.Handler {
 func (r *Recorder) Metadata(next http.Handler) http.Handler { return r.around(next, ToMetadata) }
 
 func (r *Recorder) around(next http.Handler, to string) http.Handler {
-	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
+	return r.unlessNil(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
 		p.readAll(q)
 		ctx, t := turn.With(q.Context(), p)
@@ -314,7 +307,7 @@ func (r *Recorder) around(next http.Handler, to string) http.Handler {
 }
 
 func (r *Recorder) after(next http.Handler) http.Handler {
-	return r.recording(next, func(w http.ResponseWriter, q *http.Request) {
+	return r.unlessNil(next, func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, ToClock)
 		p.readAll(q)
 		answer := caller.NewRecorder()
@@ -350,6 +343,10 @@ type failing struct{ error }
 // Read returns the error.
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
+// mostKept is how much of a body is kept, in bytes: more than the API reads
+// before it refuses a request.
+const mostKept = tc3.MaxBodyV3 + 1<<10
+
 // read keeps what is read of a body.
 type read struct {
 	io.ReadCloser
@@ -360,7 +357,7 @@ type read struct {
 // Read reads on.
 func (b *read) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.text.Write(p[:n])
+	b.text.Write(p[:min(n, mostKept-b.text.Len())])
 	b.broken = b.broken || err != nil && err != io.EOF
 	return n, err
 }

@@ -62,7 +62,10 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 
 // largestCapsule is how much a capsule may have, in bytes: what a recorder
 // keeps, written as text, and a large state.
-const largestCapsule = 512 << 20
+const largestCapsule = 256 << 20
+
+// mostReplays is how many capsules are replayed at once.
+const mostReplays = 2
 
 func (c *Control) replay(r *http.Request) (any, error) {
 	if c.config.Recording.Replay == nil {
@@ -79,11 +82,12 @@ func (c *Control) replay(r *http.Request) (any, error) {
 	}
 	waiting, cancel := context.WithTimeout(r.Context(), demoTime)
 	defer cancel()
-	end, err := c.beginDemo(waiting) // a capsule is large, and so is its emulator
-	if err != nil {
-		return nil, err
+	select { // a capsule is large, and so is its emulator
+	case c.replays <- struct{}{}:
+		defer func() { <-c.replays }()
+	case <-waiting.Done():
+		return nil, refuse(http.StatusServiceUnavailable, "%d capsules are being replayed; try again later", mostReplays)
 	}
-	defer end()
 	from, err := body.Open()
 	if err != nil {
 		return nil, err

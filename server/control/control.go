@@ -51,11 +51,12 @@ type Control struct {
 	gateway *gateway.Gateway
 	config  Config
 	demos   chan struct{} // holds a token for each throwaway emulator that runs
+	replays chan struct{} // holds a token for each capsule that is replayed
 }
 
 // New returns the control plane of a backend and the gateway before it.
 func New(b *backend.Backend, g *gateway.Gateway, c Config) *Control {
-	return &Control{backend: b, gateway: g, config: c, demos: make(chan struct{}, mostDemos)}
+	return &Control{backend: b, gateway: g, config: c, demos: make(chan struct{}, mostDemos), replays: make(chan struct{}, mostReplays)}
 }
 
 // Mount adds the control plane to a router.

@@ -58,6 +58,7 @@ func (g *Gateway) authenticate(ctx context.Context, q *tc3.Request, rec *record,
 		return caller, err
 	}
 	err = g.verifier.Verify(q, claim, caller.SecretKey)
+	turn.Of(ctx).Verified(err == nil)
 	if err != nil {
 		others := g.backend.Directory.OtherKeys(claim.SecretID, mostOthers)
 		rec.mismatch = journal.ClipTo(tc3.Explain(q, claim, caller.SecretKey, others), 2*journal.MaxClip)

@@ -205,7 +205,7 @@ var words = sync.OnceValue(func() map[string]bool {
 	for _, w := range slices.Concat(action.Names(), apierr.Codes(), ssm.Products(), ssm.Regions(), []string{
 		ssm.CurrentVersion, string(apierr.English), string(apierr.Chinese), "TC3-HMAC-SHA256", "HmacSHA1", "HmacSHA256",
 		"running", "frozen", "off", "documented", "start", "*", "%", "GlobalPrivileges", "SKIP",
-		"UserName", "Password", "SecretId", "SecretKey",
+		"UserName", "Password", "SecretId", "SecretKey", "qcs", "uin", "secret", "creatorUin", "roleName",
 	}) {
 		all[w] = true
 	}

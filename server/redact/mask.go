@@ -30,9 +30,10 @@ type redactor struct {
 	kept   map[string]bool // what is no secret, though it stands in a value
 	// parameters are the fields that the present request can have.
 	parameters map[string]bool
-	begin      map[string][]string // values and what is made of them, longest first, by their first bytes; nil while they are collected
-	given      map[string]string   // what has taken the place of a text
-	taken      map[string]bool     // what has taken the place of one
+	forms      map[string]bool   // values and what is made of them
+	begin      map[string][]int  // their lengths, longest first, by their first bytes; nil while they are collected
+	given      map[string]string // what has taken the place of a text
+	taken      map[string]bool   // what has taken the place of one
 }
 
 func newRedactor(key []byte) *redactor {
@@ -48,13 +49,29 @@ func (x *redactor) found(value string) {
 		return
 	}
 	x.values[value] = true
-	if plain, err := base64.StdEncoding.DecodeString(value); err == nil && len(plain) >= leastFound && utf8.Valid(plain) {
+	if trimmed := strings.TrimSpace(value); trimmed != "" {
+		x.values[trimmed] = true
+	}
+	if plain, err := base64.StdEncoding.DecodeString(value); err == nil && len(plain) >= leastFound {
 		x.values[string(plain)] = true
 	}
 	var inner any
-	if strings.ContainsAny(value[:1], "{[") && json.Unmarshal([]byte(value), &inner) == nil {
+	if isObject(value) && readNumbers(value, &inner) == nil {
 		x.foundIn(inner)
 	}
+}
+
+// isObject reports whether a text may be a JSON object or list.
+func isObject(text string) bool {
+	text = strings.TrimLeft(text, " \t\r\n")
+	return text != "" && (text[0] == '{' || text[0] == '[')
+}
+
+// readNumbers reads JSON with its numbers as they are written.
+func readNumbers(text string, into *any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	return d.Decode(into)
 }
 
 func (x *redactor) foundIn(value any) {
@@ -69,24 +86,27 @@ func (x *redactor) foundIn(value any) {
 		}
 	case string:
 		x.found(v)
+	case json.Number:
+		x.found(v.String())
 	}
 }
 
 // collected ends the first pass: values are replaced from now on.
 func (x *redactor) collected() {
-	x.begin = map[string][]string{}
+	x.forms, x.begin = map[string]bool{}, map[string][]int{}
 	for value := range x.values {
-		if len(value) < leastFound || x.kept[value] {
+		if len(value) < leastFound || x.kept[value] || words()[value] {
 			continue
 		}
 		for _, text := range []string{
 			value, base64.RawStdEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
 		} {
-			x.begin[text[:leastFound]] = append(x.begin[text[:leastFound]], text)
+			x.forms[text] = true
+			lengths := x.begin[text[:leastFound]]
+			if at, is := slices.BinarySearchFunc(lengths, len(text), func(a, b int) int { return b - a }); !is {
+				x.begin[text[:leastFound]] = slices.Insert(lengths, at, len(text))
+			}
 		}
-	}
-	for _, texts := range x.begin {
-		slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
 	}
 }
 
@@ -98,7 +118,7 @@ func (x *redactor) value(text string) string {
 		return text
 	case x.kept[text]:
 		return text
-	case len(text) > 1 && strings.ContainsAny(text[:1], "{["):
+	case isObject(text):
 		if out, err := x.json([]byte(text), value, aRequest); err == nil {
 			return string(out)
 		}
@@ -108,8 +128,11 @@ func (x *redactor) value(text string) string {
 
 // name replaces the values that stand in an identifier.
 func (x *redactor) name(text string) string {
-	if x.begin == nil || x.kept[text] {
+	if x.begin == nil || x.kept[text] || words()[text] {
 		return text
+	}
+	if plain := unescaped(text); plain != text && x.within(plain) != plain { // it is escaped once more
+		return x.prose(text)
 	}
 	if len(text) > longestName || !identifier.MatchString(text) {
 		return x.prose(text)
@@ -150,9 +173,9 @@ func (x *redactor) valueAt(text string) int {
 	if len(text) < leastFound {
 		return 0
 	}
-	for _, value := range x.begin[text[:leastFound]] {
-		if strings.HasPrefix(text, value) {
-			return len(value)
+	for _, n := range x.begin[text[:leastFound]] {
+		if n <= len(text) && x.forms[text[:n]] {
+			return n
 		}
 	}
 	return 0
@@ -207,8 +230,9 @@ func (x *redactor) mask(text string, punctuation bool) string {
 	if again {
 		return out
 	}
-	for try := range byte(50) {
-		if out = x.drawn(text, try, punctuation); out != text && !x.taken[out] {
+	for try := range uint16(1000) {
+		out = x.drawn(text, try, punctuation)
+		if !x.taken[out] && !words()[out] && (out != text || try > 50) {
 			break
 		}
 	}
@@ -216,9 +240,9 @@ func (x *redactor) mask(text string, punctuation bool) string {
 	return out
 }
 
-func (x *redactor) drawn(text string, try byte, punctuation bool) string {
+func (x *redactor) drawn(text string, try uint16, punctuation bool) string {
 	mac := hmac.New(sha256.New, x.key)
-	mac.Write([]byte{try})
+	mac.Write(binary.BigEndian.AppendUint16(nil, try))
 	mac.Write([]byte(text))
 	sum, used := mac.Sum(nil), 0
 	next := func(n int) rune {

@@ -13,7 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"iter"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -113,8 +113,8 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 	q.Headers = x.headers(q.Headers)
 	q.Host = x.host(q.Host)
 	switch {
-	case from == aChange && x.begin != nil: // it may show a whole request as a text, and is not compared
-		q.Answer = nil
+	case from == aChange: // it may show a whole request as a text
+		q.Answer = x.reply(q.Answer)
 	case json.Valid(q.Answer):
 		q.Answer = x.body(q.Answer, false, anAnswer)
 	case q.To == capsule.ToMetadata: // a name, or a list of them
@@ -135,6 +135,21 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 	}
 }
 
+// reply is what an answer of the control plane has of a call's answer, which
+// may have keys in it that later requests use. No more of it is needed: it is
+// not compared.
+func (x *redactor) reply(answer capsule.Text) capsule.Text {
+	var has struct {
+		Reply json.RawMessage `json:"reply,omitempty"`
+	}
+	if json.Unmarshal(answer, &has) != nil || has.Reply == nil {
+		return nil
+	}
+	has.Reply = json.RawMessage(x.body(capsule.Text(has.Reply), false, anAnswer))
+	out, _ := json.Marshal(has) // it was read
+	return out
+}
+
 // methods are those that are no words of a client's own.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
@@ -153,7 +168,7 @@ func path(at string, by func(string) string) string {
 }
 
 // credentialOf is an Authorization header of the form that the SDKs send.
-var credentialOf = regexp.MustCompile(`^(TC3-HMAC-SHA256 Credential=)([^/,\s]*)(/.*[Ss]ignature=)([^,\s]*)$`)
+var credentialOf = regexp.MustCompile(`^(TC3-HMAC-SHA256 Credential=)([^/,\s]*)(/\d{4}-\d\d-\d\d/)([a-z]*)(/tc3_request, *SignedHeaders=.*[Ss]ignature=)([^,\s]*)$`)
 
 // headers replaces what is secret in the headers that answers depend on, and
 // leaves out all others.
@@ -187,13 +202,10 @@ func (x *redactor) headers(all capsule.Headers) capsule.Headers {
 	return out
 }
 
-// host keeps the address of a machine, and replaces the values in other hosts.
+// host keeps the address of a machine and the vendor's names, and replaces the
+// values in other hosts.
 func (x *redactor) host(text string) string {
-	host := text
-	if name, _, err := net.SplitHostPort(text); err == nil {
-		host = name
-	}
-	if net.ParseIP(host) != nil || host == "localhost" {
+	if name := tc3.HostName(text); tc3.IsAddress(name) || name == "localhost" || tc3.IsVendorHost(name) {
 		return text
 	}
 	return x.name(text)
@@ -208,7 +220,7 @@ func (x *redactor) authorization(text string) string {
 	if parts == nil {
 		return x.header(text, known...)
 	}
-	return parts[1] + x.name(parts[2]) + x.header(parts[3], known...) + x.value(parts[4])
+	return parts[1] + x.name(parts[2]) + parts[3] + x.name(parts[4]) + x.header(parts[5], known...) + x.value(parts[6])
 }
 
 // body replaces the values in a request or an answer, JSON or a form. What is
@@ -458,7 +470,10 @@ func unescaped(text string) string {
 // state replaces the values in a seed.
 func (x *redactor) state(text string) (string, error) {
 	return rewrite(text, func(n *yaml.Node) {
-		without(n, "privateKey", "publicKey", "instances") // a pair is drawn where there is none
+		unbind(n)
+		for secret := range items(n, "accounts", "secrets") {
+			remove(secret, "privateKey", "publicKey") // a pair is drawn where there is none
+		}
 		x.node(n, plain, false)
 	})
 }
@@ -466,21 +481,49 @@ func (x *redactor) state(text string) (string, error) {
 // Unbind removes the real databases from the state: a replay must not touch
 // them.
 func Unbind(c *capsule.Capsule) (err error) {
-	c.Start.State, err = rewrite(c.Start.State, func(n *yaml.Node) { without(n, "instances") })
+	c.Start.State, err = rewrite(c.Start.State, unbind)
 	return err
 }
 
-// without removes fields from a node and from what is in it.
-func without(n *yaml.Node, names ...string) {
+func unbind(n *yaml.Node) {
+	for account := range items(n, "accounts") {
+		remove(account, "instances")
+	}
+}
+
+// items are the items of the lists to which the names of fields lead.
+func items(n *yaml.Node, path ...string) iter.Seq[*yaml.Node] {
+	return func(yield func(*yaml.Node) bool) { visit(n, path, yield) }
+}
+
+func visit(n *yaml.Node, path []string, yield func(*yaml.Node) bool) bool {
+	switch {
+	case n.Kind == yaml.DocumentNode && len(n.Content) == 1:
+		return visit(n.Content[0], path, yield)
+	case len(path) == 0:
+		return yield(n)
+	}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != path[0] {
+			continue
+		}
+		for _, item := range n.Content[i+1].Content {
+			if !visit(item, path[1:], yield) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// remove removes fields.
+func remove(n *yaml.Node, names ...string) {
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); {
 		if slices.Contains(names, n.Content[i].Value) {
 			n.Content = slices.Delete(n.Content, i, i+2)
 			continue
 		}
 		i += 2
-	}
-	for _, child := range n.Content {
-		without(child, names...)
 	}
 }
 
@@ -522,11 +565,11 @@ func (x *redactor) node(n *yaml.Node, of kind, made bool) {
 				key.SetString(after)
 			}
 			switch {
-			case key.Value == "secretId":
+			case of == plain && key.Value == "secretId" && isKey(n):
 				x.keep(child.Value)
 			case made && kind == value && strings.HasPrefix(child.Value, "{"):
 				child.SetString(x.account(child.Value))
-			case key.Value == "secretKey" && child.Value == account.Default.SecretKey: // which everybody knows
+			case of == plain && key.Value == "secretKey" && child.Value == account.Default.SecretKey: // which everybody knows
 			default:
 				x.node(child, kind, made)
 			}
@@ -545,6 +588,16 @@ func (x *redactor) node(n *yaml.Node, of kind, made bool) {
 	}
 }
 
+// isKey reports whether a node is a key pair.
+func isKey(n *yaml.Node) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "secretKey" {
+			return true
+		}
+	}
+	return false
+}
+
 // isMade reports whether a node is a secret whose value the service has made.
 func isMade(n *yaml.Node) bool {
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -556,16 +609,20 @@ func isMade(n *yaml.Node) bool {
 }
 
 // account replaces what is secret in the value of a database account or of an
-// API key. Its name is not, and a seed must have the right one.
+// API key. Of the name only what is a value elsewhere: it stands in other
+// fields, too.
 func (x *redactor) account(text string) string {
 	var parts map[string]string
 	if json.Unmarshal([]byte(text), &parts) != nil {
 		return x.value(text)
 	}
 	for name, part := range parts {
-		if name == "UserName" || name == "SecretId" {
+		switch name {
+		case "UserName":
+			parts[name] = x.name(part)
+		case "SecretId":
 			x.keep(part)
-		} else {
+		default:
 			parts[name] = x.value(part)
 		}
 	}

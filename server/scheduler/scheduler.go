@@ -131,11 +131,12 @@ func (s *Scheduler[E]) CatchUp(ctx context.Context, now time.Time) {
 }
 
 // CatchUpAlone is CatchUp for a caller who has kept others out as Alone does,
-// and makes the steps itself. It returns the wall time at which nothing was due
-// any more, or at which its patience ended.
-func (s *Scheduler[E]) CatchUpAlone(ctx context.Context) time.Time {
+// and makes the steps itself. since is when the caller began to wait. It returns
+// the wall time at which nothing was due any more, or at which its patience
+// ended.
+func (s *Scheduler[E]) CatchUpAlone(ctx context.Context, since time.Time) time.Time {
 	wall := s.clock.Wall()
-	for last := wall.Add(patience); s.Behind(s.clock.At(wall)) && wall.Before(last); wall = s.clock.Wall() {
+	for last := since.Add(patience); s.Behind(s.clock.At(wall)) && wall.Before(last); wall = s.clock.Wall() {
 		ctx, cancel := context.WithTimeout(ctx, last.Sub(wall))
 		err := acquire(ctx, s.turn)
 		cancel()
