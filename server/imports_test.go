@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"server/demo":                  {"fixtures", "server/caller"},
 	"server/console":               {},
 	"server/capsule":               {"server/account", "server/caller", "server/clock", "server/decode", "server/tc3", "server/turn"},
-	"server/redact":                {"fixtures", "server/account", "server/action", "server/apierr", "server/capsule", "server/fault", "server/ssm", "server/tc3"},
+	"server/redact":                {"fixtures", "server/account", "server/action", "server/apierr", "server/capsule", "server/fault", "server/near", "server/seed", "server/ssm", "server/tc3"},
 	"server/decode":                {},
 	"server/action":                {"server/apierr", "server/ssm", "store"},
 	"server/account":               {"server/apierr"},

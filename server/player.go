@@ -52,7 +52,7 @@ func newPlayer(ctx context.Context, s *Server, c *capsule.Capsule) *player {
 // of them never end.
 func changesOnly(routes http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		switch control.Recorded(q.Method, q.URL.Path) {
+		switch control.Recorded(q.Method, cmp.Or(q.URL.RawPath, q.URL.Path)) { // as the router matches it
 		case capsule.Never:
 			http.Error(w, "a capsule can't have this call", http.StatusNotImplemented)
 		case capsule.Around:
@@ -180,7 +180,10 @@ func (p *player) play(t playedTurn) (done bool) {
 		return false
 	default:
 		x.at = t.at
-		x.resumed <- struct{}{}
+		select {
+		case x.resumed <- struct{}{}:
+		case <-x.done: // it was given up
+		}
 	}
 	select {
 	case <-x.waits:
@@ -374,8 +377,8 @@ func (d *drawn) walk(name string, before, now any) {
 		}
 	case []any:
 		is, _ := now.([]any)
-		for i, child := range was[:min(len(was), len(is))] {
-			d.walk(name, child, is[i])
+		for i, child := range was {
+			d.walk(name, child, sameItem(child, i, is))
 		}
 	case string:
 		is, text := now.(string)
@@ -394,6 +397,22 @@ func (d *drawn) walk(name string, before, now any) {
 			d.note(fmt.Sprintf("%.0f", was), fmt.Sprintf("%.0f", is))
 		}
 	}
+}
+
+// sameItem finds an item of a list again, which may have another place there: by
+// the name of its secret, if it has one.
+func sameItem(item any, i int, list []any) any {
+	name := func(of any) any {
+		fields, _ := of.(map[string]any)
+		return fields["SecretName"]
+	}
+	if named := name(item); named != nil {
+		i = slices.IndexFunc(list, func(of any) bool { return name(of) == named })
+	}
+	if i < 0 || i >= len(list) {
+		return nil
+	}
+	return list[i]
 }
 
 func (d *drawn) note(was, is string) {

@@ -14,7 +14,6 @@ import (
 	"ssmlocal/server/capsule"
 	"ssmlocal/server/clock"
 	"ssmlocal/server/control"
-	"ssmlocal/server/redact"
 	"ssmlocal/server/ssm"
 )
 
@@ -49,9 +48,6 @@ type Difference struct {
 func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 	var wall atomic.Int64 // nanoseconds; the replay's own clock
 	wall.Store(c.Start.Wall.UnixNano())
-	if err := redact.Unbind(c); err != nil {
-		return Replayed{}, err
-	}
 	s, stop, err := replaying(c, clock.New(func() time.Time { return time.Unix(0, wall.Load()) }))
 	if err != nil {
 		return Replayed{}, err

@@ -105,7 +105,6 @@ type Backend struct {
 	seeds       seeds
 	snapshots   *snapshots
 	recorder    Recorder // nil for none
-	replays     bool     // it replays a run, and must touch no real database
 	onReplace   []func(uin uint64)
 	lifetime    context.Context // ends with Stop
 	end         context.CancelFunc

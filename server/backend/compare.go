@@ -7,7 +7,6 @@ import (
 
 	"ssmlocal/server/action"
 	"ssmlocal/server/seed"
-	"ssmlocal/server/ssm"
 )
 
 // States beside the present one: what a seed would change, and what it would
@@ -114,21 +113,13 @@ func (b *Backend) present(ctx context.Context, uin uint64) (s *seed.Source, remo
 	return seed.Bytes("the present state", out.Open), remove, nil
 }
 
-// checkBinding refuses what can't be bound, and in a replay any binding.
-func (b *Backend) checkBinding(to ssm.Binding, local bool) error {
-	if b.replays {
-		return errors.New("a replay binds no instance")
-	}
-	return b.instances.CheckOfState(to, local)
-}
-
 // rules are what a state must obey.
 func (b *Backend) rules(uin uint64) (seed.Rules, error) {
 	known, err := knownToFaults()
 	return seed.Rules{
 		Wall: b.Clock.Wall(), Clock: b.Clock.State(), Uin: uin, DefaultUin: b.Directory.First().Uin, Faults: known, Operations: action.Operations(),
 		IDTaken:      func(id string) (bool, error) { return b.idTaken(uin, id) },
-		CheckBinding: b.checkBinding,
+		CheckBinding: b.instances.CheckOfState,
 		Bound:        func(uin uint64, id string) bool { return b.instances.IsConfigured(uin, id) },
 		FaultTaken:   func(id string) (bool, error) { return uin != 0 && b.Faults.Has(id, uin), nil },
 	}, err

@@ -69,11 +69,10 @@ func (b *Backend) beginRun(state []byte, c clock.State) error {
 }
 
 // Replay makes a backend that is open, and that nobody else uses, begin as a
-// run did. A run without a key draws anew. Without Run, nothing is done when it
+// run did, without any bound instance. A run without a key draws anew. Without Run, nothing is done when it
 // is due but by Repeat.
 func (b *Backend) Replay(ctx context.Context, run Run) error {
-	b.replays = true
-	if _, err := b.Import(ctx, seed.Text("the capsule's state", []byte(run.State)), 0); err != nil {
+	if _, err := b.Import(ctx, seed.Text("the capsule's state", []byte(run.State)).Unbound(), 0); err != nil {
 		return err
 	}
 	b.Clock.Restore(run.Clock)

@@ -2,6 +2,7 @@ package capsule
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,7 +21,8 @@ import (
 // maxBytes bounds what a recorder keeps of requests and answers.
 const maxBytes = 64 << 20
 
-// A Recorder records requests. It is safe for concurrent use. A nil Recorder
+// A Recorder records requests. They have their turns also while no more is kept,
+// because a new run may begin before one of them is served. It is safe for concurrent use. A nil Recorder
 // records nothing.
 type Recorder struct {
 	max      int
@@ -85,10 +87,11 @@ const stepSize = 128
 
 // hasRoomFor counts bytes, and stops the run if they are too many.
 func (r *run) hasRoomFor(bytes int) bool {
-	if r.size += bytes; r.size > maxBytes {
-		r.stopped = fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes)
+	if r.size+bytes > maxBytes {
+		r.stopped = cmp.Or(r.stopped, fmt.Sprintf("a capsule has at most %d bytes of requests and answers", maxBytes))
 		return false
 	}
+	r.size += bytes
 	return true
 }
 
@@ -216,15 +219,6 @@ func (p *place) done(status int, answer []byte) {
 	}
 }
 
-// unlessNil serves with record, also while nothing is kept: a new run may have
-// begun when the request has arrived.
-func (r *Recorder) unlessNil(next http.Handler, record http.HandlerFunc) http.Handler {
-	if r == nil {
-		return next
-	}
-	return record
-}
-
 // placeOf is the place of a request that is not kept yet.
 func (r *Recorder) placeOf(q *http.Request, to string) *place {
 	target := q.URL.RequestURI()
@@ -242,7 +236,10 @@ func (r *Recorder) placeOf(q *http.Request, to string) *place {
 func (r *Recorder) Calls(next http.Handler) http.Handler { return r.within(next, ToAPI) }
 
 func (r *Recorder) within(next http.Handler, to string) http.Handler {
-	return r.unlessNil(next, func(w http.ResponseWriter, q *http.Request) {
+	if r == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
 		t := &tee{ResponseWriter: w}
 		ctx, _ := turn.With(q.Context(), p)
@@ -290,7 +287,10 @@ func (r *Recorder) Control(how How, next http.Handler) http.Handler {
 func (r *Recorder) Metadata(next http.Handler) http.Handler { return r.around(next, ToMetadata) }
 
 func (r *Recorder) around(next http.Handler, to string) http.Handler {
-	return r.unlessNil(next, func(w http.ResponseWriter, q *http.Request) {
+	if r == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, to)
 		p.readAll(q)
 		ctx, t := turn.With(q.Context(), p)
@@ -307,7 +307,10 @@ func (r *Recorder) around(next http.Handler, to string) http.Handler {
 }
 
 func (r *Recorder) after(next http.Handler) http.Handler {
-	return r.unlessNil(next, func(w http.ResponseWriter, q *http.Request) {
+	if r == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		p := r.placeOf(q, ToClock)
 		p.readAll(q)
 		answer := caller.NewRecorder()

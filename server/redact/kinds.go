@@ -16,6 +16,7 @@ import (
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/capsule"
 	"ssmlocal/server/fault"
+	"ssmlocal/server/near"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
 )
@@ -84,8 +85,9 @@ var seedKinds = map[string]kind{
 	"description": prose, "message": prose, "tags": tags, "kmsKeys": names,
 	"secretName": name, "versionId": name, "kmsKeyId": name, "instanceId": name, "userNamePrefix": name, "domains": name,
 	"accountName": name, "resourceId": name, "sshKeyId": name, "sshKeyName": name, "additionalConfig": config, "secretId": name,
-	"roleName": name, "resource": name, "isolated": name, "database": name, "table": name, "name": name, "code": word, "id": name,
-	"as": name, "productName": word, "env": name, "file": name, "clientToken": name, "orderId": name, "parameters": call, "users": names,
+	"roleName": name, "resource": name, "isolated": name, "privilegeName": name, "privileges": name, "database": name, "tableName": name, "columnName": name,
+	"schemaName": name, "sequenceName": name, "procedureName": name, "typeName": name, "functionName": name, "viewName": name, "matviewName": name, "name": name, "code": word, "id": name,
+	"as": name, "productName": word, "clientToken": name, "orderId": name, "parameters": call, "users": names,
 }
 
 // A source is where a field stands.
@@ -111,6 +113,9 @@ func (s source) kindOf(field string, known map[string]bool) kind {
 	k, is := of[field]
 	switch {
 	case s == aRequest && !known[field], s == aChange && !is && !changeFields()[field]:
+		if near.Word(field, valueNames) != "" { // mistyped
+			return value
+		}
 		return unknown
 	case is:
 		return k
@@ -171,7 +176,7 @@ var changeFields = sync.OnceValue(func() map[string]bool {
 	}
 	fieldsOf(reflect.TypeFor[fault.Rule](), written, all)
 	for _, name := range strings.Fields(`service action region as language signature uin targetUin by to now mode all perSecond
-		pace failNext postpaid order secretLimit users otherKeys merge`) {
+		pace failNext postpaid order secretLimit users otherKeys`) {
 		all[name] = true
 	}
 	return all
@@ -205,7 +210,7 @@ var words = sync.OnceValue(func() map[string]bool {
 	for _, w := range slices.Concat(action.Names(), apierr.Codes(), ssm.Products(), ssm.Regions(), []string{
 		ssm.CurrentVersion, string(apierr.English), string(apierr.Chinese), "TC3-HMAC-SHA256", "HmacSHA1", "HmacSHA256",
 		"running", "frozen", "off", "documented", "start", "*", "%", "GlobalPrivileges", "SKIP",
-		"UserName", "Password", "SecretId", "SecretKey", "qcs", "uin", "secret", "creatorUin", "roleName",
+		"UserName", "Password", "SecretId", "SecretKey", "qcs", "uin", "secret", "creatorUin", "roleName", "Prepaid", "Postpaid",
 	}) {
 		all[w] = true
 	}

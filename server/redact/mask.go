@@ -32,16 +32,21 @@ type redactor struct {
 	parameters map[string]bool
 	forms      map[string]bool   // values and what is made of them
 	begin      map[string][]int  // their lengths, longest first, by their first bytes; nil while they are collected
-	given      map[string]string // what has taken the place of a text
+	inNames    map[string]bool   // what names have that is not replaced there
+	given      map[masked]string // what has taken the place of a text
 	taken      map[string]bool   // what has taken the place of one
 }
 
 func newRedactor(key []byte) *redactor {
-	return &redactor{key: key, values: map[string]bool{}, kept: map[string]bool{}, given: map[string]string{}, taken: map[string]bool{}}
+	return &redactor{key: key, values: map[string]bool{}, kept: map[string]bool{}, inNames: map[string]bool{}, given: map[masked]string{}, taken: map[string]bool{}}
 }
 
 // keep notes what is not replaced.
 func (x *redactor) keep(text string) { x.kept[text] = true }
+
+// neverInNames notes what names have that the service makes, such as the number
+// of an account. It is not replaced there.
+func (x *redactor) neverInNames(text string) { x.inNames[text] = true }
 
 // found notes a value, and what it is made of if it is JSON or base64.
 func (x *redactor) found(value string) {
@@ -95,7 +100,7 @@ func (x *redactor) foundIn(value any) {
 func (x *redactor) collected() {
 	x.forms, x.begin = map[string]bool{}, map[string][]int{}
 	for value := range x.values {
-		if len(value) < leastFound || x.kept[value] || words()[value] {
+		if len(value) < leastFound || x.kept[value] || words()[value] || x.inNames[value] {
 			continue
 		}
 		for _, text := range []string{
@@ -150,14 +155,14 @@ func (x *redactor) within(text string) string {
 	flush := func() {
 		if from >= 0 {
 			out.WriteString(text[copied:from])
-			out.WriteString(x.mask(text[from:to], false))
+			out.WriteString(x.mask(text[from:to], true))
 			copied = to
 		}
 	}
 	for i := range text {
 		switch n := x.valueAt(text[i:]); {
 		case n == 0:
-		case from < 0 || i > to:
+		case from < 0 || i >= to:
 			flush()
 			from, to = i, i+n
 		default:
@@ -208,7 +213,7 @@ func (x *redactor) header(text string, known ...string) string {
 		return text
 	}
 	out := token.ReplaceAllStringFunc(text, func(t string) string {
-		if x.kept[t] || isPlain(t) || slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, t) }) {
+		if x.kept[t] || isPlain(t) && !x.values[t] || slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, t) }) {
 			return t
 		}
 		return x.mask(t, false)
@@ -221,12 +226,19 @@ func (x *redactor) header(text string, known ...string) string {
 	}, out)
 }
 
+// masked is a text that was replaced.
+type masked struct {
+	text        string
+	punctuation bool
+}
+
 // mask replaces letters by letters, digits by digits and other characters by
 // such as have as many bytes. Of punctuation it keeps what base64 and keys in
 // PEM are made of, or all. As far as there is room, two texts get different
 // ones.
 func (x *redactor) mask(text string, punctuation bool) string {
-	out, again := x.given[text]
+	as := masked{text, punctuation}
+	out, again := x.given[as]
 	if again {
 		return out
 	}
@@ -236,7 +248,7 @@ func (x *redactor) mask(text string, punctuation bool) string {
 			break
 		}
 	}
-	x.given[text], x.taken[out] = out, true
+	x.given[as], x.taken[out] = out, true
 	return out
 }
 

@@ -1,5 +1,5 @@
-// Package redact takes out of a capsule what must not be in it: values and keys
-// before it is handed on, real databases before it is replayed.
+// Package redact takes values and keys out of a capsule, so that it can be handed
+// on.
 //
 // It goes over a capsule twice: first it collects all values, then it replaces
 // them. What a field holds decides how: see kinds.go. What is not known, and
@@ -26,6 +26,7 @@ import (
 
 	"ssmlocal/server/account"
 	"ssmlocal/server/capsule"
+	"ssmlocal/server/seed"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
 )
@@ -71,6 +72,8 @@ func (x *redactor) keys(all []account.Credential) []account.Credential {
 	for i := range all {
 		k := &all[i]
 		x.keep(k.SecretID)
+		x.neverInNames(strconv.FormatUint(k.Uin, 10))
+		x.neverInNames(strconv.FormatUint(k.User, 10))
 		if k.SecretKey != account.Default.SecretKey { // which everybody knows
 			k.SecretKey = x.value(k.SecretKey)
 		}
@@ -130,7 +133,7 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 	if q.URL = capsule.Text(path(at, by)); is {
 		q.URL = capsule.Text(string(q.URL) + "?" + x.form(query, from))
 	}
-	if !slices.Contains(methods, q.Method) {
+	if x.begin != nil && !slices.Contains(methods, q.Method) {
 		q.Method = x.mask(q.Method, true)
 	}
 }
@@ -335,6 +338,8 @@ func (x *redactor) fieldOf(field string, of kind, from source) (string, kind, so
 		return x.prose(field), prose, from
 	case names:
 		return x.name(field), from.kindOf("", nil), from
+	case config:
+		return x.name(field), config, from
 	case call:
 		from = aRequest
 	}
@@ -397,11 +402,28 @@ func (x *redactor) as(text string, of kind) string {
 	case name, names:
 		return x.name(text)
 	case config:
-		if json.Valid([]byte(unescaped(text))) {
-			return x.within(text)
-		}
+		return x.config(text)
 	}
 	return x.prose(text)
+}
+
+// config replaces the values in JSON that stands in a text, which may be
+// URL-encoded, and other texts as names.
+func (x *redactor) config(text string) string {
+	plain := unescaped(text)
+	if x.begin == nil || !isObject(plain) {
+		return x.name(text)
+	}
+	out, err := x.json([]byte(plain), config, aRequest)
+	switch {
+	case err != nil:
+		return x.prose(text)
+	case string(out) == plain:
+		return text
+	case plain == text:
+		return string(out)
+	}
+	return url.QueryEscape(string(out))
 }
 
 // number makes a number of a replaced one.
@@ -470,25 +492,14 @@ func unescaped(text string) string {
 // state replaces the values in a seed.
 func (x *redactor) state(text string) (string, error) {
 	return rewrite(text, func(n *yaml.Node) {
-		unbind(n)
+		for account := range items(n, "accounts") {
+			remove(account, "instances") // no replay binds any
+		}
 		for secret := range items(n, "accounts", "secrets") {
 			remove(secret, "privateKey", "publicKey") // a pair is drawn where there is none
 		}
 		x.node(n, plain, false)
 	})
-}
-
-// Unbind removes the real databases from the state: a replay must not touch
-// them.
-func Unbind(c *capsule.Capsule) (err error) {
-	c.Start.State, err = rewrite(c.Start.State, unbind)
-	return err
-}
-
-func unbind(n *yaml.Node) {
-	for account := range items(n, "accounts") {
-		remove(account, "instances")
-	}
 }
 
 // items are the items of the lists to which the names of fields lead.
@@ -529,6 +540,9 @@ func remove(n *yaml.Node, names ...string) {
 
 // rewrite changes each document of a seed.
 func rewrite(text string, change func(*yaml.Node)) (string, error) {
+	if seed.TooLarge([]byte(text)) {
+		return "", errors.New("there is too much in the state of the capsule")
+	}
 	var out bytes.Buffer
 	in := yaml.NewDecoder(strings.NewReader(text))
 	for {
@@ -563,6 +577,9 @@ func (x *redactor) node(n *yaml.Node, of kind, made bool) {
 			after, kind, _ := x.fieldOf(key.Value, of, aState)
 			if after != key.Value {
 				key.SetString(after)
+			}
+			if of == plain && (key.Value == "uin" || key.Value == "user") {
+				x.neverInNames(child.Value)
 			}
 			switch {
 			case of == plain && key.Value == "secretId" && isKey(n):

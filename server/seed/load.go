@@ -195,6 +195,23 @@ func Text(name string, text []byte) *Source {
 	return &Source{Name: name, bytes: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }}
 }
 
+// Unbound is the source without its bindings of instances to real databases.
+func (s *Source) Unbound() *Source {
+	unbound := *s
+	unbound.edit = func(d *Document) {
+		for i := range d.File.Accounts {
+			d.File.Accounts[i].Instances = nil
+		}
+	}
+	return &unbound
+}
+
+// TooLarge reports whether one of the documents of a text would take much more
+// memory than its text.
+func TooLarge(text []byte) bool {
+	return slices.ContainsFunc(bytes.Split(text, []byte("\n---\n")), tooManyParts)
+}
+
 // Bytes is a source that can be read again and again.
 func Bytes(name string, open func() (io.ReadCloser, error)) *Source {
 	return &Source{Name: name, bytes: open}
@@ -268,6 +285,9 @@ func parse(name string, text []byte, before int) (*Document, error) {
 	if odd >= 0 {
 		return nil, d.wrong(lineAt(text, odd), "", `there is a line end (U+0085) here that programs read differently; write it as "\N" in double quotes`)
 	}
+	if tooManyParts(text) {
+		return nil, d.wrong(1, "", "there is too much in this document; put --- between parts of it, or leave something out")
+	}
 	if err := yaml.Load(text, &d.tree); err != nil {
 		return nil, d.mistakeOf(text, err)
 	}
@@ -277,13 +297,73 @@ func parse(name string, text []byte, before int) (*Document, error) {
 	if path, line := nothing(&d.tree, ""); line > 0 {
 		return nil, d.wrong(line, path, "there is nothing in this place of the list; write an item, or remove the - or the comma")
 	}
+	twice := d.fieldsTwice()
 	if err := d.tree.Load(&d.File, yaml.WithKnownFields()); err != nil {
-		return d.mistakesOf(text, err)
+		return d.mistakesOf(text, twice, err)
+	}
+	if len(twice) > 0 {
+		return d.mistakesOf(text, twice, nil)
 	}
 	if path := notUTF8(reflect.ValueOf(d.File), ""); path != "" {
 		return nil, d.mistake(path, errors.New("it is not text in UTF-8; write binary values as base64 in secretBinary"))
 	}
 	return d, nil
+}
+
+// How much a document may have: each part takes some hundred bytes in memory,
+// even if it has one byte in the text.
+const (
+	manyParts  = 100_000
+	mostParts  = 1_000_000
+	partLength = 4 // bytes of a part, where there are many
+)
+
+// tooManyParts reports whether a document would take much more memory than its
+// text. It counts what may separate two parts.
+func tooManyParts(text []byte) bool {
+	n := 0
+	for _, b := range text {
+		switch b {
+		case ',', '\n', '[', '{':
+			n++
+		}
+	}
+	return n > mostParts || n > manyParts && n*partLength > len(text)
+}
+
+// mostFields is how many fields may stand in one place, more than any has.
+const mostFields = 10_000
+
+// fieldsTwice removes fields that are given twice, or are too many, from the
+// tree: the library compares each with each. It returns what is wrong.
+func (d *Document) fieldsTwice() (all Mistakes) {
+	tell := func(at *yaml.Node, why string) {
+		if len(all) <= mostMistakes {
+			path, _ := find(&d.tree, at.Line, at.Column, "", false)
+			all = append(all, &PositionError{Source: d.Name, Line: d.before + at.Line, Field: path, Why: why})
+		}
+	}
+	for n := range nodes(&d.tree) {
+		if n.Kind != yaml.MappingNode {
+			continue
+		}
+		if fields := len(n.Content) / 2; fields > mostFields {
+			tell(n.Content[2*mostFields], fmt.Sprintf("there are %d fields here; the limit is %d", fields, mostFields))
+			n.Content = n.Content[:2*mostFields]
+		}
+		seen := map[string]bool{}
+		for i := 0; i+1 < len(n.Content); {
+			key := n.Content[i]
+			if key.Kind == yaml.ScalarNode && seen[key.Value] {
+				tell(key, "it is given twice")
+				n.Content = slices.Delete(n.Content, i, i+2)
+				continue
+			}
+			seen[key.Value] = true
+			i += 2
+		}
+	}
+	return all
 }
 
 // wrong is a mistake in a line of the document.
@@ -382,32 +462,43 @@ var (
 
 // mistakesOf says what the library could not read. If these are only single
 // items, the document has the rest.
-func (d *Document) mistakesOf(text []byte, err error) (*Document, error) {
+func (d *Document) mistakesOf(text []byte, all Mistakes, err error) (*Document, error) {
 	var many *yaml.LoadErrors
-	if !errors.As(err, &many) || len(many.Errors) == 0 {
+	unknown := map[error]bool{}
+	switch {
+	case err == nil:
+	case !errors.As(err, &many) || len(many.Errors) == 0:
 		return nil, d.mistakeOf(text, err)
+	default:
+		for _, one := range many.Errors[:min(len(many.Errors), mostMistakes+1)] { // each is looked up in the whole text
+			m := d.mistakeOf(text, one)
+			if slices.ContainsFunc(all, func(told error) bool { return m.Field != "" && told.(*PositionError).Field == m.Field }) {
+				continue
+			}
+			all = append(all, m)
+			var at *yaml.LoadError
+			unknown[m] = m.Field == "" || errors.As(one, &at) && unknownField.MatchString(at.Message)
+		}
 	}
-	var all Mistakes
 	d.unreadable = map[string]*torn{}
-	for _, one := range many.Errors {
-		m := d.mistakeOf(text, one)
-		all = append(all, m)
+	for _, mistake := range all {
+		m := mistake.(*PositionError)
 		in := itemOf(m.Field)
 		if d.unreadable[in] == nil {
 			d.unreadable[in] = &torn{fields: map[string]bool{}}
 		}
 		d.unreadable[in].fields[m.Field] = true
-		d.unreadable[in].unknown = d.unreadable[in].unknown || strings.Contains(m.Why, "there is no such field") || m.Field == ""
+		d.unreadable[in].unknown = d.unreadable[in].unknown || unknown[m]
 		d.shifted = d.shifted || m.Field == "" || strings.HasSuffix(m.Field, "]")
 	}
 	return d, all
 }
 
-// item is the part of a path that leads to an item of the file: an account,
+// itemPath is the part of a path that leads to an item of the file: an account,
 // what an account has, or a fault.
-var item = regexp.MustCompile(`^(accounts\[\d+\](\.[a-zA-Z]+\[\d+\])?|faults\[\d+\])`)
+var itemPath = regexp.MustCompile(`^(accounts\[\d+\](\.[a-zA-Z]+\[\d+\])?|faults\[\d+\])`)
 
-func itemOf(path string) string { return item.FindString(path) }
+func itemOf(path string) string { return itemPath.FindString(path) }
 
 // mistakeOf says where the library found a mistake, in our own words, because
 // the library's can quote the file, including its values.
@@ -450,8 +541,6 @@ func (d *Document) misconstrued(m *PositionError, at *yaml.LoadError) {
 		m.Field, m.Why = "", "there is a field here that is not known; put a value with a comma into quotes"
 	case unknown != nil:
 		m.Why = "there is no such field here; there are " + strings.Join(fieldsOf(unknown[2]), ", ")
-	case strings.Contains(at.Message, "already defined"):
-		m.Why = "it is given twice"
 	case errors.As(at, &form):
 		m.Why = form.Error()
 	default:

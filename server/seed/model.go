@@ -157,17 +157,17 @@ func (b *builder) tell(err error) {
 	}
 	var at *PositionError
 	if errors.As(err, &at) {
-		b.wrongLists[listOf(at.Field)] = true
+		b.wrongLists[listOf(at.Field)] = true // of any account
 	}
 }
 
-// list is the part of a path that leads to a list of an account, or to one of
+// listPath is the part of a path that leads to a list of an account, or to one of
 // its fields.
-var list = regexp.MustCompile(`^accounts\[\d+\]\.([a-zA-Z]+)`)
+var listPath = regexp.MustCompile(`^accounts\[\d+\]\.([a-zA-Z]+)`)
 
 // listOf names the list in which something is, "" for none.
 func listOf(path string) string {
-	if found := list.FindStringSubmatch(path); found != nil {
+	if found := listPath.FindStringSubmatch(path); found != nil {
 		return found[1]
 	}
 	return ""
@@ -221,7 +221,9 @@ func (b *builder) document(ctx context.Context, doc *Document, first bool) error
 	for i := range doc.File.Accounts {
 		a := &doc.File.Accounts[i]
 		path := fmt.Sprintf("accounts[%d]", i)
-		if a.Uin == 0 && (!doc.has(path+".uin") || doc.unreadable[path] != nil) {
+		if torn := doc.unreadable[path]; torn != nil && torn.fields[path+".uin"] {
+			a.Uin = b.unreadUin()
+		} else if a.Uin == 0 && !doc.has(path+".uin") {
 			a.Uin = cmp.Or(b.only, b.rules.Uin, b.rules.DefaultUin, account.DefaultUin)
 		}
 		if b.only != 0 && b.only != a.Uin {
@@ -249,9 +251,10 @@ type builder struct {
 	taken      map[string]bool // names that may be given only once
 	keys       map[string]int  // access keys by account and user
 	later      []func()
-	timed      bool // a file has a clock
-	clockWrong bool // there is a mistake in it
-	relative   bool // a time of the present secret is relative
+	timed      bool   // a file has a clock
+	unread     uint64 // how many accounts have no number that could be read
+	clockWrong bool   // there is a mistake in it
+	relative   bool   // a time of the present secret is relative
 	mistakes   Mistakes
 	// wrong is set if there is a mistake in the present item, told or not; told
 	// has the paths of those that were told.
@@ -350,10 +353,10 @@ func (b *builder) agreed(path string, err error) bool {
 // agreeWith is agree for a place and a list of the account: nothing is told if
 // there is a mistake in the list.
 func (b *builder) agreeWith(list string, ok bool, at position, format string, args ...any) bool {
-	if ok || b.wrongLists[list] || b.wrongLists[""] {
-		return true
+	if !ok && b.wrongLists[list] {
+		return false
 	}
-	return b.wantAt(false, at, format, args...)
+	return b.wantAt(ok, at, format, args...)
 }
 
 // want notes a mistake unless something holds.
@@ -394,10 +397,17 @@ const largestFlowID = 1 << 52
 // float64 by JavaScript.
 const LargestUin = 1<<53 - 1
 
+// unreadUin is a number for an account whose own can't be read: what else is
+// wrong with it is told, too.
+func (b *builder) unreadUin() uint64 {
+	b.unread++
+	return LargestUin - b.unread
+}
+
 // account reads an account, and hands its secrets on.
 func (b *builder) account(path string, a *Account) error {
 	if !b.want(a.Uin > 0 && a.Uin <= LargestUin, path+".uin", "it must be a number such as %d", account.DefaultUin) {
-		a.Uin = LargestUin // go on, to see what else is wrong
+		a.Uin = b.unreadUin()
 	}
 	b.want(b.rules.Uin == 0 || b.rules.Uin == a.Uin, path+".uin", "only the account %d is to be changed", b.rules.Uin)
 	e := b.accounts[a.Uin]
@@ -433,10 +443,12 @@ func (b *builder) account(path string, a *Account) error {
 		}
 		b.relative = false
 		h := b.secret(at, &a.Secrets[i], e)
+		if h != nil {
+			b.accessKeys(at, e, h)
+		}
 		if b.settle() {
 			continue
 		}
-		b.accessKeys(at, e, h)
 		b.state.Counts.Secrets++
 		if len(b.mistakes) > 0 {
 			continue // only the other mistakes are of interest now

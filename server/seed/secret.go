@@ -101,8 +101,14 @@ func (b *builder) fields(path string, s *Secret, t ssm.Type) {
 		{"targetUin", s.TargetUin != 0, []ssm.Type{ssm.AccessKey}},
 		{"accessKeys", len(s.AccessKeys) > 0, []ssm.Type{ssm.AccessKey}},
 	} {
-		b.agree(!f.given || slices.Contains(f.types, t), path+"."+f.name, "a secret of the type %s has none", t)
+		b.want(!f.given || slices.Contains(f.types, t) || b.typeUnread(path), path+"."+f.name, "a secret of the type %s has none", t)
 	}
+}
+
+// typeUnread reports whether a secret may have another type than it seems.
+func (b *builder) typeUnread(path string) bool {
+	torn := b.doc.unreadable[path]
+	return torn != nil && (torn.fields[path+".secretType"] || torn.unknown && !b.doc.has(path+".secretType"))
 }
 
 func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
