@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -447,6 +448,58 @@ func TestReplayOfUnendedCalls(t *testing.T) {
 	check(4)
 }
 
+// TestReplayOfASlowRequestOverAReset has a request under way when more is not
+// kept, and sends the rest of it to the state after a reset.
+func TestReplayOfASlowRequestOverAReset(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 3, Auth: account.Off})
+	for range 4 {
+		_ = s.Call("ListSecrets", nil, nil)
+	}
+	const body = `{"SecretName":"slow","SecretString":"x"}`
+	c, err := net.Dial("tcp", s.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nX-TC-Action: CreateSecret\r\nX-TC-Version: 2019-09-23\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
+	from := bufio.NewReader(c)
+	if line, _ := from.ReadString('\n'); !strings.Contains(line, "100") { // its handler reads the body
+		t.Fatal(line)
+	}
+	callControl(t, s, http.MethodPost, "/reset", "")
+	_, _ = io.WriteString(c, body)
+	_, _ = from.ReadString('\n')
+	if answer, _ := from.ReadString('\n'); !strings.Contains(answer, "200") {
+		t.Fatal(answer)
+	}
+	if err := s.Call("DescribeSecret", map[string]string{"SecretName": "slow"}, nil); err != nil {
+		t.Error(err)
+	}
+	replays(t, s, 2)
+}
+
+// TestReplayKeepsTheControlPlane reaches the control plane by a name of the
+// emulator's own, has a tag named as a field of accounts, and an id with a
+// slash.
+func TestReplayKeepsTheControlPlane(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 10, TLSHosts: []string{"my.example.com"}})
+	s.Import(`accounts: [{secrets: [{secretName: a, secretString: x, tags: {instances: "3", privateKey: k}}]}]`)
+	r, err := http.NewRequest(http.MethodPost, s.URL+"/_ssmlocal/faults", strings.NewReader(`{"action":"DescribeSecret","error":{"code":"InternalError"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "my.example.com"
+	if answer, text := send(t, r); answer.StatusCode != http.StatusOK {
+		t.Fatal(text)
+	}
+	_ = s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil)
+	_ = s.Call("ListSecrets", map[string]any{"TagFilters": []any{map[string]any{"TagKey": "instances", "TagValue": []string{"3"}}}}, nil)
+	_, _ = rawControl(t, s, http.MethodDelete, "/faults/m%2Fh", "")
+	replays(t, s, 4)
+}
+
 // TestReplayOfBrokenAnswers lets faults break answers, also such as hold SSH
 // keys.
 func TestReplayOfBrokenAnswers(t *testing.T) {
@@ -562,16 +615,24 @@ func TestCapsuleIsChecked(t *testing.T) {
 		`"status": 200 => "status": 7`:                               "request 1",
 		`"requests": [ => "requests": [null,`:                        "request 1",
 		`"requests": [ => "requests": [{},`:                          "request 1",
-		`"turn": 1, => "turn": 1, "resumed": [{"turn": 2, "at": "2026-01-01T00:00:00Z", "clock": [1, 9223372036854775807, 0]}],`: "request 1: a clock ends",
-		`"auth": "verify" => "auth": "perhaps"`:                                "settings.auth",
-		`"random": " => "random": "eHh4`:                                       "start.random",
-		`"wall": "2 => "wall": "9`:                                             "start",
-		`"capsule": 3, => "capsule": 3, "unknown": 1,`:                         "unknown",
-		`"capsule": 3, => "capsule": 2,`:                                       "another form",
-		`"capsule": 3, => "capsule": "3",`:                                     "capsule",
-		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/events/stream"`:      "",
-		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/x/../events/stream"`: "",
-		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/%65vents/stream"`:    "",
+		`"turn": 1, => "turn": 1, "resumed": [{"turn": 2, "at": "2026-01-01T00:00:00Z", "clock": [1, 9223372036854775807, 0]}],`:               "request 1: a clock ends",
+		`"requests": [ => "steps": [{"turn": 9, "at": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z", "items": 0}], "requests": [`:    "step 1",
+		`"requests": [ => "steps": [{"turn": 0, "at": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z", "items": 1}], "requests": [`:    "step 1",
+		`"requests": [ => "steps": [{"turn": 9, "at": "2026-01-01T00:00:00Z", "until": "9026-01-01T00:00:00Z", "items": 1}], "requests": [`:    "step 1: the time",
+		`"requests": [ => "steps": [{"turn": 9, "at": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z", "items": 9999}], "requests": [`: "at most 250",
+		`"start": { => "start": {"keys": [null, {}],`:                             "start.keys[0] has no secretId",
+		`"settings": { => "settings": {"credentials": [{}],`:                      "settings.credentials[0] has no secretId",
+		`"state": "{}\n" => "state": "` + strings.Repeat("[a,a],", 200_000) + `"`: "there is too much in this document",
+		`"requests": [ => "requests": [` + strings.Repeat("{},", 1_100_000):       "more than 1000000 objects",
+		`"auth": "verify" => "auth": "perhaps"`:                                   "settings.auth",
+		`"random": " => "random": "eHh4`:                                          "start.random",
+		`"wall": "2 => "wall": "9`:                                                "start",
+		`"capsule": 3, => "capsule": 3, "unknown": 1,`:                            "unknown",
+		`"capsule": 3, => "capsule": 2,`:                                          "another form",
+		`"capsule": 3, => "capsule": "3",`:                                        "capsule",
+		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/events/stream"`:         "",
+		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/x/../events/stream"`:    "",
+		`"url": "/_ssmlocal/faults" => "url": "/_ssmlocal/%65vents/stream"`:       "",
 		"\"method\": \"POST\",\n   \"url\": \"/_ssmlocal/faults\" => \"method\": \"GET\", \"url\": \"/_ssmlocal/events/stream\"": "",
 	} {
 		before, after, _ := strings.Cut(change, " => ")

@@ -122,8 +122,8 @@ func (x *played) Begin(t *turn.Turn, cut string) string {
 // Give has nothing to do: the player waits for the request.
 func (x *played) Give(*turn.Turn) {}
 
-// Signed has nothing to do: the answers are compared.
-func (x *played) Signed(bool) {}
+// Verified has nothing to do: the answers are compared.
+func (x *played) Verified(bool) {}
 
 // Chance is as it was recorded.
 func (x *played) Chance(drawn bool) bool {

@@ -1,8 +1,11 @@
 package server_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,7 +20,17 @@ func TestRedactedHasNoValue(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, server.Config{Capsule: 1000, Auth: account.Off})
 	s.Import(`accounts: [{secrets: [{secretName: kept, secretString: "hidden-of-state", description: "has hidden-of-state in it"},
-  {secretName: like-an-account, secretString: '{"UserName":"hidden-user","SecretId":"hidden-id","Password":"hidden-password"}'}]}]`)
+  {secretName: like-an-account, secretString: '{"UserName":"hidden-user","SecretId":"hidden-id","Password":"hidden-password"}'},
+  {secretName: tagged, secretString: hidden-in-a-tag, tags: {secretId: hidden-in-a-tag, hidden: x, privateKey: hidden}},
+  {secretName: newline, secretString: "hidden-line\n"}, {secretName: hidden-line, secretString: '  {"pin": 4815162342}'}, {secretName: pin-4815162342, secretString: x},
+  {secretName: binary, secretBinary: "/hidden+"},
+  {secretName: made, secretType: 1, productName: Mysql, resourceId: hidden-of-state, userNamePrefix: pre, domains: ["hidden-of-state"],
+    privileges: [{privilegeName: TablePrivileges, privileges: [SELECT], database: hidden-of-state, tableName: hidden-of-state}],
+    secretString: '{"UserName":"hidden-of-state","Password":"hidden-of-state"}'}],
+  kmsKeys: {hidden-of-state: disabled}, isolated: [hidden-of-state], users: [{uin: 5}], roles: [{roleName: hidden-of-state}],
+  credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal}, {secretId: AKIDother, secretKey: hidden-key, user: 5,
+    policies: [{version: '2.0', statement: [{effect: allow, action: '*', resource: 'qcs::ssm:::secret/creatorUin/*/hidden-of-state'}]}]}]}]
+faults: [{id: hidden-of-state, secretId: hidden-of-state, secretName: "*hidden-of-state*", error: {code: InternalError, message: hidden}}]`)
 	post := func(target, kind, authorization, body string) {
 		r, err := http.NewRequest(http.MethodPost, s.URL+target, strings.NewReader(body))
 		if err != nil {
@@ -74,6 +87,13 @@ func TestRedactedHasNoValue(t *testing.T) {
 		r.URL.RawQuery = "Action=CreateSecret&Version=2019-09-23&SecretName=q&" + query
 		send(t, r)
 	}
+	for _, authorization := range []string{"Basic 48151623", "48151623", "Bearer 48151623"} {
+		post("/", "application/json", authorization, "{}")
+	}
+	const policy = `{"version":"2.0","statement":[{"effect":"allow","action":"*","resource":"hidden<&\u00e4>","sid":"hidden\u003c\u0026"}]}`
+	for _, text := range []string{policy, url.QueryEscape(policy)} {
+		_, _ = rawControl(t, s, http.MethodPost, "/call", fmt.Sprintf(`{"action":"GetFederationToken","parameters":{"Name":"a","Policy":%q}}`, text))
+	}
 	for _, method := range []string{"hidden-in-text", "HIDDEN"} {
 		r, err := http.NewRequest(method, s.URL, nil)
 		if err != nil {
@@ -86,7 +106,10 @@ func TestRedactedHasNoValue(t *testing.T) {
 	_, _ = rawControl(t, s, http.MethodPut, "/accounts", `{"uin":5,"kmsKeys":{"hidden-in-text":"disabled"},"isolated":["hidden-in-text"]}`)
 	_, _ = metadata(t, s.Host, rolePath+"hidden-in-text")
 	_ = s.Call("GetSecretValue", map[string]any{"SecretName": "kept", "VersionId": "SSM_Current"}, nil)
-	_, text := saved(t, s, "?redact=true")
+	c, text := saved(t, s, "?redact=true")
+	if done, err := server.Replay(t.Context(), c); err != nil || done.Differs != nil {
+		t.Errorf("%+v %+v, %v", done, done.Differs, err)
+	}
 	if at := strings.Index(strings.ToLower(text), "hidden"); at >= 0 {
 		t.Errorf("redacted, it has …%q…", text[max(0, at-200):min(len(text), at+100)])
 	}
@@ -147,9 +170,95 @@ func TestRedactedWords(t *testing.T) {
 		callControl(t, s, http.MethodPut, "/accounts", `{"uin":100000000001,"service":"normal","users":{"100000000101":{"otherKeys":1}},"kmsKeys":{"k":"disabled"}}`)
 		do("EnableSecret", `{"SecretName":"name-2"}`)
 		replays(t, s, requests+5)
-		c, text := saved(t, s, "?redact=true")
-		if strings.Contains(c.Start.State, `secretString: "100000000001"`) || strings.Contains(text, `\"SecretString\":\"zh-CN\"`) {
-			t.Error("a value is still there")
+		c, _ := saved(t, s, "?redact=true")
+		for i, value := range values {
+			if value == "AKIDssmlocal" || value == "{}" || value == "[]" { // a SecretId, and nothing in it
+				continue
+			}
+			secret := regexp.MustCompile(fmt.Sprintf(`secretName: name-%d\n(.*\n)*?(?: *- | *)secretName`, i)).FindString(c.Start.State)
+			for _, shape := range []string{"secretString: %s\n", "secretString: %q\n", "secretString: '%s'\n"} {
+				if strings.Contains(secret, fmt.Sprintf(shape, value)) {
+					t.Errorf("%q is still there: %s", value, secret)
+				}
+			}
+			if put := string(c.Requests[3*i+1].Body); strings.Contains(put, fmt.Sprintf(`"SecretString":%q`, value)) {
+				t.Errorf("%q is still there: %s", value, put)
+			}
 		}
+	}
+}
+
+// TestRedactedReplays has what a redacted replay found different once.
+func TestRedactedReplays(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(*servertest.Server){
+		"keys by the control plane": func(s *servertest.Server) {
+			text := callControl(t, s, http.MethodPost, "/call", `{"action":"GetFederationToken","service":"sts","parameters":{"Name":"tester","Policy":"%7B%22version%22%3A%222.0%22%2C%22statement%22%3A%5B%7B%22effect%22%3A%22allow%22%2C%22action%22%3A%22*%22%2C%22resource%22%3A%22*%22%7D%5D%7D"}}`)
+			var made struct {
+				Reply struct{ Credentials temporary }
+			}
+			if err := json.Unmarshal([]byte(text), &made); err != nil {
+				t.Fatal(err)
+			}
+			if code := callWith(t, s, made.Reply.Credentials, "ssm", "2019-09-23", "DescribeSecret", `{"SecretName":"none"}`); code != "ResourceNotFound" {
+				t.Error(code)
+			}
+		},
+		"a provoked SignatureFailure": func(s *servertest.Server) {
+			callControl(t, s, http.MethodPost, "/faults", `{"action":"ListSecrets","times":1,"error":{"code":"AuthFailure.SignatureFailure"}}`)
+			for range 2 {
+				_ = s.Call("ListSecrets", nil, nil)
+			}
+		},
+		"another service": func(s *servertest.Server) {
+			for _, service := range []string{"cvm", "abc"} {
+				r := servertest.NewRequest(s.URL, "ap-guangzhou", account.Default, "GetServiceStatus", []byte("{}"))
+				r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "/ssm/", "/"+service+"/", 1))
+				send(t, r)
+			}
+		},
+		"many short tags": func(s *servertest.Server) {
+			s.Import(`accounts: [{secrets: [{secretName: a, secretString: x, tags: {"0": a, "1": a, "2": a, "3": a, "4": a, "5": a, "6": a, "7": a, "8": a, "9": a}}]}]`)
+			_ = s.Call("DescribeSecret", map[string]string{"SecretName": "a"}, nil)
+		},
+		"words in resources": func(s *servertest.Server) {
+			s.Import(`accounts: [{users: [{uin: 5}], credentials: [{secretId: AKIDssmlocal, secretKey: ssmlocal, user: 5, policies: [{version: '2.0', statement: [{effect: allow, action: '*', resource: 'qcs::ssm:ap-guangzhou:uin/100000000001:secret/creatorUin/100000000001/a'}]}]}],
+  secrets: [{secretName: a, secretString: creatorUin}, {secretName: b, secretString: "100000000001"}, {secretName: c, secretString: "08003546-6a84-5e50-b288-9db871ee2947"}]}]`)
+			for _, secret := range []string{"a", "b", "c"} {
+				_ = s.Call("DescribeSecret", map[string]string{"SecretName": secret}, nil)
+			}
+			for _, kind := range []string{"GetCallerIdentity"} {
+				_ = s.CallService("sts", "2018-08-13", "ap-guangzhou", account.Default, kind, nil, nil)
+			}
+		},
+		"a part of a name": func(s *servertest.Server) {
+			s.Import(`accounts: [{secrets: [{secretName: helloworld, secretString: hello}, {secretName: x, secretString: world}]}]`)
+			_ = s.Call("ListSecrets", map[string]string{"SearchSecretName": "hello"}, nil)
+		},
+		"names in another order": func(s *servertest.Server) {
+			s.Import(`clock: {now: 2030-01-01T00:00:00Z, frozen: true}
+accounts: [{secrets: [{secretName: a-value-1, secretString: a-value-1}, {secretName: b-value-2, secretString: b-value-2}, {secretName: c-value-3, secretString: c-value-3}]}]`)
+			for range 3 {
+				_ = s.Call("ListSecrets", nil, nil)
+				_ = s.Call("DescribeSecret", map[string]string{"SecretName": "b-value-2"}, nil)
+			}
+		},
+		"wrong escapes": func(s *servertest.Server) {
+			for _, body := range []string{"Action=a&Version=%zz", "x%2l=1&y=%F", "a=%ff", "=x", "&&", "a.b.c=1&a.b.c=2"} {
+				r, err := http.NewRequest(http.MethodPost, s.URL, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				send(t, r)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.New(t, server.Config{Capsule: 100})
+			run(s)
+			c, _ := saved(t, s, "")
+			replays(t, s, len(c.Requests))
+		})
 	}
 }

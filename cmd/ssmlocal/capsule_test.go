@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -49,5 +50,42 @@ func TestReplayWithoutAnEmulator(t *testing.T) {
 		if code != 1 || !strings.Contains(out, `"number": 1`) || !strings.Contains(errs, "request 1") {
 			t.Errorf("%v: %d, %s%s", where, code, out, errs)
 		}
+	}
+}
+
+// TestStandardInput reads a seed with a value from the environment, and a
+// capsule, from standard input.
+func TestStandardInput(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, server.Config{Capsule: 10})
+	program := func(input string, args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+		cmd.Env = append(os.Environ(), "SSMLOCAL_TEST_MAIN=1", "SEED_VALUE=from-the-environment")
+		cmd.Stdin = strings.NewReader(input)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := program(`accounts: [{secrets: [{secretName: a, secretStringFrom: {env: SEED_VALUE}}]}]`, "import", "-", "--url", s.URL); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if value, err := s.Value("a", "SSM_Current"); value != "from-the-environment" {
+		t.Errorf("%q, %v", value, err)
+	}
+	saved, err := program("", "capsule", "save", "-", "--url", s.URL)
+	if err != nil {
+		t.Fatalf("%v: %s", err, saved)
+	}
+	if out, err := program(saved, "replay", "-"); err != nil || !strings.Contains(out, "every answer is the same") {
+		t.Errorf("%v: %s", err, out)
+	}
+	stopped := strings.Replace(saved, `"notice"`, `"stopped": "\u001b[2Jcleared", "notice"`, 1)
+	if out, err := program(stopped, "replay", "-", "--url", s.URL); err != nil || !strings.Contains(out, "?[2Jcleared") {
+		t.Errorf("%v: %q", err, out)
+	}
+	if out, err := program("", "replay", t.TempDir()); err == nil || !strings.Contains(out, "is a directory") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, _ := program("", "serve", "--"+strings.Repeat("x", 5000)); len(out) > 2*longestLine {
+		t.Errorf("%d bytes about a long flag", len(out))
 	}
 }

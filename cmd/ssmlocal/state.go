@@ -120,7 +120,7 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 	var text io.Reader
 	if c.File == "-" {
 		var err error
-		if text, err = inlined(os.Stdin); err != nil {
+		if text, err = readSeed(os.Stdin); err != nil {
 			return err
 		}
 	} else if built, ok := fixtures.Seed(c.File); ok {
@@ -156,9 +156,9 @@ func (c *importCommand) Run(ctx context.Context, t terminal) error {
 	return err
 }
 
-// inlined is a seed from standard input, with the values in it that it takes
+// readSeed reads a seed from standard input, with the values in it that it takes
 // from elsewhere.
-func inlined(in io.Reader) (io.Reader, error) {
+func readSeed(in io.Reader) (io.Reader, error) {
 	begin, err := io.ReadAll(io.LimitReader(in, inlineAtMost+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read standard input: %w", err)

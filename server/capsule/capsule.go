@@ -30,7 +30,7 @@ const Format = 3
 // Notice is the first thing that a reader of the file sees.
 const (
 	Notice         = "This file holds secrets: the values in the state, in the requests and in the answers, and the keys that signed them. Save it with --redact before you hand it on."
-	RedactedNotice = "The values and keys in this file were replaced, each by the same text wherever it occurs. Names of secrets and of accounts, and words of the API, are as they were: look through it before you hand it on."
+	RedactedNotice = "The values and keys in this file were replaced, each by the same text wherever it occurs. Names keep their text but for the values in them, and words of the API are as they were: look through it before you hand it on."
 )
 
 // A Capsule is a recorded run.

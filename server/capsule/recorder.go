@@ -160,8 +160,8 @@ func (p *place) Chance(drawn bool) bool {
 	return drawn
 }
 
-// Signed notes whether the signature was right.
-func (p *place) Signed(right bool) {
+// Verified notes whether the signature was right.
+func (p *place) Verified(right bool) {
 	p.recorder.mu.Lock()
 	defer p.recorder.mu.Unlock()
 	p.kept.SignatureRight = &right

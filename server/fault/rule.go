@@ -198,7 +198,7 @@ func (r *Rule) Check(k Known) error {
 	return nil
 }
 
-// Mistakes are all that Check can refuse.
+// Mistakes are all that Check can refuse, of the effects the first one.
 func (r *Rule) Mistakes(k Known) (all []error) {
 	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	if r.ID != "" && (!ruleID.MatchString(r.ID) || len(r.ID) > 64) {

@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"ssmlocal/server/ssm"
 )
 
 // What takes the place of a text.
@@ -47,6 +50,18 @@ func (x *redactor) keep(text string) { x.kept[text] = true }
 // neverInNames notes what names have that the service makes, such as the number
 // of an account. It is not replaced there.
 func (x *redactor) neverInNames(text string) { x.inNames[text] = true }
+
+// account notes what the service makes of the number of an account.
+func (x *redactor) account(text string) {
+	uin, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || x.inNames[text] {
+		return
+	}
+	x.neverInNames(text)
+	for _, region := range ssm.Regions() {
+		x.neverInNames(ssm.NewOwner(uin, region).DefaultKmsKeyID())
+	}
+}
 
 // found notes a value, and what it is made of if it is JSON or base64.
 func (x *redactor) found(value string) {
@@ -100,12 +115,15 @@ func (x *redactor) foundIn(value any) {
 func (x *redactor) collected() {
 	x.forms, x.begin = map[string]bool{}, map[string][]int{}
 	for value := range x.values {
-		if len(value) < leastFound || x.kept[value] || words()[value] || x.inNames[value] {
+		if len(value) < leastFound {
 			continue
 		}
 		for _, text := range []string{
 			value, base64.RawStdEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
 		} {
+			if len(text) < leastFound || x.kept[text] || words()[text] || x.inNames[text] {
+				continue
+			}
 			x.forms[text] = true
 			lengths := x.begin[text[:leastFound]]
 			if at, is := slices.BinarySearchFunc(lengths, len(text), func(a, b int) int { return b - a }); !is {
@@ -283,8 +301,8 @@ func (x *redactor) drawn(text string, try uint16, punctuation bool) string {
 			r = '一' + next(0x5000)
 		case r >= utf8.RuneSelf:
 			r = 'à' + next(23)
-		case !punctuation && !strings.ContainsRune("+/=-_ \n", r):
-			r = '.'
+		case !punctuation && r > ' ' && !strings.ContainsRune("+/=-_", r):
+			r = rune(".:,;~"[next(5)])
 		}
 		out.WriteRune(r)
 	}

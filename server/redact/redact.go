@@ -37,6 +37,7 @@ func Capsule(c *capsule.Capsule) error {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	x := newRedactor(key)
+	x.account(strconv.FormatUint(account.DefaultUin, 10))
 	if _, err := x.state(c.Start.State); err != nil {
 		return err
 	}
@@ -72,8 +73,8 @@ func (x *redactor) keys(all []account.Credential) []account.Credential {
 	for i := range all {
 		k := &all[i]
 		x.keep(k.SecretID)
-		x.neverInNames(strconv.FormatUint(k.Uin, 10))
-		x.neverInNames(strconv.FormatUint(k.User, 10))
+		x.account(strconv.FormatUint(k.Uin, 10))
+		x.account(strconv.FormatUint(k.User, 10))
 		if k.SecretKey != account.Default.SecretKey { // which everybody knows
 			k.SecretKey = x.value(k.SecretKey)
 		}
@@ -159,15 +160,20 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 // fixed are the paths that requests are sent to, up to what a client chooses.
 var fixed = regexp.MustCompile(`^(/_ssmlocal/[a-z]+/?|/latest/|meta-data/|cam/|security-credentials/)*`)
 
-// path replaces what a client has chosen in the path of a URL.
+// path replaces what a client has chosen in the path of a URL, part by part.
 func path(at string, by func(string) string) string {
 	begin := fixed.FindString(at)
-	before := unescaped(at[len(begin):])
-	after := by(before)
-	if after == before {
-		return at
+	parts := strings.Split(at[len(begin):], "/")
+	for i, part := range parts {
+		before, err := url.PathUnescape(part)
+		if err != nil {
+			before = unescaped(part)
+		}
+		if after := by(before); after != before {
+			parts[i] = url.PathEscape(after)
+		}
 	}
-	return begin + (&url.URL{Path: after}).EscapedPath()
+	return begin + strings.Join(parts, "/")
 }
 
 // credentialOf is an Authorization header of the form that the SDKs send.
@@ -579,13 +585,13 @@ func (x *redactor) node(n *yaml.Node, of kind, made bool) {
 				key.SetString(after)
 			}
 			if of == plain && (key.Value == "uin" || key.Value == "user") {
-				x.neverInNames(child.Value)
+				x.account(child.Value)
 			}
 			switch {
 			case of == plain && key.Value == "secretId" && isKey(n):
 				x.keep(child.Value)
 			case made && kind == value && strings.HasPrefix(child.Value, "{"):
-				child.SetString(x.account(child.Value))
+				child.SetString(x.login(child.Value))
 			case of == plain && key.Value == "secretKey" && child.Value == account.Default.SecretKey: // which everybody knows
 			default:
 				x.node(child, kind, made)
@@ -625,10 +631,10 @@ func isMade(n *yaml.Node) bool {
 	return false
 }
 
-// account replaces what is secret in the value of a database account or of an
+// login replaces what is secret in the value of a database account or of an
 // API key. Of the name only what is a value elsewhere: it stands in other
 // fields, too.
-func (x *redactor) account(text string) string {
+func (x *redactor) login(text string) string {
 	var parts map[string]string
 	if json.Unmarshal([]byte(text), &parts) != nil {
 		return x.value(text)

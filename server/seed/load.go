@@ -351,15 +351,16 @@ func (d *Document) fieldsTwice() (all Mistakes) {
 			tell(n.Content[2*mostFields], fmt.Sprintf("there are %d fields here; the limit is %d", fields, mostFields))
 			n.Content = n.Content[:2*mostFields]
 		}
-		seen := map[string]bool{}
+		seen := map[string]int{}
 		for i := 0; i+1 < len(n.Content); {
 			key := n.Content[i]
-			if key.Kind == yaml.ScalarNode && seen[key.Value] {
-				tell(key, "it is given twice")
+			if seen[key.Value]++; key.Kind == yaml.ScalarNode && seen[key.Value] > 1 {
+				if seen[key.Value] == 2 {
+					tell(key, "it is given twice")
+				}
 				n.Content = slices.Delete(n.Content, i, i+2)
 				continue
 			}
-			seen[key.Value] = true
 			i += 2
 		}
 	}

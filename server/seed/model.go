@@ -118,8 +118,8 @@ func (b *builder) build(ctx context.Context, sources []*Source) (*State, error) 
 	return b.state, nil
 }
 
-// Mistakes are all that is wrong with files, up to mostMistakes, and errMore if
-// there are more.
+// Mistakes are all that is wrong with files, but for what may follow from it: up
+// to mostMistakes, and errMore if there are more.
 type Mistakes []error
 
 // mostMistakes is how many are reported at once.

@@ -264,22 +264,26 @@ accounts: [
 // from others.
 func TestMistakesOfOneItem(t *testing.T) {
 	for text, want := range map[string]string{
-		"clock: {now: yesterday, frozn: true}":                                                               "clock.frozn clock.now",
-		"clock: {now: x, offset: y, frozen: z}":                                                              "clock.frozen clock.now clock.offset",
-		secret1("secretType: x\nstatus: Lost\ntags: 5\nencryptType: 7"):                                      "accounts[0].secrets[0].secretType accounts[0].secrets[0].tags accounts[0].secrets[0].encryptType accounts[0].secrets[0].status",
-		secret1("tags: 5\nversions: [{versionId: v1}]"):                                                      "accounts[0].secrets[0].tags",
-		secret1("tags: 5\nversions: [{versionId: '%'}]"):                                                     "accounts[0].secrets[0].tags accounts[0].secrets[0].versions[0].versionId",
-		secret1("secretTyp: 1\nenableRotation: true\nresourceId: x"):                                         "accounts[0].secrets[0].secretTyp",
-		secret1("secretType: 1\nproductNam: Mysql\nresourceId: x"):                                           "accounts[0].secrets[0].productNam",
-		secret1("secretType: 1\nproductName: Mysql\ndomains: 5"):                                             "accounts[0].secrets[0].domains accounts[0].secrets[0].resourceId",
-		secret1("secretType: 1\nproductName: Mysql\nresourceId: x\ncreateTime: x\nlatestRotateTime: now-1d"): "accounts[0].secrets[0].createTime",
-		"faults: [{action: No, times: x, region: mars}]":                                                     "faults[0].times faults[0].action faults[0].region",
-		"faults: [{delay: x, id: '%'}]":                                                                      "faults[0].delay faults[0].id",
-		"accounts: [{uin: -5, secrets: [{secretName: a, status: Lost}]}]":                                    "accounts[0].uin accounts[0].secrets[0].status",
-		"accounts: [{uin: 0, secrets: [{secretName: a, status: Lost}]}]":                                     "accounts[0].uin accounts[0].secrets[0].status",
-		account1("users: [{uin: x}]\ncredentials: [{secretId: a, secretKey: b, user: 5}]"):                   "accounts[0].users[0].uin",
-		account1("credentials: [{secretId: a b, secretKey: '', user: 5}]"):                                   "accounts[0].credentials[0].secretId accounts[0].credentials[0].secretKey accounts[0].credentials[0].user",
-		"clock: {now: x}\naccounts: [{secrets: [{secretName: a, createTime: 2040-01-01T00:00:00Z}]}]":        "clock.now",
+		"clock: {now: yesterday, frozn: true}":                                                                                 "clock.frozn clock.now",
+		"clock: {now: x, offset: y, frozen: z}":                                                                                "clock.frozen clock.now clock.offset",
+		secret1("secretType: x\nstatus: Lost\ntags: 5\nencryptType: 7"):                                                        "accounts[0].secrets[0].secretType accounts[0].secrets[0].tags accounts[0].secrets[0].encryptType accounts[0].secrets[0].status",
+		secret1("tags: 5\nversions: [{versionId: v1}]"):                                                                        "accounts[0].secrets[0].tags",
+		secret1("tags: 5\nversions: [{versionId: '%'}]"):                                                                       "accounts[0].secrets[0].tags accounts[0].secrets[0].versions[0].versionId",
+		secret1("secretTyp: 1\nenableRotation: true\nresourceId: x"):                                                           "accounts[0].secrets[0].secretTyp",
+		secret1("secretType: 1\nproductNam: Mysql\nresourceId: x"):                                                             "accounts[0].secrets[0].productNam",
+		secret1("secretType: 1\nproductName: Mysql\ndomains: 5"):                                                               "accounts[0].secrets[0].domains accounts[0].secrets[0].resourceId",
+		secret1("secretType: 1\nproductName: Mysql\nresourceId: x\ncreateTime: x\nlatestRotateTime: now-1d"):                   "accounts[0].secrets[0].createTime",
+		"faults: [{action: No, times: x, region: mars}]":                                                                       "faults[0].times faults[0].action faults[0].region",
+		"faults: [{delay: x, id: '%'}]":                                                                                        "faults[0].delay faults[0].id",
+		"accounts: [{uin: -5, secrets: [{secretName: a, status: Lost}]}]":                                                      "accounts[0].uin accounts[0].secrets[0].status",
+		"accounts: [{uin: 0, secrets: [{secretName: a, status: Lost}]}]":                                                       "accounts[0].uin accounts[0].secrets[0].status",
+		account1("users: [{uin: x}]\ncredentials: [{secretId: a, secretKey: b, user: 5}]"):                                     "accounts[0].users[0].uin",
+		account1("credentials: [{secretId: a b, secretKey: '', user: 5}]"):                                                     "accounts[0].credentials[0].secretId accounts[0].credentials[0].secretKey accounts[0].credentials[0].user",
+		"accounts: [{uin: x, secrets: [{secretName: a}]}, {uin: y, secrets: [{secretName: a}]}, {secrets: [{secretName: a}]}]": "accounts[0].uin accounts[1].uin",
+		account1("users: [{uin: 5}]\nsecrets: [{secretName: a, secretType: 3, targetUin: 5}, {secretName: b, secretType: 3, targetUin: 5}, {secretName: c, secretType: 3, targetUin: 5}, {secretName: d, deleteTime: now+1d}]"): "accounts[0].secrets[2].accessKeys accounts[0].secrets[3].deleteTime",
+		secret1("productName: x\nuserNamePrefix: y"):                                                  "accounts[0].secrets[0].productName accounts[0].secrets[0].userNamePrefix",
+		"accounts: [{" + strings.Repeat("uin: 1, ", 3) + "service: x}]":                               "accounts[0].uin accounts[0].service",
+		"clock: {now: x}\naccounts: [{secrets: [{secretName: a, createTime: 2040-01-01T00:00:00Z}]}]": "clock.now",
 	} {
 		_, err := build(text)
 		var told []string
@@ -293,6 +297,17 @@ func TestMistakesOfOneItem(t *testing.T) {
 		slices.Sort(wanted)
 		if !slices.Equal(told, wanted) {
 			t.Errorf("%s\n%v\nwant %s", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{ // none of them takes long
+		"accounts: [" + strings.Repeat("a,", 40_000) + "]":                       "x.yaml:1: accounts[0]: the value has the wrong type",
+		"accounts: [{" + strings.Repeat("uin: 1,", 40_000) + "}]":                "there are 40000 fields here",
+		"accounts: [" + strings.Repeat("a,", 400_000) + "]":                      "there is too much in this document",
+		"accounts: [" + strings.Repeat("{a: 1},", 1_100_000) + "]":               "there is too much in this document",
+		account1("secrets: [" + strings.Repeat("{secretNam: a},", 40_000) + "]"): "secretNam: there is no such field",
+	} {
+		if _, err := build(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.50s…: %.300v", text, err)
 		}
 	}
 	many := strings.Repeat("{secretName: '%'}, ", 30)

@@ -39,8 +39,8 @@ type Order interface {
 	Give(t *Turn)
 	// Waits reports whether a request really waits for a fault's delay.
 	Waits() bool
-	// Signed is told whether the signature was right.
-	Signed(right bool)
+	// Verified is told whether the signature was right.
+	Verified(right bool)
 	// Chance is told what was drawn about a fault rule with a probability, true
 	// if it hits, and returns what counts.
 	Chance(drawn bool) bool
@@ -111,7 +111,7 @@ func (t *Turn) Judged() *bool {
 // Verified says whether the signature was right.
 func (t *Turn) Verified(right bool) {
 	if t != nil {
-		t.order.Signed(right)
+		t.order.Verified(right)
 	}
 }
 
