@@ -61,7 +61,7 @@ func (b *builder) role(path string, r Role, e *ssm.AccountSnapshot) {
 	b.want(roleName.MatchString(r.RoleName) && len(r.RoleName) <= 128, path+".roleName", "it must have 1 to 128 letters, digits and + = , . @ _ -")
 	b.once(path+".roleName", "the role "+r.RoleName, fmt.Sprint(e.Uin))
 	b.policies(path, r.Policies)
-	b.agree(r.DurationSeconds == 0 || r.Bound, path+".durationSeconds", "it is for the keys of a role that is bound to the instance; add bound: true")
+	b.agree(r.DurationSeconds == 0 || r.Bound, path+".durationSeconds", on{"bound", "durationSeconds"}, "it is for the keys of a role that is bound to the instance; add bound: true")
 	b.want(r.DurationSeconds == 0 || r.DurationSeconds >= shortestKeys && r.DurationSeconds <= longestKeys, path+".durationSeconds", "it must be %d to %d", shortestKeys, longestKeys)
 	b.state.Roles = append(b.state.Roles, account.Role{Uin: e.Uin, Name: r.RoleName, Policies: r.Policies, Bound: r.Bound, Seconds: r.DurationSeconds})
 }

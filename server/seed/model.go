@@ -332,20 +332,42 @@ func (b *builder) checkAt(at position, err error) bool {
 	return false
 }
 
+// on are the fields of an item on which a check depends, besides the one that it
+// names.
+type on []string
+
 // agree notes a mistake unless something holds of several fields together. It
 // may follow from a mistake in one of them, and is not told then.
-func (b *builder) agree(ok bool, path, format string, args ...any) bool {
+func (b *builder) agree(ok bool, path string, fields on, format string, args ...any) bool {
 	if ok {
 		return true
 	}
-	return b.agreed(path, fmt.Errorf(format, args...))
+	return b.agreed(path, fields, fmt.Errorf(format, args...))
 }
 
 // agreed is check for what several fields decide together.
-func (b *builder) agreed(path string, err error) bool {
-	if err != nil && (b.wrong || b.doc.unreadable[itemOf(path)] != nil) {
-		b.wrong = true
-		return false
+func (b *builder) agreed(path string, fields on, err error) bool {
+	if err == nil {
+		return true
+	}
+	torn := b.doc.unreadable[itemOf(path)]
+	follows := func(from string) bool {
+		return slices.Contains(fields, from[strings.LastIndexByte(from, '.')+1:]) ||
+			strings.HasPrefix(path, from) || strings.HasPrefix(from, path) && from != itemOf(path)
+	}
+	for from := range b.told {
+		b.wrong = b.wrong || follows(from)
+		if follows(from) {
+			return false
+		}
+	}
+	if torn != nil {
+		for from := range torn.fields {
+			if torn.unknown || follows(from) {
+				b.wrong = true
+				return false
+			}
+		}
 	}
 	return b.check(path, err)
 }
@@ -513,8 +535,8 @@ func (b *builder) task(path string, t *Task, e *ssm.AccountSnapshot) {
 	b.once(path+".flowId", fmt.Sprint("the flowId ", t.FlowID), fmt.Sprint(e.Uin))
 	b.check(path+".secretName", ssm.CheckName(t.SecretName))
 	b.want(t.Polls >= 0, path+".polls", "it can't be less than 0")
-	b.agree(ssm.TaskStatus(max(0, status)) == ssm.TaskRunning || t.DueTime == "" && t.Polls == 0, path+".status", "a task that has ended has no dueTime and no polls")
-	b.agree(t.DueTime == "" || t.Polls == 0, path+".polls", "a task ends by time or by polls; give one of dueTime and polls")
+	b.agree(ssm.TaskStatus(max(0, status)) == ssm.TaskRunning || t.DueTime == "" && t.Polls == 0, path+".status", on{"status", "dueTime", "polls"}, "a task that has ended has no dueTime and no polls")
+	b.agree(t.DueTime == "" || t.Polls == 0, path+".polls", on{"dueTime", "polls"}, "a task ends by time or by polls; give one of dueTime and polls")
 	began := b.past(path+".beginTime", t.BeginTime, b.state.Now)
 	task := &ssm.Task{
 		Kind: ssm.TaskKind(max(0, kind)), Status: ssm.TaskStatus(max(0, status)), Uin: e.Uin, Region: b.region(path, t.Region),
@@ -550,7 +572,7 @@ func (b *builder) faults(rules []fault.Rule) {
 			if field, why, found := strings.Cut(err.Error(), ": "); found && !strings.Contains(field, " ") {
 				b.check(path+"."+field, errors.New(why))
 			} else {
-				b.agreed(path, err)
+				b.agreed(path, on{"error", "code", "throttle", "delay", "status", "drop", "truncate", "script"}, err)
 			}
 		}
 		if rules[i].ID != "" {

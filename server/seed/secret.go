@@ -62,7 +62,7 @@ func (b *builder) secret(path string, s *Secret, e *ssm.AccountSnapshot) *ssm.Se
 	}
 	if s.LatestRotateTime != "" {
 		h.Secret.Rotation.LastAt = b.past(path+".latestRotateTime", s.LatestRotateTime, time.Time{}).UnixNano()
-		b.agree(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", "it can't lie before createTime")
+		b.agree(h.Secret.Rotation.LastAt >= h.Secret.CreatedAt, path+".latestRotateTime", on{"createTime", "latestRotateTime"}, "it can't lie before createTime")
 	}
 	if s.FlowID != 0 {
 		b.flow(path, e, h)
@@ -122,24 +122,24 @@ func (b *builder) status(path string, s *Secret, h *ssm.SecretSnapshot) {
 	switch ssm.Statuses()[i] {
 	case ssm.Creating:
 		x.Creation = ssm.CreationRunning
-		b.agree(x.Type == ssm.Product, at, "only product secrets are ever Creating")
+		b.agree(x.Type == ssm.Product, at, on{"secretType", "status"}, "only product secrets are ever Creating")
 	case ssm.Failed:
 		x.Creation = ssm.CreationFailed
-		b.agree(x.Type == ssm.Product, at, "only product secrets ever fail to be made")
+		b.agree(x.Type == ssm.Product, at, on{"secretType", "status"}, "only product secrets ever fail to be made")
 	case ssm.Disabled:
 		x.Disabled = true
 	case ssm.PendingDelete:
-		b.agree(x.Type != ssm.SSHKeyPair, at, "an SSH key secret is deleted at once")
+		b.agree(x.Type != ssm.SSHKeyPair, at, on{"secretType", "status"}, "an SSH key secret is deleted at once")
 		latest := b.state.Now.Add(ssm.MaxWindow * 24 * time.Hour)
 		deletion := b.time(path+".deleteTime", s.DeleteTime, latest)
-		b.agree(deletion.UnixNano() > x.CreatedAt && !deletion.After(latest), path+".deleteTime", "it must lie after createTime and at most %d days ahead", ssm.MaxWindow)
+		b.agree(deletion.UnixNano() > x.CreatedAt && !deletion.After(latest), path+".deleteTime", on{"createTime", "deleteTime"}, "it must lie after createTime and at most %d days ahead", ssm.MaxWindow)
 		x.DeleteAt, x.Disabled = deletion.UnixNano(), !s.CreationFailed
 		if s.CreationFailed {
 			x.Creation = ssm.CreationFailed
 		}
 	}
-	b.agree(s.DeleteTime == "" || x.DeleteAt != 0, path+".deleteTime", "only a secret whose status is PendingDelete has one")
-	b.agree(!s.CreationFailed || x.DeleteAt != 0, path+".creationFailed", "it is for the status PendingDelete; else the status is Failed")
+	b.agree(s.DeleteTime == "" || x.DeleteAt != 0, path+".deleteTime", on{"status", "deleteTime"}, "only a secret whose status is PendingDelete has one")
+	b.agree(!s.CreationFailed || x.DeleteAt != 0, path+".creationFailed", on{"status", "creationFailed"}, "it is for the status PendingDelete; else the status is Failed")
 }
 
 var historyID = regexp.MustCompile(`^SSM_Rotate_\d{14}$`)
@@ -156,8 +156,8 @@ func (b *builder) from(path string, from *From, value *string) {
 	}
 	switch {
 	case !b.want(b.doc.local, path, "values from the environment or a file are read for --seed, and by ssmlocal import, not for a seed that is sent"):
-	case !b.agree((from.Env == "") != (from.File == ""), path, "give one of env and file"):
-	case !b.agree(*value == "", path, "give the value or where it is, not both"):
+	case !b.agree((from.Env == "") != (from.File == ""), path, on{"env", "file"}, "give one of env and file"):
+	case !b.agree(*value == "", path, on{"secretString", "secretStringFrom"}, "give the value or where it is, not both"):
 	case from.Env != "":
 		text, is := os.LookupEnv(from.Env)
 		b.want(is && text != "", path+".env", "the variable %s is not set, or is empty", from.Env)
@@ -192,7 +192,7 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 		b.want(value != "" || !b.doc.has(path+field), path+field, "it is empty; a secret without versions has none of it")
 	}
 	if s.SecretString != "" || s.SecretBinary != "" {
-		if !b.agree(len(given) == 0, path+".versions", "give the value here or beside the secret's name, not in both places") {
+		if !b.agree(len(given) == 0, path+".versions", on{"versions", "secretString", "secretBinary"}, "give the value here or beside the secret's name, not in both places") {
 			return
 		}
 		given = []Version{{VersionID: ssm.CurrentVersion, SecretString: s.SecretString, SecretBinary: s.SecretBinary}}
@@ -200,7 +200,7 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 			short = path + ".secretBinary"
 		}
 	}
-	b.agree(len(given) == 0 || h.Secret.Creation == ssm.CreationDone, path+".versions", "a secret that has not been made yet has no value")
+	b.agree(len(given) == 0 || h.Secret.Creation == ssm.CreationDone, path+".versions", on{"status", "versions", "secretString", "secretBinary"}, "a secret that has not been made yet has no value")
 	most := ssm.MaxVersions
 	if h.Secret.Type != ssm.Custom {
 		most = ssm.MaxHistory + 1
@@ -209,20 +209,20 @@ func (b *builder) versions(path string, s *Secret, h *ssm.SecretSnapshot) {
 	for i, v := range given {
 		at := cmp.Or(short, fmt.Sprintf("%s.versions[%d]", path, i))
 		b.check(at+".versionId", ssm.CheckVersionID(v.VersionID))
-		b.agree(h.Versions[v.VersionID] == nil, at+".versionId", "it is given twice")
+		b.agree(h.Versions[v.VersionID] == nil, at+".versionId", on{"versionId", "versions"}, "it is given twice")
 		if h.Secret.Type != ssm.Custom {
 			history := historyID.MatchString(v.VersionID) && h.Secret.Type != ssm.Redis
-			b.agree(v.VersionID == ssm.CurrentVersion || history, at+".versionId", "a value that the service makes is SSM_Current, or SSM_Rotate_ and a time where it was replaced")
-			b.agree(v.SecretBinary == "", at+".secretBinary", "a value that the service makes is a text")
+			b.agree(v.VersionID == ssm.CurrentVersion || history, at+".versionId", on{"secretType", "versionId"}, "a value that the service makes is SSM_Current, or SSM_Rotate_ and a time where it was replaced")
+			b.agree(v.SecretBinary == "", at+".secretBinary", on{"secretType", "secretBinary"}, "a value that the service makes is a text")
 		}
-		b.agreed(at, ssm.CheckValue(v.SecretString, v.SecretBinary))
+		b.agreed(at, on{"secretString", "secretBinary", "secretStringFrom"}, ssm.CheckValue(v.SecretString, v.SecretBinary))
 		if h.Secret.Type == ssm.Product || h.Secret.Type == ssm.Redis {
 			var pair struct{ UserName, Password string }
 			err := json.Unmarshal([]byte(v.SecretString), &pair)
-			b.agree(err == nil && pair.UserName != "" && pair.Password != "" && len(pair.UserName) <= longestUser, at, `the value of a database account is {"UserName":…,"Password":…}`)
+			b.agree(err == nil && pair.UserName != "" && pair.Password != "" && len(pair.UserName) <= longestUser, at, on{"secretType", "secretString"}, `the value of a database account is {"UserName":…,"Password":…}`)
 		}
 		created := b.past(at+".createTime", v.CreateTime, time.Unix(0, h.Secret.CreatedAt))
-		b.agree(created.UnixNano() >= h.Secret.CreatedAt, at+".createTime", "it can't lie before the secret's")
+		b.agree(created.UnixNano() >= h.Secret.CreatedAt, at+".createTime", on{"createTime"}, "it can't lie before the secret's")
 		h.Versions[v.VersionID] = &ssm.Version{CreatedAt: created.UnixNano(), String: v.SecretString, Binary: v.SecretBinary}
 	}
 }
@@ -306,7 +306,7 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 	if len(accounts) == 0 {
 		return
 	}
-	b.agree(len(accounts) == 2 && accounts[0].AccountName != accounts[1].AccountName, path, "a product secret has two accounts with names of their own")
+	b.agree(len(accounts) == 2 && accounts[0].AccountName != accounts[1].AccountName, path, on{"databaseAccounts", "accountName"}, "a product secret has two accounts with names of their own")
 	current := 0
 	for i, a := range accounts {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -319,11 +319,11 @@ func (b *builder) databaseAccounts(path string, accounts []DBAccount, x *ssm.Sec
 		if a.RotatedTime != "" {
 			out.RotatedAt = b.past(at+".rotatedTime", a.RotatedTime, time.Time{}).UnixNano()
 		}
-		b.agree((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", "an account that has been used has a version and a rotatedTime")
+		b.agree((a.Version == "") == (a.RotatedTime == ""), at+".rotatedTime", on{"version", "rotatedTime"}, "an account that has been used has a version and a rotatedTime")
 		x.Accounts = append(x.Accounts, out)
 	}
 	b.onceOnInstance(path, accounts, x.ResourceID, e)
-	b.agree(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, "one of them has the version SSM_Current")
+	b.agree(current == 1 || x.Creation != ssm.CreationDone && current == 0, path, on{"version", "status"}, "one of them has the version SSM_Current")
 }
 
 func (b *builder) sshKey(path string, s *Secret, h *ssm.SecretSnapshot) {
@@ -346,8 +346,8 @@ func (b *builder) sshKey(path string, s *Secret, h *ssm.SecretSnapshot) {
 		ok = err == nil
 	}
 	b.want(ok, path+".privateKey", "it must be an RSA key in PEM, -----BEGIN RSA PRIVATE KEY-----")
-	b.agree(strings.HasPrefix(s.PublicKey, "ssh-rsa "), path+".publicKey", "it must be there with privateKey, as ssh-rsa and the key")
-	b.agree(s.SSHKeyID != "", path+".sshKeyId", "it must be there with privateKey")
+	b.agree(strings.HasPrefix(s.PublicKey, "ssh-rsa "), path+".publicKey", on{"privateKey", "publicKey"}, "it must be there with privateKey, as ssh-rsa and the key")
+	b.agree(s.SSHKeyID != "", path+".sshKeyId", on{"sshKeyId"}, "it must be there with privateKey")
 	h.KeyPair = &ssm.KeyPair{ID: s.SSHKeyID, Public: s.PublicKey, Private: s.PrivateKey}
 }
 
@@ -360,16 +360,16 @@ func (b *builder) accessKey(path string, s *Secret, h *ssm.SecretSnapshot, e *ss
 	var chosen struct{ SecretId, SecretKey string }
 	if v := h.Versions[ssm.CurrentVersion]; v != nil {
 		err := json.Unmarshal([]byte(v.String), &chosen)
-		b.agree(err == nil && chosen.SecretId != "" && chosen.SecretKey != "", path+".versions", `the value of an API key is {"SecretId":…,"SecretKey":…}`)
+		b.agree(err == nil && chosen.SecretId != "" && chosen.SecretKey != "", path+".versions", on{"versions", "secretString"}, `the value of an API key is {"SecretId":…,"SecretKey":…}`)
 		if len(keys) == 0 {
 			keys = []AccessKey{{chosen.SecretId, chosen.SecretKey}}
 		}
 		last := keys[len(keys)-1]
-		b.agree(last.SecretID == chosen.SecretId && last.SecretKey == chosen.SecretKey, path+".accessKeys", "the last one is not that of the value SSM_Current")
+		b.agree(last.SecretID == chosen.SecretId && last.SecretKey == chosen.SecretKey, path+".accessKeys", on{"versions", "secretString", "accessKeys", "secretId", "secretKey"}, "the last one is not that of the value SSM_Current")
 	}
 	for i, k := range keys {
 		at := fmt.Sprintf("%s.accessKeys[%d]", path, i)
-		if !b.agree(k.SecretID != "" && k.SecretKey != "", at, "secretId and secretKey must be there") {
+		if !b.agree(k.SecretID != "" && k.SecretKey != "", at, on{"versions", "secretString", "accessKeys", "secretId", "secretKey"}, "secretId and secretKey must be there") {
 			continue
 		}
 		b.want(ssm.IsID(k.SecretID), at+".secretId", "it can have %d bytes at most, and no control characters", ssm.MaxID)

@@ -74,7 +74,7 @@ func (b *builder) clock(c *Clock) {
 	b.want(b.rules.Uin == 0, "clock", "the clock is everybody's: it can't be set for one account")
 	b.once("clock", "the clock", "")
 	b.timed = true
-	b.agree(c.Now == "" || c.Offset == "", "clock", "give one of now and offset")
+	b.agree(c.Now == "" || c.Offset == "", "clock", on{"now", "offset"}, "give one of now and offset")
 	now := b.rules.Wall
 	if c.Now != "" {
 		t, err := parseTime(c.Now, b.rules.Wall)
@@ -93,7 +93,7 @@ func (b *builder) clock(c *Clock) {
 	if c.Offset != "" && !c.Frozen {
 		end = end.AddDate(1, 0, 0) // an export of a clock that stands still at its end has the offset
 	}
-	b.agree(!now.Before(earliest) && !now.After(end), "clock", "it must be set between %s and %s", earliest.Format(time.DateOnly), clock.End.Format(time.DateOnly))
+	b.agree(!now.Before(earliest) && !now.After(end), "clock", on{"now", "offset", "clock"}, "it must be set between %s and %s", earliest.Format(time.DateOnly), clock.End.Format(time.DateOnly))
 	b.state.Clock = clock.State{Offset: int64(now.Sub(b.rules.Wall))}
 	if c.Frozen {
 		b.state.Clock = clock.State{Frozen: true, At: now.UnixNano()}
