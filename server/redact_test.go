@@ -172,7 +172,7 @@ func TestRedactedWords(t *testing.T) {
 		replays(t, s, requests+5)
 		c, _ := saved(t, s, "?redact=true")
 		for i, value := range values {
-			if value == "AKIDssmlocal" || value == "{}" || value == "[]" { // a SecretId, and nothing in it
+			if value == "AKIDssmlocal" || value == "{}" || value == "[]" || len(value) == 1 { // a SecretId, nothing, and what has to be there again
 				continue
 			}
 			secret := regexp.MustCompile(fmt.Sprintf(`secretName: name-%d\n(.*\n)*?(?: *- | *)secretName`, i)).FindString(c.Start.State)

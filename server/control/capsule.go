@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 
 	"ssmlocal/server/capsule"
+	"ssmlocal/server/fault"
 	"ssmlocal/server/redact"
 )
 
@@ -20,22 +22,41 @@ type Recording struct {
 	Replay   func(context.Context, *capsule.Capsule) (any, error)
 }
 
-// recorded are the calls that a capsule has: those that change what a call of
-// the API can see. Those that replace the state are not among them, because a
-// new run begins with each; nor those about real databases, which no replay
-// touches.
-var recorded = map[string]capsule.How{
-	"POST /call": capsule.Inside, "POST /accesskeysecrets": capsule.Around,
-	"PUT /clock": capsule.After, "POST /clock/advance": capsule.After,
-	"PUT /limits": capsule.Around, "PUT /tasks": capsule.Around, "PUT /accounts": capsule.Around,
-	"POST /faults": capsule.Around, "DELETE /faults": capsule.Around, "DELETE /faults/{id}": capsule.Around,
+// recorded are the calls that a capsule has, with what each reads: those that
+// change what a call of the API can see. Those that replace the state are not
+// among them, because a new run begins with each; nor those about real
+// databases, which no replay touches.
+var recorded = map[string]struct {
+	how     capsule.How
+	request any // nil for none
+}{
+	"POST /call":             {capsule.Inside, CallRequest{}},
+	"POST /accesskeysecrets": {capsule.Around, accessKeySecretRequest{}},
+	"PUT /clock":             {capsule.After, setClockRequest{}},
+	"POST /clock/advance":    {capsule.After, advanceRequest{}},
+	"PUT /limits":            {capsule.Around, setLimitsRequest{}},
+	"PUT /tasks":             {capsule.Around, setTasksRequest{}},
+	"PUT /accounts":          {capsule.Around, AccountReply{}},
+	"POST /faults":           {capsule.Around, fault.Rule{}},
+	"DELETE /faults":         {capsule.Around, nil},
+	"DELETE /faults/{id}":    {capsule.Around, nil},
+}
+
+// requests are what the recorded calls read.
+func requests() (all []reflect.Type) {
+	for _, call := range recorded {
+		if call.request != nil {
+			all = append(all, reflect.TypeOf(call.request))
+		}
+	}
+	return all
 }
 
 // Recorded says how a capsule has a call, if it has it.
 func Recorded(method, at string) capsule.How {
 	for _, x := range table {
 		if x.method == method && x.is(at) {
-			return recorded[x.method+" "+x.path]
+			return recorded[x.method+" "+x.path].how
 		}
 	}
 	return capsule.Never
@@ -52,7 +73,7 @@ func (c *Control) saveCapsule(r *http.Request) (http.Handler, error) {
 	kept := c.config.Recording.Recorder.Capsule()
 	kept.Databases = c.backend.HasDatabases()
 	if redacted {
-		if err := redact.Capsule(kept); err != nil {
+		if err := redact.Capsule(kept, requests()); err != nil {
 			return nil, err
 		}
 	}

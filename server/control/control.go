@@ -102,7 +102,7 @@ func (c *Control) serving(x row) http.Handler {
 		}
 		Write(w, reply, err)
 	})
-	return c.config.Recording.Recorder.Control(recorded[x.method+" "+x.path], served)
+	return c.config.Recording.Recorder.Control(recorded[x.method+" "+x.path].how, served)
 }
 
 // methodsOf are the methods that a path takes.

@@ -113,6 +113,10 @@ func typeAt(t reflect.Type, at jsontext.Pointer) reflect.Type {
 		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 			t = t.Elem()
 		}
+		if t.Kind() == reflect.Map {
+			t = t.Elem()
+			continue
+		}
 		if t.Kind() != reflect.Struct {
 			continue
 		}

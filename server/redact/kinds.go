@@ -15,7 +15,6 @@ import (
 	"ssmlocal/server/action"
 	"ssmlocal/server/apierr"
 	"ssmlocal/server/capsule"
-	"ssmlocal/server/fault"
 	"ssmlocal/server/near"
 	"ssmlocal/server/ssm"
 	"ssmlocal/server/tc3"
@@ -100,8 +99,8 @@ const (
 	aState
 )
 
-// kindOf returns what a field holds. known are the fields that a request of the
-// API can have.
+// kindOf returns what a field holds. known are the fields that a request can
+// have.
 func (s source) kindOf(field string, known map[string]bool) kind {
 	if IsValue(field) {
 		return value
@@ -112,7 +111,7 @@ func (s source) kindOf(field string, known map[string]bool) kind {
 	}
 	k, is := of[field]
 	switch {
-	case s == aRequest && !known[field], s == aChange && !is && !changeFields()[field]:
+	case s == aRequest && !known[field], s == aChange && !is && !known[field]:
 		if near.Word(field, valueNames) != "" { // mistyped
 			return value
 		}
@@ -166,25 +165,22 @@ func parametersIn(q *capsule.Request, headers bool) map[string]bool {
 	return all
 }
 
-// changeFields are the names of what a recorded request to the control plane
-// can have.
-var changeFields = sync.OnceValue(func() map[string]bool {
-	all := map[string]bool{}
-	written := func(f reflect.StructField) string {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		return name
-	}
-	fieldsOf(reflect.TypeFor[fault.Rule](), written, all)
-	for _, name := range strings.Fields(`service action region as language signature uin targetUin by to now mode all perSecond
-		pace failNext postpaid order secretLimit users otherKeys`) {
-		all[name] = true
+// changesOf are the names of what requests to the control plane can have, of
+// these types.
+func changesOf(types []reflect.Type) map[string]bool {
+	all := map[string]bool{"uin": true, "strict": true} // in queries
+	for _, of := range types {
+		fieldsOf(of, func(f reflect.StructField) string {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return name
+		}, all)
 	}
 	return all
-})
+}
 
 // fieldsOf adds the names of a struct's fields, and of the structs in it.
 func fieldsOf(t reflect.Type, written func(reflect.StructField) string, all map[string]bool) {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct {

@@ -31,13 +31,16 @@ type redactor struct {
 	key    []byte
 	values map[string]bool // found so far
 	kept   map[string]bool // what is no secret, though it stands in a value
-	// parameters are the fields that the present request can have.
-	parameters map[string]bool
-	forms      map[string]bool   // values and what is made of them
-	begin      map[string][]int  // their lengths, longest first, by their first bytes; nil while they are collected
-	inNames    map[string]bool   // what names have that is not replaced there
-	given      map[masked]string // what has taken the place of a text
-	taken      map[string]bool   // what has taken the place of one
+	// changes are the fields that requests to the control plane can have; from
+	// and known are of the present request.
+	changes map[string]bool
+	from    source
+	known   map[string]bool
+	forms   map[string]bool   // values and what is made of them
+	begin   map[string][]int  // their lengths, longest first, by their first bytes; nil while they are collected
+	inNames map[string]bool   // what names have that is not replaced there
+	given   map[masked]string // what has taken the place of a text
+	taken   map[string]bool   // what has taken the place of one
 }
 
 func newRedactor(key []byte) *redactor {

@@ -16,6 +16,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,10 +34,12 @@ import (
 
 // Capsule replaces the values and the keys in a capsule, each by the same text
 // wherever it occurs, of the same length and of the same kinds of characters.
-func Capsule(c *capsule.Capsule) error {
+// changes are what the recorded calls of the control plane read.
+func Capsule(c *capsule.Capsule, changes []reflect.Type) error {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	x := newRedactor(key)
+	x.changes = changesOf(changes)
 	x.account(strconv.FormatUint(account.DefaultUin, 10))
 	if _, err := x.state(c.Start.State); err != nil {
 		return err
@@ -107,11 +110,12 @@ func (x *redactor) request(q *capsule.Request, mode account.Mode) {
 	if q.To == capsule.ToControl || q.To == capsule.ToClock {
 		from = aChange
 	}
+	x.from = from
 	headers, form := false, false
-	x.parameters = parameters()
+	x.known = x.changes
 	if q.To == capsule.ToAPI {
 		headers, form = tc3.Style(q.Headers.HTTP(), mode == account.Off)
-		x.parameters = parametersIn(q, headers)
+		x.known = parametersIn(q, headers)
 	}
 	q.Body = x.body(q.Body, form, from)
 	q.Headers = x.headers(q.Headers)
@@ -343,13 +347,17 @@ func (x *redactor) fieldOf(field string, of kind, from source) (string, kind, so
 	case tags:
 		return x.prose(field), prose, from
 	case names:
-		return x.name(field), from.kindOf("", nil), from
+		return x.name(field), word, from
 	case config:
 		return x.name(field), config, from
 	case call:
 		from = aRequest
 	}
-	child := from.kindOf(field, x.parameters)
+	known := x.known
+	if from == aRequest && x.from == aChange { // a call that the control plane makes
+		known = parameters()
+	}
+	child := from.kindOf(field, known)
 	if child == unknown {
 		field = x.prose(field)
 	}
@@ -461,7 +469,7 @@ func (x *redactor) form(text string, from source) string {
 				field = step
 			}
 		}
-		of := from.kindOf(field, x.parameters)
+		of := from.kindOf(field, x.known)
 		if of == unknown {
 			label = replaced(label, x.prose)
 		}

@@ -313,7 +313,7 @@ func parse(name string, text []byte, before int) (*Document, error) {
 // How much a document may have: each part takes some hundred bytes in memory,
 // even if it has one byte in the text.
 const (
-	manyParts  = 100_000
+	manyParts  = 200_000
 	mostParts  = 1_000_000
 	partLength = 4 // bytes of a part, where there are many
 )
