@@ -26,30 +26,30 @@ import (
 type kind int
 
 const (
-	// plain is a number, a time or a word of the API, and is kept.
-	plain kind = iota
-	// word should be plain. If it is not, the values in it are replaced.
-	word
-	// name is an identifier that somebody has chosen. The values in it are
+	// kindPlain is a number, a time or a word of the API, and is kept.
+	kindPlain kind = iota
+	// kindWord should be plain. If it is not, the values in it are replaced.
+	kindWord
+	// kindName is an identifier that somebody has chosen. The values in it are
 	// replaced.
-	name
-	// config is JSON, perhaps URL-encoded, with names in it, such as a policy.
-	config
-	// prose is a text that may quote anything in any way. All of it is replaced.
-	prose
-	// value is a secret. It is replaced, here and wherever else it is found.
-	value
-	// message may quote any part of a request, and is left out of answers.
-	message
-	// tags is an object with a tag's key for each name; both are prose.
-	tags
-	// names is an object with an identifier for each name.
-	names
-	// unknown is a field that nothing here has, perhaps a value's with a typing
+	kindName
+	// kindConfig is JSON, perhaps URL-encoded, with names in it, such as a policy.
+	kindConfig
+	// kindProse is a text that may quote anything in any way. All of it is replaced.
+	kindProse
+	// kindValue is a secret. It is replaced, here and wherever else it is found.
+	kindValue
+	// kindMessage may quote any part of a request, and is left out of answers.
+	kindMessage
+	// kindTags is an object with a tag's key for each name; both are prose.
+	kindTags
+	// kindNames is an object with an identifier for each name.
+	kindNames
+	// kindUnknown is a field that nothing here has, perhaps a value's with a typing
 	// mistake: it is prose, and so is its name.
-	unknown
-	// call is an object with the parameters of a call of the API.
-	call
+	kindUnknown
+	// kindCall is an object with the parameters of a call of the API.
+	kindCall
 )
 
 // valueNames are the fields with values, in seeds, requests and answers, in
@@ -65,28 +65,43 @@ func IsValue(field string) bool {
 }
 
 // kinds of the fields that are not plain, as the API writes them.
-var kinds = map[string]kind{
-	"Description": prose, "TagKey": prose, "TagValue": prose, "Signature": value, "Message": message,
-
-	"SecretName": name, "SearchSecretName": name, "VersionId": name, "KmsKeyId": name, "InstanceID": name, "UserNamePrefix": name,
-	"Domains": name, "PrivilegeName": name, "Privileges": name, "Database": name, "TableName": name, "ColumnName": name, "SchemaName": name,
-	"SequenceName": name, "ProcedureName": name, "TypeName": name, "FunctionName": name, "ViewName": name, "MatviewName": name,
-	"AccountName": name, "Host": name, "VersionIDs": name, "ResourceID": name, "ResourceName": name, "AssociatedInstanceIDs": name,
-	"SSHKeyName": name, "SSHKeyID": name, "SSHKeyDescription": prose, "AdditionalConfig": config, "SecretId": name, "RequestClient": name,
-	"TmpSecretId": name, "RoleArn": name, "RoleSessionName": name, "SourceIdentity": name, "ProviderId": name, "Name": name,
-	"Policy": config, "Resource": name, "ResourceIds": name, "ResourceId": name, "ResourceList": name, "Arn": name, "UserId": name, "PrincipalId": name,
-	"ClientToken": name, "OrderId": name, "Code": word, "Version": word, "ProductName": word, "Products": word,
-	"Key": prose, "Value": prose, "TagKeys": prose, "PaginationToken": name,
-}
+var kinds = byName(map[kind]string{
+	kindProse:   "Description TagKey TagValue SSHKeyDescription Key Value TagKeys",
+	kindValue:   "Signature",
+	kindMessage: "Message",
+	kindName: `SecretName SearchSecretName VersionId KmsKeyId InstanceID UserNamePrefix Domains PrivilegeName
+		Privileges Database TableName ColumnName SchemaName SequenceName ProcedureName TypeName FunctionName
+		ViewName MatviewName AccountName Host VersionIDs ResourceID ResourceName AssociatedInstanceIDs
+		SSHKeyName SSHKeyID SecretId RequestClient TmpSecretId RoleArn RoleSessionName SourceIdentity
+		ProviderId Name Resource ResourceIds ResourceId ResourceList Arn UserId PrincipalId ClientToken
+		OrderId PaginationToken`,
+	kindConfig: "AdditionalConfig Policy",
+	kindWord:   "Code Version ProductName Products",
+})
 
 // seedKinds are those of seeds and of the control plane.
-var seedKinds = map[string]kind{
-	"description": prose, "message": prose, "tags": tags, "kmsKeys": names,
-	"secretName": name, "versionId": name, "kmsKeyId": name, "instanceId": name, "userNamePrefix": name, "domains": name,
-	"accountName": name, "resourceId": name, "sshKeyId": name, "sshKeyName": name, "additionalConfig": config, "secretId": name,
-	"roleName": name, "resource": name, "isolated": name, "privilegeName": name, "privileges": name, "database": name, "tableName": name, "columnName": name,
-	"schemaName": name, "sequenceName": name, "procedureName": name, "typeName": name, "functionName": name, "viewName": name, "matviewName": name, "name": name, "code": word, "id": name,
-	"as": name, "productName": word, "clientToken": name, "orderId": name, "parameters": call, "users": names,
+var seedKinds = byName(map[kind]string{
+	kindProse: "description message",
+	kindTags:  "tags",
+	kindNames: "kmsKeys users",
+	kindName: `secretName versionId kmsKeyId instanceId userNamePrefix domains accountName resourceId sshKeyId
+		sshKeyName secretId roleName resource isolated privilegeName privileges database tableName columnName
+		schemaName sequenceName procedureName typeName functionName viewName matviewName name id as
+		clientToken orderId`,
+	kindConfig: "additionalConfig",
+	kindWord:   "code productName",
+	kindCall:   "parameters",
+})
+
+// byName reads lists of fields.
+func byName(lists map[kind]string) map[string]kind {
+	all := map[string]kind{}
+	for k, fields := range lists {
+		for _, field := range strings.Fields(fields) {
+			all[field] = k
+		}
+	}
+	return all
 }
 
 // A source is where a field stands.
@@ -103,7 +118,7 @@ const (
 // have.
 func (s source) kindOf(field string, known map[string]bool) kind {
 	if IsValue(field) {
-		return value
+		return kindValue
 	}
 	of := kinds
 	if s == aChange || s == aState {
@@ -113,15 +128,15 @@ func (s source) kindOf(field string, known map[string]bool) kind {
 	switch {
 	case s == aRequest && !known[field], s == aChange && !is && !known[field]:
 		if near.Word(field, valueNames) != "" { // mistyped
-			return value
+			return kindValue
 		}
-		return unknown
+		return kindUnknown
 	case is:
 		return k
 	case s == anAnswer, s == aState:
-		return plain
+		return kindPlain
 	}
-	return word
+	return kindWord
 }
 
 // parameters are the names of what a request of the API can have, of whatever
@@ -194,9 +209,9 @@ func fieldsOf(t reflect.Type, written func(reflect.StructField) string, all map[
 	}
 }
 
-// form is what a plain text looks like that is no word: a number, a truth, a
+// plainForm is what a plain text looks like that is no word: a number, a truth, a
 // time, a length of time or a range of it, a pace of tasks.
-var form = regexp.MustCompile(`^(-?\d+(\.\d+)?|true|false|null|` +
+var plainForm = regexp.MustCompile(`^(-?\d+(\.\d+)?|true|false|null|` +
 	`\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?|` +
 	`(now[+-]?)?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d|w|y)-?)*|\d+polls)$`)
 
@@ -255,4 +270,4 @@ func addEnums(schema any, all map[string]bool) {
 var identifier = regexp.MustCompile(`^[A-Za-z0-9_.:/*?%@+=,\[\] \n-]*$`)
 
 // isPlain reports whether a text says nothing of its own.
-func isPlain(text string) bool { return words()[text] || form.MatchString(text) }
+func isPlain(text string) bool { return words()[text] || plainForm.MatchString(text) }

@@ -145,7 +145,7 @@ func (x *redactor) value(text string) string {
 	case x.kept[text]:
 		return text
 	case isObject(text):
-		if out, err := x.json([]byte(text), value, aRequest); err == nil {
+		if out, err := x.json([]byte(text), kindValue, aRequest); err == nil {
 			return string(out)
 		}
 	}
@@ -224,8 +224,8 @@ func (x *redactor) prose(text string) string {
 	return x.mask(text, !x.values[text])
 }
 
-// token is a part of a header.
-var token = regexp.MustCompile(`[A-Za-z0-9_.-]+`)
+// headerToken is a part of a header.
+var headerToken = regexp.MustCompile(`[A-Za-z0-9_.-]+`)
 
 // header replaces the tokens of a header, but for those that some headers have
 // and for SecretIds.
@@ -233,7 +233,7 @@ func (x *redactor) header(text string, known ...string) string {
 	if x.begin == nil {
 		return text
 	}
-	out := token.ReplaceAllStringFunc(text, func(t string) string {
+	out := headerToken.ReplaceAllStringFunc(text, func(t string) string {
 		if x.kept[t] || isPlain(t) && !x.values[t] || slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, t) }) {
 			return t
 		}

@@ -161,12 +161,12 @@ func (x *redactor) reply(answer capsule.Text) capsule.Text {
 // methods are those that are no words of a client's own.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
-// fixed are the paths that requests are sent to, up to what a client chooses.
-var fixed = regexp.MustCompile(`^(/_ssmlocal/[a-z]+/?|/latest/|meta-data/|cam/|security-credentials/)*`)
+// fixedPath are the paths that requests are sent to, up to what a client chooses.
+var fixedPath = regexp.MustCompile(`^(/_ssmlocal/[a-z]+/?|/latest/|meta-data/|cam/|security-credentials/)*`)
 
 // path replaces what a client has chosen in the path of a URL, part by part.
 func path(at string, by func(string) string) string {
-	begin := fixed.FindString(at)
+	begin := fixedPath.FindString(at)
 	parts := strings.Split(at[len(begin):], "/")
 	for i, part := range parts {
 		before, err := url.PathUnescape(part)
@@ -245,9 +245,9 @@ func (x *redactor) body(text capsule.Text, form bool, from source) capsule.Text 
 	if form {
 		return capsule.Text(x.form(string(text), from))
 	}
-	of := unknown // a request is an object, and nothing else
+	of := kindUnknown // a request is an object, and nothing else
 	if from == anAnswer || bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) {
-		of = plain
+		of = kindPlain
 	}
 	if out, err := x.json(text, of, from); err == nil {
 		return out
@@ -342,15 +342,15 @@ func (w *walk) field(of kind, from source) (kind, source, error) {
 // kind, and the kind of the field.
 func (x *redactor) fieldOf(field string, of kind, from source) (string, kind, source) {
 	switch of {
-	case value, prose, unknown:
+	case kindValue, kindProse, kindUnknown:
 		return x.prose(field), of, from
-	case tags:
-		return x.prose(field), prose, from
-	case names:
-		return x.name(field), word, from
-	case config:
-		return x.name(field), config, from
-	case call:
+	case kindTags:
+		return x.prose(field), kindProse, from
+	case kindNames:
+		return x.name(field), kindWord, from
+	case kindConfig:
+		return x.name(field), kindConfig, from
+	case kindCall:
 		from = aRequest
 	}
 	known := x.known
@@ -358,7 +358,7 @@ func (x *redactor) fieldOf(field string, of kind, from source) (string, kind, so
 		known = parameters()
 	}
 	child := from.kindOf(field, known)
-	if child == unknown {
+	if child == kindUnknown {
 		field = x.prose(field)
 	}
 	return field, child, from
@@ -389,7 +389,7 @@ func (x *redactor) scalar(raw jsontext.Value, of kind) []byte {
 			return quoted(after)
 		}
 	case '0':
-		if of == word {
+		if of == kindWord {
 			return raw
 		}
 		if after := x.as(string(raw), of); after != string(raw) {
@@ -402,20 +402,20 @@ func (x *redactor) scalar(raw jsontext.Value, of kind) []byte {
 // as replaces a text of a kind.
 func (x *redactor) as(text string, of kind) string {
 	switch of {
-	case plain:
+	case kindPlain:
 		return text
-	case word:
+	case kindWord:
 		return x.word(text)
-	case value:
+	case kindValue:
 		return x.value(text)
-	case message:
+	case kindMessage:
 		if x.begin != nil {
 			return "***"
 		}
 		return text
-	case name, names:
+	case kindName, kindNames:
 		return x.name(text)
-	case config:
+	case kindConfig:
 		return x.config(text)
 	}
 	return x.prose(text)
@@ -428,7 +428,7 @@ func (x *redactor) config(text string) string {
 	if x.begin == nil || !isObject(plain) {
 		return x.name(text)
 	}
-	out, err := x.json([]byte(plain), config, aRequest)
+	out, err := x.json([]byte(plain), kindConfig, aRequest)
 	switch {
 	case err != nil:
 		return x.prose(text)
@@ -470,7 +470,7 @@ func (x *redactor) form(text string, from source) string {
 			}
 		}
 		of := from.kindOf(field, x.known)
-		if of == unknown {
+		if of == kindUnknown {
 			label = replaced(label, x.prose)
 		}
 		parts[i] = label + "=" + replaced(value, func(text string) string { return x.as(text, of) })
@@ -492,12 +492,12 @@ func replaced(part string, by func(string) string) string {
 	return url.QueryEscape(after)
 }
 
-// escape is one character of a query that is escaped.
-var escape = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
+// queryEscape is one character of a query that is escaped.
+var queryEscape = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
 
 // unescaped reads a part of a query, also one with wrong escapes in it.
 func unescaped(text string) string {
-	return escape.ReplaceAllStringFunc(strings.ReplaceAll(text, "+", " "), func(e string) string {
+	return queryEscape.ReplaceAllStringFunc(strings.ReplaceAll(text, "+", " "), func(e string) string {
 		n, _ := strconv.ParseUint(e[1:], 16, 8) // matched
 		return string([]byte{byte(n)})
 	})
@@ -512,7 +512,7 @@ func (x *redactor) state(text string) (string, error) {
 		for secret := range items(n, "accounts", "secrets") {
 			remove(secret, "privateKey", "publicKey") // a pair is drawn where there is none
 		}
-		x.node(n, plain, false)
+		x.node(n, kindPlain, false)
 	})
 }
 
@@ -592,21 +592,21 @@ func (x *redactor) node(n *yaml.Node, of kind, made bool) {
 			if after != key.Value {
 				key.SetString(after)
 			}
-			if of == plain && (key.Value == "uin" || key.Value == "user") {
+			if of == kindPlain && (key.Value == "uin" || key.Value == "user") {
 				x.account(child.Value)
 			}
 			switch {
-			case of == plain && key.Value == "secretId" && isKey(n):
+			case of == kindPlain && key.Value == "secretId" && isKey(n):
 				x.keep(child.Value)
-			case made && kind == value && strings.HasPrefix(child.Value, "{"):
+			case made && kind == kindValue && strings.HasPrefix(child.Value, "{"):
 				child.SetString(x.login(child.Value))
-			case of == plain && key.Value == "secretKey" && child.Value == account.Default.SecretKey: // which everybody knows
+			case of == kindPlain && key.Value == "secretKey" && child.Value == account.Default.SecretKey: // which everybody knows
 			default:
 				x.node(child, kind, made)
 			}
 		}
 	case yaml.ScalarNode:
-		if of == plain { // a seed has nothing else there
+		if of == kindPlain { // a seed has nothing else there
 			return
 		}
 		if after := x.as(n.Value, of); after != n.Value {
