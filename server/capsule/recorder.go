@@ -22,8 +22,8 @@ import (
 const maxBytes = 64 << 20
 
 // A Recorder records requests. They have their turns also while no more is kept,
-// because a new run may begin before one of them is served. It is safe for concurrent use. A nil Recorder
-// records nothing.
+// because a new run may begin before one of them is served. It is safe for
+// concurrent use. A nil Recorder records nothing.
 type Recorder struct {
 	max      int
 	version  string

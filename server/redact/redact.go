@@ -198,9 +198,10 @@ func (x *redactor) headers(all capsule.Headers) capsule.Headers {
 			case "X-Tc-Requestclient", "X-Tc-Traceid", "Sec-Fetch-Site", "Sec-Fetch-Mode":
 				text = x.name(text)
 			case "Origin":
-				scheme, host, is := strings.Cut(text, "://")
-				if text = x.host(host); is {
-					text = x.name(scheme) + "://" + text
+				if scheme, host, is := strings.Cut(text, "://"); is {
+					text = x.name(scheme) + "://" + x.host(host)
+				} else { // such as null
+					text = x.name(text)
 				}
 			case "Content-Type":
 				text = x.header(text, "application", "json", "x-www-form-urlencoded", "multipart", "form-data", "text", "plain", "charset", "utf-8")
