@@ -3,6 +3,7 @@ package seed
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -319,13 +320,21 @@ const (
 )
 
 // tooManyParts reports whether a document would take much more memory than its
-// text. It counts what may separate two parts.
+// text. It counts what may separate two parts; in JSON it knows where a text is.
 func tooManyParts(text []byte) bool {
-	n := 0
-	for _, b := range text {
-		switch b {
+	isJSON, inText, n := json.Valid(text), false, 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			inText = isJSON && !inText
+		case '\\':
+			if inText {
+				i++
+			}
 		case ',', '\n', '[', '{':
-			n++
+			if !inText {
+				n++
+			}
 		}
 	}
 	return n > mostParts || n > manyParts && n*partLength > len(text)

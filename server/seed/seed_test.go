@@ -3,6 +3,7 @@ package seed
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -312,6 +313,10 @@ func TestMistakesOfOneItem(t *testing.T) {
 		if _, err := build(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.50s…: %.300v", text, err)
 		}
+	}
+	commas, _ := json.Marshal(strings.Repeat(",\n", 15_000))
+	if _, err := build(`{"accounts": [{"secrets": [` + strings.Repeat(`{"secretName": "a", "secretString": `+string(commas)+`},`, 20) + `{}]}]}`); err == nil || strings.Contains(err.Error(), "too much") {
+		t.Errorf("long values in JSON: %v", err)
 	}
 	many := strings.Repeat("{secretName: '%'}, ", 30)
 	if _, err := build(account1("secrets: [" + many + "]")); strings.Count(err.Error(), "\n") != mostMistakes || !strings.HasSuffix(err.Error(), "there are more mistakes than these 20") {
