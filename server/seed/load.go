@@ -3,7 +3,6 @@ package seed
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -320,24 +319,63 @@ const (
 )
 
 // tooManyParts reports whether a document would take much more memory than its
-// text. It counts what may separate two parts; in JSON it knows where a text is.
+// text.
 func tooManyParts(text []byte) bool {
-	isJSON, inText, n := json.Valid(text), false, 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			inText = isJSON && !inText
-		case '\\':
-			if inText {
-				i++
-			}
-		case ',', '\n', '[', '{':
-			if !inText {
-				n++
-			}
+	n, within := 0, -1 // within is the column of the field whose value is a block of lines, -1 for none
+	for line := range bytes.Lines(text) {
+		indent := len(line) - len(bytes.TrimLeft(line, " "))
+		if within >= 0 && (indent > within || len(bytes.TrimSpace(line)) == 0) {
+			continue
+		}
+		within = -1
+		if block.Match(line) {
+			within = len(line) - len(bytes.TrimLeft(line, " -"))
+		}
+		if rest := bytes.TrimSpace(line); len(rest) == 0 || rest[0] == '#' {
+			continue
+		}
+		if n += parts(line); n > mostParts {
+			return true
 		}
 	}
-	return n > mostParts || n > manyParts && n*partLength > len(text)
+	return n > manyParts && n*partLength > len(text)
+}
+
+// block is a line after which a text of several lines comes.
+var block = regexp.MustCompile(`^[^#]*[:-] +[|>][0-9+-]*\s*$`)
+
+// parts counts the parts in a line, by what separates them outside of quoted
+// texts.
+func parts(line []byte) (n int) {
+	before := byte(',') // the last character that is no blank
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; c {
+		case ' ', '\t':
+			continue
+		case ',', '\n', '[', '{':
+			n++
+		case '"', '\'':
+			if bytes.IndexByte([]byte(",:[{-"), before) >= 0 {
+				i += quotedLength(line[i:])
+			}
+		}
+		before = line[min(i, len(line)-1)]
+	}
+	return n
+}
+
+// quotedLength is how much of a line is left of the quoted text that it begins
+// with, 0 if that does not end in the line.
+func quotedLength(line []byte) int {
+	for i := 1; i < len(line); i++ {
+		switch {
+		case line[i] == '\\' && line[0] == '"':
+			i++
+		case line[i] == line[0]:
+			return i
+		}
+	}
+	return 0
 }
 
 // mostFields is how many fields may stand in one place, more than any has.

@@ -314,9 +314,30 @@ func TestMistakesOfOneItem(t *testing.T) {
 			t.Errorf("%.50s…: %.300v", text, err)
 		}
 	}
-	commas, _ := json.Marshal(strings.Repeat(",\n", 15_000))
-	if _, err := build(`{"accounts": [{"secrets": [` + strings.Repeat(`{"secretName": "a", "secretString": `+string(commas)+`},`, 20) + `{}]}]}`); err == nil || strings.Contains(err.Error(), "too much") {
-		t.Errorf("long values in JSON: %v", err)
+	// Long texts are no parts of a seed, in whatever form an export has them.
+	for _, value := range []string{strings.Repeat(",", 4096), strings.Repeat("x\n", 4000), strings.Repeat("- [\n", 4000), strings.Repeat(`{"a":1},`, 1000), strings.Repeat("'\",", 1000)} {
+		var out bytes.Buffer
+		w := NewWriter(&out, clock.State{}, nil, nil, nil)
+		_ = w.Account(&ssm.AccountSnapshot{Uin: 1})
+		for i := range 60 {
+			s := &ssm.SecretSnapshot{Region: ssm.DefaultRegion, Secret: ssm.Secret{Name: fmt.Sprint("s", i), CreatedAt: wall.UnixNano()}, Versions: map[string]*ssm.Version{"v": {CreatedAt: wall.UnixNano(), String: value}}}
+			if err := w.Secret(1, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = w.Close()
+		if _, err := build("clock: {now: 2030-01-01T00:00:00Z, frozen: true}\n---\n" + out.String()); err != nil || TooLarge(out.Bytes()) {
+			t.Errorf("%.20q: %.300v", value, err)
+		}
+		quoted, _ := json.Marshal(value)
+		if _, err := build(`{"accounts": [{"uin": 1, "secrets": [` + strings.Repeat(`{"secretName": "%", "secretString": `+string(quoted)+`},`, 60) + `{"secretName": "a"}]}]}`); strings.Contains(err.Error(), "too much") {
+			t.Errorf("%.20q in JSON: %.300v", value, err)
+		}
+	}
+	for _, text := range []string{strings.Repeat("#\n", 200_000), strings.Repeat("\n", 200_000) + "{}", strings.Repeat("---\n", 100_000), strings.Repeat("...\n", 100_000)} {
+		if _, err := build(text); err != nil {
+			t.Errorf("%.20q: %v", text, err)
+		}
 	}
 	many := strings.Repeat("{secretName: '%'}, ", 30)
 	if _, err := build(account1("secrets: [" + many + "]")); strings.Count(err.Error(), "\n") != mostMistakes || !strings.HasSuffix(err.Error(), "there are more mistakes than these 20") {

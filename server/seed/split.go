@@ -32,6 +32,7 @@ func newSplitter(r io.Reader) *splitter { return &splitter{r: bufio.NewReaderSiz
 func (s *splitter) next() (text []byte, before int, err error) {
 	text, before = s.held, s.lines-bytes.Count(s.held, []byte("\n"))
 	s.held = nil
+	preamble, marked := isPreamble(text), hasMarker(text)
 	for {
 		line, err := s.line()
 		if err != nil && err != io.EOF {
@@ -41,16 +42,16 @@ func (s *splitter) next() (text []byte, before int, err error) {
 			s.lines++
 		}
 		switch {
-		case isMarker(line, "---") && !isPreamble(text):
+		case isMarker(line, "---") && !preamble:
 			s.held, s.begun = line, true
 			return text, before, nil
-		case isMarker(line, "---") && hasMarker(text): // a document with nothing in it
+		case isMarker(line, "---") && marked: // a document with nothing in it
 			text, before = nil, s.lines-bytes.Count(line, []byte("\n"))
-		case isPreamble(text) && version.Match(line): // of YAML, which makes no difference here
+		case preamble && version.Match(line): // of YAML, which makes no difference here
 			line = []byte("#\n")
 		case isMarker(line, "..."):
-			if text = append(text, line...); isPreamble(text) {
-				text = nil
+			if text = append(text, line...); preamble {
+				text, marked = nil, false
 				before = s.lines
 				continue
 			}
@@ -58,8 +59,10 @@ func (s *splitter) next() (text []byte, before int, err error) {
 			return text, before, nil
 		}
 		text = append(text, line...)
+		preamble = preamble && isPreamble(line)
+		marked = marked || isMarker(line, "---")
 		if err == io.EOF {
-			if isPreamble(text) && s.begun {
+			if preamble && s.begun {
 				return nil, 0, nil
 			}
 			s.begun = true
