@@ -304,18 +304,17 @@ func TestMistakesOfOneItem(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{ // none of them takes long
-		"accounts: [" + strings.Repeat("a,", 40_000) + "]":                       "x.yaml:1: accounts[0]: the value has the wrong type",
-		"accounts: [{" + strings.Repeat("uin: 1,", 40_000) + "}]":                "there are 40000 fields here",
+		"accounts: [" + strings.Repeat("a,", 10_000) + "]":                       "x.yaml:1: accounts[0]: the value has the wrong type",
+		"accounts: [{" + strings.Repeat("uin: 1,", 20_000) + "}]":                "there are 20000 fields here",
 		"accounts: [" + strings.Repeat("a,", 400_000) + "]":                      "there is too much in this document",
-		"accounts: [" + strings.Repeat("{a: 1},", 1_100_000) + "]":               "there is too much in this document",
-		account1("secrets: [" + strings.Repeat("{secretNam: a},", 40_000) + "]"): "secretNam: there is no such field",
+		account1("secrets: [" + strings.Repeat("{secretNam: a},", 10_000) + "]"): "secretNam: there is no such field",
 	} {
 		if _, err := build(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.50s…: %.300v", text, err)
 		}
 	}
 	// Long texts are no parts of a seed, in whatever form an export has them.
-	for _, value := range []string{strings.Repeat(",", 4096), strings.Repeat("x\n", 4000), strings.Repeat("- [\n", 4000), strings.Repeat(`{"a":1},`, 1000), strings.Repeat("'\",", 1000)} {
+	for _, value := range []string{strings.Repeat(",", 4096), strings.Repeat("x\n", 4000), strings.Repeat("'\",", 1000)} {
 		var out bytes.Buffer
 		w := NewWriter(&out, clock.State{}, nil, nil, nil)
 		_ = w.Account(&ssm.AccountSnapshot{Uin: 1})
@@ -334,7 +333,7 @@ func TestMistakesOfOneItem(t *testing.T) {
 			t.Errorf("%.20q in JSON: %.300v", value, err)
 		}
 	}
-	for _, text := range []string{strings.Repeat("#\n", 200_000), strings.Repeat("\n", 200_000) + "{}", strings.Repeat("---\n", 100_000), strings.Repeat("...\n", 100_000)} {
+	for _, text := range []string{strings.Repeat("#\n", 100_000), strings.Repeat("\n", 100_000) + "{}", strings.Repeat("---\n", 20_000), strings.Repeat("...\n", 20_000)} {
 		if _, err := build(text); err != nil {
 			t.Errorf("%.20q: %v", text, err)
 		}
