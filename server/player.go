@@ -168,7 +168,8 @@ func (p *player) play(t playedTurn) (done bool) {
 	switch {
 	case t.first:
 		x = &played{
-			ctx: p.ctx, at: t.at, chances: q.Chances, resumed: make(chan struct{}), waits: make(chan struct{}), done: make(chan struct{}),
+			ctx: p.ctx, at: t.at, chances: q.Chances,
+			resumed: make(chan struct{}), waits: make(chan struct{}), done: make(chan struct{}),
 		}
 		p.places[t.request] = x
 		if q.To == capsule.ToClock {

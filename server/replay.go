@@ -54,7 +54,8 @@ func Replay(ctx context.Context, c *capsule.Capsule) (Replayed, error) {
 	}
 	defer stop()
 	err = s.Backend.Replay(ctx, backend.Run{
-		Clock: c.Start.Clock.State(), Key: c.Start.Random, State: c.Start.State, Keys: c.Start.Keys, Bound: c.Start.Bound,
+		Clock: c.Start.Clock.State(), Key: c.Start.Random, State: c.Start.State,
+		Keys: c.Start.Keys, Bound: c.Start.Bound,
 	})
 	if gaveUp := ctx.Err(); gaveUp != nil {
 		return Replayed{}, gaveUp
@@ -162,6 +163,7 @@ type runs struct {
 // Begin adds to a run the rates that hold at its beginning.
 func (r runs) Begin(run backend.Run) {
 	r.Recorder.Begin(capsule.Start{
-		Wall: run.Wall, Clock: capsule.MomentOf(run.Clock), Random: run.Key, Rates: r.rates(), State: run.State, Keys: run.Keys, Bound: run.Bound,
+		Wall: run.Wall, Clock: capsule.MomentOf(run.Clock), Random: run.Key, Rates: r.rates(),
+		State: run.State, Keys: run.Keys, Bound: run.Bound,
 	})
 }

@@ -206,7 +206,9 @@ func (d *Due) step(
 // try does some of the due items in order, until a few milliseconds are over or
 // something else has become due before the next one. It reports whether
 // databases are to be changed because of that.
-func (d *Due) try(tx *store.Tx, g *Generations, items []dueItem, most int, ordered bool) (tried []attempt, changes bool) {
+func (d *Due) try(
+	tx *store.Tx, g *Generations, items []dueItem, most int, ordered bool,
+) (tried []attempt, changes bool) {
 	began := d.Wall()
 	var made time.Time // the earliest that is due because of what was done
 	for i, item := range items {

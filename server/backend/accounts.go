@@ -88,7 +88,8 @@ func (b *Backend) SetAccount(uin uint64, data ssm.AccountData) error {
 		for _, c := range b.Directory.All() {
 			_, was := before.Users[c.User]
 			if _, is := data.Users[c.User]; c.Uin == uin && was && !is {
-				return data, Refusal{Conflict, fmt.Sprintf("users: %d has the key %s; a user with a key can't be left out", c.User, c.SecretID)}
+				const why = "users: %d has the key %s; a user with a key can't be left out"
+				return data, Refusal{Conflict, fmt.Sprintf(why, c.User, c.SecretID)}
 			}
 		}
 		data.Instances = before.Instances

@@ -275,8 +275,8 @@ func (b *Backend) FindSecret(c *action.Call, a *action.Action, request any) (str
 	return a.FindSecret(b.db, c, request)
 }
 
-// catchUp waits for what is due before a request. In a run that is recorded or
-// replayed, it was done before the request's turn began.
+// catchUp waits until what was due before a request is done. In a run that is
+// recorded or replayed, that was done before the request's turn began.
 func (b *Backend) catchUp(ctx context.Context, now time.Time) {
 	if turn.Of(ctx) == nil {
 		b.scheduler.CatchUp(ctx, now)

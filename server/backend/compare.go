@@ -117,7 +117,8 @@ func (b *Backend) present(ctx context.Context, uin uint64) (s *seed.Source, remo
 func (b *Backend) rules(uin uint64) (seed.Rules, error) {
 	known, err := knownToFaults()
 	return seed.Rules{
-		Wall: b.Clock.Wall(), Clock: b.Clock.State(), Uin: uin, DefaultUin: b.Directory.First().Uin, Faults: known, Operations: action.Operations(),
+		Wall: b.Clock.Wall(), Clock: b.Clock.State(), Uin: uin, DefaultUin: b.Directory.First().Uin,
+		Faults: known, Operations: action.Operations(),
 		IDTaken:      func(id string) (bool, error) { return b.idTaken(uin, id) },
 		CheckBinding: b.instances.CheckOfState,
 		Bound:        func(uin uint64, id string) bool { return b.instances.IsConfigured(uin, id) },

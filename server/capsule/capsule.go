@@ -288,7 +288,8 @@ func (c *Capsule) check() error {
 	if err := errors.Join(checkTime(c.Start.Wall), c.Start.Clock.check()); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	if err := cmp.Or(checkKeys("settings.credentials", c.Settings.Credentials), checkKeys("start.keys", c.Start.Keys)); err != nil {
+	err := cmp.Or(checkKeys("settings.credentials", c.Settings.Credentials), checkKeys("start.keys", c.Start.Keys))
+	if err != nil {
 		return err
 	}
 	for i := range c.Requests {

@@ -48,7 +48,10 @@ type run struct {
 
 // NewRecorder returns a recorder of at most max requests.
 func NewRecorder(max int, version string, s Settings, c *clock.Clock) *Recorder {
-	return &Recorder{max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1), catchUp: func(time.Time) time.Time { return c.Wall() }}
+	return &Recorder{
+		max: max, version: version, settings: s, clock: c, alone: make(chan struct{}, 1),
+		catchUp: func(time.Time) time.Time { return c.Wall() },
+	}
 }
 
 // CatchUpBy sets what does everything that is due, before a turn begins, for a
@@ -79,7 +82,9 @@ func (r *Recorder) Stepped(until time.Time, items int) {
 		return
 	}
 	r.run.turns++
-	r.run.steps = append(r.run.steps, Step{Number: r.run.turns, At: r.clock.Wall().UTC(), Until: until.UTC(), Items: items})
+	r.run.steps = append(r.run.steps, Step{
+		Number: r.run.turns, At: r.clock.Wall().UTC(), Until: until.UTC(), Items: items,
+	})
 }
 
 // stepSize is about what a step takes in bytes.

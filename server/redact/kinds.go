@@ -55,8 +55,8 @@ const (
 // valueNames are the fields with values, in seeds, requests and answers, in
 // whatever case they are written.
 var valueNames = []string{
-	"secretString", "secretBinary", "secretKey", "privateKey", "token", "url", "tmpSecretKey", "webIdentityToken", "samlAssertion", "tokenCode",
-	"externalId", "password",
+	"secretString", "secretBinary", "secretKey", "privateKey", "token", "url", "tmpSecretKey",
+	"webIdentityToken", "samlAssertion", "tokenCode", "externalId", "password",
 }
 
 // IsValue reports whether a field has a value that is secret.

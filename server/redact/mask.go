@@ -44,7 +44,10 @@ type redactor struct {
 }
 
 func newRedactor(key []byte) *redactor {
-	return &redactor{key: key, values: map[string]bool{}, kept: map[string]bool{}, inNames: map[string]bool{}, given: map[masked]string{}, taken: map[string]bool{}}
+	return &redactor{
+		key: key, values: map[string]bool{}, kept: map[string]bool{}, inNames: map[string]bool{},
+		given: map[masked]string{}, taken: map[string]bool{},
+	}
 }
 
 // keep notes what is not replaced.
@@ -234,7 +237,8 @@ func (x *redactor) header(text string, known ...string) string {
 		return text
 	}
 	out := headerToken.ReplaceAllStringFunc(text, func(t string) string {
-		if x.kept[t] || isPlain(t) && !x.values[t] || slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, t) }) {
+		isKnown := slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, t) })
+		if isKnown || x.kept[t] || isPlain(t) && !x.values[t] {
 			return t
 		}
 		return x.mask(t, false)

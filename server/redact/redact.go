@@ -181,7 +181,8 @@ func path(at string, by func(string) string) string {
 }
 
 // credentialOf is an Authorization header of the form that the SDKs send.
-var credentialOf = regexp.MustCompile(`^(TC3-HMAC-SHA256 Credential=)([^/,\s]*)(/\d{4}-\d\d-\d\d/)([a-z]*)(/tc3_request, *SignedHeaders=.*[Ss]ignature=)([^,\s]*)$`)
+var credentialOf = regexp.MustCompile(`^(TC3-HMAC-SHA256 Credential=)([^/,\s]*)(/\d{4}-\d\d-\d\d/)([a-z]*)` +
+	`(/tc3_request, *SignedHeaders=.*[Ss]ignature=)([^,\s]*)$`)
 
 // headers replaces what is secret in the headers that answers depend on, and
 // leaves out all others.
@@ -204,7 +205,8 @@ func (x *redactor) headers(all capsule.Headers) capsule.Headers {
 					text = x.name(text)
 				}
 			case "Content-Type":
-				text = x.header(text, "application", "json", "x-www-form-urlencoded", "multipart", "form-data", "text", "plain", "charset", "utf-8")
+				text = x.header(text, "application", "json", "x-www-form-urlencoded", "multipart", "form-data",
+					"text", "plain", "charset", "utf-8")
 			case "Authorization":
 				text = x.authorization(text)
 			default:

@@ -39,9 +39,9 @@ type Order interface {
 	Give(t *Turn)
 	// Waits reports whether a request really waits for a fault's delay.
 	Waits() bool
-	// Verified is told whether the signature was right.
+	// Verified notes whether the signature was right.
 	Verified(right bool)
-	// Chance is told what was drawn about a fault rule with a probability, true
+	// Chance gets what was drawn about a fault rule with a probability, true
 	// if it hits, and returns what counts.
 	Chance(drawn bool) bool
 }
@@ -91,7 +91,7 @@ func (t *Turn) Give() {
 // replay it does not.
 func (t *Turn) Waits() bool { return t == nil || t.order.Waits() }
 
-// Chance is told whether a fault rule with a probability hits by what was drawn,
+// Chance gets whether a fault rule with a probability hits by what was drawn,
 // and returns whether it does: in a replay, it hits when it did before.
 func (t *Turn) Chance(drawn bool) bool {
 	if t == nil {
